@@ -1,0 +1,56 @@
+"""The facts of how an attempt ended, as an executor reports them. Judged in `verdict.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Stopped(StrEnum):
+    """Why the runner's side asked the process to stop. The first reason stands."""
+
+    WALL_TIME = "wall_time"
+    IDLE_TIME = "idle_time"
+    REQUESTED = "requested"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an attempt took. `*_bytes` of output count what it wrote, kept or not."""
+
+    cpu_seconds: float = 0.0
+    max_memory_bytes: int = 0
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    oom_kills: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What of the output is in the files, and why the rest is not (empty where all is)."""
+
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    cause: str = ""  # "output limit", "disk full", …
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How an attempt ended: facts only.
+
+    Exactly one of `code`, `signal` and `lost` says how: it exited by itself, a signal ended
+    it, or its end cannot be learned (`lost` is then a sentence that says why). Times are
+    nanoseconds since the epoch; `exit_time - start_time` is measured on a monotonic clock.
+    """
+
+    start_time: int
+    exit_time: int
+    code: int | None = None
+    signal: int | None = None
+    lost: str = ""
+    stopped: Stopped | None = None
+    killed: bool = False  # the runner's own SIGKILL was sent before it ended
+    leftovers: int = 0  # processes that were still there after it ended, and were killed
+    usage: Usage = Usage()
+    kept: Kept = Kept()
+    stderr_tail: bytes = b""  # the last 4 KiB at most

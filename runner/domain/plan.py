@@ -1,0 +1,63 @@
+"""A plan: everything that will be done for a task, decided before anything is done.
+
+The deciding is in `runner.planning`; this is the value that it yields and that is stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from runner.domain.limits import Limits, RetryPolicy
+
+
+class Mode(StrEnum):
+    """What runs."""
+
+    NATIVE = "native"
+    DOCKER = "docker"
+    PYTHON = "python"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A host path seen by the task at `target`."""
+
+    source: str
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file that goes in or comes out; `path` is relative to the working directory."""
+
+    path: str
+    uri: str = ""
+    sha256: str = ""
+    size_bytes: int = 0
+    type: str = ""
+    optional: bool = False
+    when: str = "success"  # or "always"
+    unpack: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """See `Plan` of the protocol. `env` is what the payload gives, without secrets."""
+
+    mode: Mode
+    executor: str
+    argv: tuple[str, ...]
+    limits: Limits
+    retry: RetryPolicy = RetryPolicy()
+    image: str = ""
+    env: dict[str, str] = field(default_factory=dict)
+    working_dir: str = ""
+    user: str = ""
+    mounts: tuple[Mount, ...] = ()
+    inputs: tuple[Artifact, ...] = ()
+    outputs: tuple[Artifact, ...] = ()
+    secrets: tuple[str, ...] = ()
+    network: str = ""
+    decisions: tuple[str, ...] = ()

@@ -1,0 +1,93 @@
+"""What may be asked for: the class table and the policy, as values. Default deny.
+
+Made from the configuration by `runner.config`; read by `planner.py` and the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from runner.domain.limits import Limits
+from runner.domain.plan import Mode
+from runner.domain.task import TaskClass
+
+ENV_DENIED = (
+    "LD_*",
+    "GCONV_PATH",
+    "GLIBC_TUNABLES",
+    "BASH_ENV",
+    "ENV",
+    "BASH_FUNC_*",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PYTHONSTARTUP",
+    "NODE_OPTIONS",
+    "PERL5OPT",
+    "PERL5LIB",
+    "RUBYOPT",
+    "JAVA_TOOL_OPTIONS",
+    "GIT_SSH_COMMAND",
+)
+"""Variables that change what is run (payload.md, `env`)."""
+
+ENV_RESERVED = ("ENV_RUNNER_*", "CUDA_VISIBLE_DEVICES", "NVIDIA_*")
+"""Variables that the runner sets (payload.md, `env`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostPath:
+    """A host directory below which mounts may lie."""
+
+    path: str
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What payloads may ask for; an empty allow-list allows nothing."""
+
+    modes: frozenset[Mode] = frozenset(Mode)
+    class_modes: Mapping[TaskClass, frozenset[Mode]] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
+    host_paths: tuple[HostPath, ...] = ()
+    networks: frozenset[str] = frozenset()
+    users: tuple[str, ...] = ()
+    env_denied: tuple[str, ...] = ENV_DENIED
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRules:
+    """One class of the configuration: what its tasks get, and the most they may ask for."""
+
+    defaults: Limits
+    limits: Limits
+    max_running: int
+    max_queued: int = 10_000
+    executor: str = "auto"
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What planning knows of the host and of the configured executors.
+
+    `executors` are those configured, in order, with the modes that each can run; `notes`
+    are lines of what the local executor does not hold here, for `Plan.decisions`.
+    """
+
+    executors: Mapping[str, frozenset[Mode]]
+    cpu_cores: float
+    memory_bytes: int
+    task_user: str = ""  # as whom local tasks run
+    sandbox: str = "none"  # the level that is held
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All that planning goes by. A task keeps the plan that it was admitted under."""
+
+    classes: Mapping[TaskClass, ClassRules]
+    policy: Policy
+    host: Host

@@ -1,0 +1,1 @@
+"""The supervisor protocol, as an orchestrator uses it: stubs and client."""

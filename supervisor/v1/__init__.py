@@ -1,0 +1,1 @@
+"""The protocol stubs, generated from `protos/` by `make protos`."""
