@@ -1,0 +1,187 @@
+"""What a test may leave behind: nothing. Finds processes, descriptors, cgroups and files.
+
+A `Census` is taken before a test and compared after it. What is only slow to go away has a
+moment to do so. Not here: when it is asked for (`tests/conftest.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+MARK = "ENV_RUNNER_TEST_WORKER"
+"""A variable that every process started by this test process inherits, unless it is cleaned."""
+
+PATIENCE = 5.0  # seconds that a leak has to go away by itself; paid only where there is one
+
+# Made once by a library and kept for the life of the process, whoever comes first.
+KEPT_BY_LIBRARIES = ("/dev/null", "/dev/urandom")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where this test process may be recognised: its mark, its directories, its cgroup."""
+
+    mark: str
+    directory: Path  # all that its tests make lies below
+    cgroup: Path | None  # its own, where it could make one
+
+
+@dataclass(frozen=True)
+class Census:
+    """What there is at one moment."""
+
+    place: Place
+    pids: frozenset[str]
+    children: frozenset[psutil.Process]
+    descriptors: frozenset[tuple[int, str]]
+    cgroups: frozenset[str]
+
+    @classmethod
+    def take(cls, place: Place) -> Census:
+        """Count all there is now."""
+        return cls(
+            place,
+            frozenset(_pids()),
+            frozenset(psutil.Process().children(recursive=True)),
+            frozenset(descriptors()),
+            frozenset(cgroups(place.cgroup)),
+        )
+
+    def leaks(self) -> list[str]:
+        """What is there now and was not then, a line each, once it had time to go away."""
+        deadline = time.monotonic() + PATIENCE
+        found = self._found()
+        if found:
+            gc.collect()  # what hangs in a cycle is no leak
+        pause = 0.005
+        while (found := self._found()) and time.monotonic() < deadline:
+            time.sleep(pause)
+            pause = min(pause * 2, 0.1)
+        return found
+
+    def end_leaked(self) -> None:
+        """Kill the processes that were leaked and remove their cgroups, for the next test."""
+        for process in self._processes():
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        deepest_first = sorted(cgroups(self.place.cgroup) - self.cgroups, key=len, reverse=True)
+        deadline = time.monotonic() + PATIENCE
+        for path in deepest_first:
+            while Path(path).is_dir() and time.monotonic() < deadline:
+                with contextlib.suppress(OSError):
+                    Path(path).rmdir()
+                time.sleep(0.005)
+
+    def _found(self) -> list[str]:
+        return [
+            *(f"process {_describe(p)}" for p in self._processes()),
+            *(f"descriptor {fd} -> {to}" for fd, to in sorted(descriptors() - self.descriptors)),
+            *(f"cgroup {path}" for path in sorted(cgroups(self.place.cgroup) - self.cgroups)),
+        ]
+
+    def _processes(self) -> list[psutil.Process]:
+        found = set(psutil.Process().children(recursive=True)) - self.children
+        new = set(_pids()) - self.pids
+        for pid in (new & set(_members(self.place.cgroup))) | set(_marked(new, self.place)):
+            with contextlib.suppress(psutil.Error):
+                found.add(psutil.Process(int(pid)))
+        return sorted((p for p in found if _is_there(p)), key=lambda p: p.pid)
+
+
+def descriptors() -> set[tuple[int, str]]:
+    """The open descriptors of this process and what they lead to."""
+    found = set()
+    for path in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            to = str(path.readlink())
+            if not to.startswith((*KEPT_BY_LIBRARIES, "/proc/")):
+                found.add((int(path.name), to))
+    return found
+
+
+def cgroups(root: Path | None) -> set[str]:
+    """The cgroups below `root`."""
+    if root is None:
+        return set()
+    return {f"{at}/{name}" for at, names, _ in os.walk(root) for name in names}
+
+
+def own_cgroup(name: str) -> Path | None:
+    """Move this process into a cgroup (v2) of its own; None where that is not possible.
+
+    All that its tests start is then found there, whatever session or parent it has.
+    """
+    try:
+        mount = next(m for m in _mounts() if m[1] == "cgroup2")[0]
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        current = next(line[3:] for line in lines if line.startswith("0::"))
+        path = Path(mount + current.rstrip("/")) / name
+        path.mkdir()
+    except (OSError, StopIteration):
+        return None
+    try:
+        (path / "cgroup.procs").write_text(str(os.getpid()))
+    except OSError:
+        path.rmdir()
+        return None
+    return path
+
+
+def leave_cgroup(path: Path) -> None:
+    """Go back to the cgroup above, and remove this one."""
+    (path.parent / "cgroup.procs").write_text(str(os.getpid()))
+    path.rmdir()
+
+
+def _mounts() -> Iterable[tuple[str, str]]:
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, where, kind, *_ = line.split()
+        yield where, kind
+
+
+def _pids() -> Iterable[str]:
+    return (path.name for path in Path("/proc").iterdir() if path.name.isdigit())
+
+
+def _members(cgroup: Path | None) -> Iterable[str]:
+    for path in (cgroups(cgroup) | {str(cgroup)}) if cgroup else ():
+        with contextlib.suppress(OSError):
+            yield from Path(path, "cgroup.procs").read_text().split()
+
+
+def _marked(pids: Iterable[str], place: Place) -> Iterable[str]:
+    mark = f"{MARK}={place.mark}".encode()
+    directory = str(place.directory).encode()
+    for pid in pids:
+        about = b""
+        at = Path("/proc", pid)
+        with contextlib.suppress(OSError):  # it has ended, or belongs to somebody else
+            about = (at / "environ").read_bytes() + (at / "cmdline").read_bytes()
+            about += bytes((at / "cwd").readlink())
+        if mark in about or directory in about:
+            yield pid
+
+
+def _is_there(process: psutil.Process) -> bool:
+    """A child that nobody waited for counts, a stranger's zombie does not."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE or process.ppid() == os.getpid())
+    except psutil.Error:
+        return False
+
+
+def _describe(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        words = " ".join(process.cmdline()) or f"[{process.name()}]"
+        state = ", a zombie" if process.status() == psutil.STATUS_ZOMBIE else ""
+        return f"{process.pid}: {words[:160]}{state}"
+    return str(process.pid)
