@@ -1,1 +1,1 @@
-"""."""
+"""What is kept on disk: the journal of tasks and events, and the followers of output files."""
