@@ -23,8 +23,8 @@ TAIL = 4096  # bytes of stderr that an Exit holds (runner/domain/exit.py)
 
 Step = list[object]
 VERBS = frozenset(
-    ("exit", "signal", "sleep", "fill", "write", "stdin", "environment", "directory", "append")
-    + ("ignore", "on_term", "orphan", "no_start", "launch_error")
+    {"exit", "signal", "sleep", "fill", "write", "stdin", "environment", "directory", "append"}
+    | {"ignore", "on_term", "orphan", "no_start", "launch_error"}
 )
 
 
