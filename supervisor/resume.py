@@ -1,0 +1,48 @@
+"""Where a stream stands, so that a new call goes on right after the last message taken.
+
+Pure: requests in, requests out. A server may repeat, at the seam, a message that carries no
+bytes (an end, a gap), since a cursor does not count those; `new` says which were seen.
+"""
+
+from __future__ import annotations
+
+from supervisor.v1 import supervisor_pb2 as v1
+
+
+class Watch:
+    """The state of one WatchTasks stream."""
+
+    def __init__(self, request: v1.WatchTasksRequest) -> None:
+        self.request = request
+
+    def new(self, event: v1.TaskEvent) -> bool:
+        """Note the event; False where it was there before."""
+        if event.sequence <= self.request.after_sequence:
+            return False
+        self.request.after_sequence = event.sequence
+        return True
+
+
+class Output:
+    """The state of one StreamOutput stream."""
+
+    def __init__(self, request: v1.StreamOutputRequest) -> None:
+        self.request = request
+        self._told: set[tuple[int, int, int, str]] = set()  # ends and gaps of this attempt
+        self._attempt = 0
+
+    def new(self, chunk: v1.OutputChunk) -> bool:
+        """Note the chunk; False where it was there before."""
+        if chunk.attempt != self._attempt:
+            self._attempt = chunk.attempt
+            self._told.clear()
+        if chunk.cursor:
+            self.request.cursor = chunk.cursor
+        if chunk.data:
+            return True
+        kind = "end" if chunk.HasField("end") else "gap"
+        seen = (chunk.attempt, chunk.stream, chunk.offset, kind)
+        if seen in self._told:
+            return False
+        self._told.add(seen)
+        return True
