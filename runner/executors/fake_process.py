@@ -19,6 +19,7 @@ from runner.ports import Launch
 
 SIGKILL, SIGTERM = 9, 15
 STDERR = 2
+BLOCK = 65536  # bytes that "fill" writes at once
 TAIL = 4096  # bytes of stderr that an Exit holds (runner/domain/exit.py)
 
 Step = list[object]
@@ -182,8 +183,9 @@ class Process:
                     await asyncio.sleep(seconds)
                 case "fill", [int() as stream, str() as text, int() as times]:
                     unit = base64.b64decode(text)
-                    for _ in range(times):
-                        self._write(stream, unit)
+                    block = max(1, BLOCK // len(unit))
+                    for done in range(0, times, block):
+                        self._write(stream, unit * min(block, times - done))
                         await asyncio.sleep(0)
                 case _:
                     _ = self._tell(verb, words) or self._behave(verb, words)

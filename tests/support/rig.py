@@ -1,0 +1,146 @@
+"""One executor under test, with what a contract test needs around it.
+
+A rig is the fake, or `local` as one user, or `local` as three; the tests see no difference but
+in `real`. How each is put together is in `tests/contract/conftest.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from runner.domain.exit import Exit
+from runner.domain.limits import Limits
+from runner.domain.plan import Mode, Plan
+from runner.domain.task import TaskClass, handle_name
+from runner.ports import Executor, Launch, Started
+from tests.support.outputs import Summary, summary
+from tests.support.proxied import Proxied
+from tests.support.waiting import until
+from tests.support.workload import Workload
+
+LIMITS = Limits(
+    wall_time=60.0,
+    idle_time=None,
+    grace=1.0,
+    cpu_cores=1.0,
+    memory_bytes=1 << 30,
+    max_processes=4096,
+    disk_bytes=1 << 30,
+    output_bytes=1 << 30,
+)
+
+_ids = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a finished attempt left."""
+
+    request: Launch
+    started: Started
+    exit: Exit
+    output: Summary
+
+
+@dataclass
+class Rig:
+    """`again` makes the executor of a later daemon on the same world; `lose` makes a running
+    attempt's end unknowable; `open` is a directory in which tasks may write."""
+
+    executor: Executor
+    real: bool
+    open: Path
+    again: Callable[[], Awaitable[Executor]]
+    lose: Callable[[str], Awaitable[None]]
+    uid: int = 0  # as whom tasks run, where `real`
+    _seen: dict[str, Launch] = field(default_factory=dict)
+
+    def request(
+        self,
+        workload: Workload | tuple[str, ...],
+        *,
+        limits: Limits = LIMITS,
+        environment: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+        working_dir: str = "",
+    ) -> Launch:
+        """A launch of a task never seen before. A tuple is an argv as it is."""
+        task_id = f"contract-{os.getpid()}-{next(_ids)}"
+        argv = workload if isinstance(workload, tuple) else workload.argv(real=self.real)
+        variables = {"PATH": "/usr/bin:/bin", "ENV_RUNNER_TASK_ID": task_id}
+        request = Launch(
+            name=handle_name("contract", task_id, 1),
+            task_id=task_id,
+            attempt=1,
+            task_class=TaskClass.CPU_SHORT,
+            plan=Plan(Mode.NATIVE, "local", argv, limits, working_dir=working_dir),
+            environment={**variables, **(environment or {})},
+            boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+            stdin=stdin,
+        )
+        self._seen[request.name] = request
+        return request
+
+    async def run(self, workload: Workload | tuple[str, ...], **words: object) -> Ended:
+        """Launch it (see `request` for the words) and wait for its end."""
+        request = self.request(workload, **words)  # type: ignore[arg-type] # handed on as given
+        return await self.finish(request, await self.executor.launch(request))
+
+    async def finish(self, request: Launch, started: Started) -> Ended:
+        """Wait for the end of what was launched."""
+        exit_ = await self.executor.wait(started.handle)
+        return Ended(request, started, exit_, await self.output(request.name))
+
+    async def output(self, name: str) -> Summary:
+        """What is in the attempt's files now, read as the daemon would read it."""
+        if isinstance(self.executor, Proxied):
+            result = await self.executor.output(name)
+            assert isinstance(result, Summary)
+            return result
+        return summary(self.executor.directory(name))
+
+    async def says(self, name: str, what: bytes) -> None:
+        """Return once the attempt has written `what` to stdout."""
+
+        async def said() -> bool:
+            return what in (await self.output(name)).stdout
+
+        await until(said, f"{name} writes {what!r}")
+
+    def processes(self, request: Launch) -> list[int]:
+        """The pids that have the attempt's environment; none for the fake."""
+        mark = f"ENV_RUNNER_TASK_ID={request.task_id}\0".encode()
+        return [pid for pid in _pids() if mark in _environment(pid)]
+
+    async def close(self) -> None:
+        """End and remove all that was asked for here."""
+
+        async def end(request: Launch) -> None:
+            if started := await self.executor.adopt(request):
+                await self.executor.stop(started.handle, 0.0)
+                await self.executor.wait(started.handle)
+            await self.executor.remove(request.name)
+
+        await asyncio.gather(*map(end, self._seen.values()))
+        await self.executor.close()
+
+
+def limits(**changes: float | None) -> Limits:
+    """The suite's usual limits but for these."""
+    return replace(LIMITS, **changes)  # type: ignore[arg-type] # bytes are whole numbers all the same
+
+
+def _pids() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
