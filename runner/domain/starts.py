@@ -1,0 +1,162 @@
+"""The machine's rules from acceptance to a running attempt, and those of a running one.
+
+Called through the tables of `lifecycle.py` alone. Each is a rule for one event: task and
+event in, transition out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from runner.domain.effects import (
+    Adopt,
+    Await,
+    Effect,
+    Enqueue,
+    Inquire,
+    Launch,
+    Release,
+    SetTimer,
+    Stop,
+)
+from runner.domain.events import (
+    Adopted,
+    CancelRequested,
+    Granted,
+    Launched,
+    NotStarted,
+    Progressed,
+    Resumed,
+    RetryDue,
+)
+from runner.domain.task import Attempt, Cancel, EventType, State, Task
+from runner.domain.transition import Transition, step, with_attempt
+
+_SECOND = 1_000_000_000
+
+
+def accept(task: Task) -> Transition:
+    """A new task."""
+    return step(task, EventType.ACCEPTED, Enqueue())
+
+
+def enqueue_again(task: Task, _event: Resumed) -> Transition:
+    """It waited for its turn, and does so again."""
+    return Transition(task, effects=(Enqueue(),))
+
+
+def set_timer_again(task: Task, event: Resumed) -> Transition:
+    """It waited for its next attempt. However the clock was set meanwhile, it waits no longer
+    than it could have at first."""
+    left = (task.retry_time - event.time) / _SECOND
+    delay = min(max(left, 0.0), task.plan.retry.max_backoff)
+    return Transition(task, effects=(SetTimer(delay),))
+
+
+def enqueue_retry(task: Task, _event: RetryDue) -> Transition:
+    """Its next attempt may begin when it is its turn."""
+    return step(replace(task, retry_time=0), None, Enqueue())
+
+
+def begin_attempt(task: Task, event: Granted) -> Transition:
+    """The intent to launch, stored before the launch."""
+    attempt = Attempt(
+        number=len(task.attempts) + 1,
+        executor=task.plan.executor,
+        name=event.name,
+        boot_id=event.boot_id,
+        prepare_time=event.time,
+    )
+    task = replace(
+        task,
+        state=State.PREPARING,
+        attempts=(*task.attempts, attempt),
+        failure=None,
+        progress=None,
+    )
+    return step(task, EventType.PREPARING, Launch(attempt.number))
+
+
+def find_again(task: Task, event: Resumed) -> Transition:
+    """An attempt was being started or ran. After a reboot none of it is left, and no pid of it
+    may be touched; only its end may have been recorded before."""
+    attempt = task.attempt
+    rebooted = bool(attempt.boot_id and event.boot_id) and attempt.boot_id != event.boot_id
+    effect = Inquire(attempt.number) if rebooted else Adopt(attempt.number)
+    return Transition(task, effects=(effect,))
+
+
+def run(task: Task, event: Launched | Adopted) -> Transition:
+    """The attempt runs."""
+    task = replace(
+        task,
+        state=State.RUNNING,
+        attempts=with_attempt(task, handle=event.handle, start_time=event.start_time),
+        start_time=task.start_time or event.start_time,
+    )
+    return step(task, EventType.STARTED, *_watch_it(task))
+
+
+def await_again(task: Task, event: Adopted) -> Transition:
+    """The attempt still runs, or its end is there to be read. What was asked for before is
+    asked for again, since nobody knows whether it got through."""
+    effects = _watch_it(task)
+    if event.handle == task.attempt.handle:
+        return Transition(task, effects=effects)
+    return step(replace(task, attempts=with_attempt(task, handle=event.handle)), None, *effects)
+
+
+def launch_again(task: Task, event: NotStarted) -> Transition:
+    """The intent was stored and never carried out: the same attempt is launched now, unless
+    the task was cancelled meanwhile."""
+    if task.cancel is None:
+        return Transition(task, effects=(Launch(event.number),))
+    task = replace(
+        task,
+        state=State.CANCELLED,
+        attempts=with_attempt(task, end_time=event.time),
+        end_time=event.time,
+    )
+    return step(task, EventType.CANCELLED, Release())
+
+
+def note_cancel(task: Task, event: CancelRequested) -> Transition:
+    """A launch is under way: it is stopped as soon as it is known to be there."""
+    changed = _cancelled(task, event)
+    return Transition(task) if changed is task else step(changed, None)
+
+
+def stop(task: Task, event: CancelRequested) -> Transition:
+    """The attempt is asked to end. A later request counts where it wants less grace."""
+    changed = _cancelled(task, event)
+    if changed is task:
+        return Transition(task)
+    return step(changed, None, Stop(task.attempt.number, grace_of(changed)))
+
+
+def note_progress(task: Task, event: Progressed) -> Transition:
+    """The attempt said how far it is."""
+    return step(replace(task, progress=event.progress), EventType.PROGRESS)
+
+
+def grace_of(task: Task) -> float:
+    """Seconds that a cancelled task may take to stop by itself."""
+    if task.cancel is None or task.cancel.grace is None:
+        return task.plan.limits.grace
+    return task.cancel.grace
+
+
+def _cancelled(task: Task, event: CancelRequested) -> Task:
+    """The task with the request noted; the same task where that changes nothing."""
+    if task.cancel is None:
+        return replace(task, cancel=Cancel(event.time, event.grace, event.reason))
+    if event.grace is None or event.grace >= grace_of(task):
+        return task
+    return replace(task, cancel=replace(task.cancel, grace=event.grace))
+
+
+def _watch_it(task: Task) -> tuple[Effect, ...]:
+    number = task.attempt.number
+    if task.cancel is None:
+        return (Await(number),)
+    return (Await(number), Stop(number, grace_of(task)))

@@ -1,0 +1,130 @@
+"""From the facts of an attempt's end to what it means, and to whether there is another try.
+
+The one place where failures are decided, for every executor. Pure: what chance decides comes
+in as a number that was drawn elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from signal import Signals
+
+from runner.domain.exit import Exit, Stopped
+from runner.domain.failure import Failure, Fault, Reason
+from runner.domain.limits import Limits, RetryPolicy
+from runner.domain.task import Attempt
+
+STDERR_TAIL = 4096
+"""Bytes of UTF-8 that a failure holds of stderr at most (`Failure.stderr_tail`)."""
+
+UNSTARTED_ATTEMPTS = 3
+"""Attempts in a row that may fail before their start without being asked for (payload.md)."""
+
+_SIGNALS = {int(signal): signal.name for signal in Signals}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an attempt's end means: it failed, or it was cancelled, or neither: completed.
+
+    Both where a cancelled attempt was lost or never started: the task is cancelled then, and
+    the failure is told of the attempt.
+    """
+
+    failure: Failure | None = None
+    cancelled: bool = False
+
+
+def judge(exit_: Exit, limits: Limits, *, cancelled: bool) -> Verdict:
+    """The verdict on an attempt that ended so. `cancelled` says that a stop was asked for.
+
+    The first verdict stands: whatever it exits with after it ran out of time, it timed out;
+    whatever it exits with after a cancel, it was cancelled.
+    """
+    if exit_.stopped is Stopped.WALL_TIME:
+        text = f"it ran longer than its wall time of {_seconds(limits.wall_time)}"
+        return Verdict(_task_fault(Reason.TIMED_OUT, text, exit_))
+    if exit_.stopped is Stopped.IDLE_TIME:
+        text = f"it was silent on both streams longer than {_seconds(limits.idle_time)}"
+        return Verdict(_task_fault(Reason.TIMED_OUT, f"{text}, its idle time", exit_))
+    if exit_.lost:
+        failure = Failure(
+            Reason.LOST, exit_.lost, Fault.SYSTEM, retryable=True, stderr_tail=_tail(exit_)
+        )
+        return Verdict(failure, cancelled=cancelled)
+    if cancelled or exit_.stopped is Stopped.REQUESTED:
+        return Verdict(cancelled=True)
+    if exit_.code == 0:
+        return Verdict()
+    if exit_.usage.oom_kills:
+        text = f"it was over its memory ({_ending(exit_)}; {_kills(exit_.usage.oom_kills)})"
+        return Verdict(_task_fault(Reason.OUT_OF_MEMORY, text, exit_))
+    reason = Reason.SIGNAL if exit_.code is None else Reason.EXIT_CODE
+    return Verdict(_task_fault(reason, f"it {_ending(exit_)}", exit_))
+
+
+def retry_delay(
+    policy: RetryPolicy, attempts: tuple[Attempt, ...], failure: Failure, draw: float
+) -> float | None:
+    """Seconds to wait before another attempt, or None where there is none.
+
+    `attempts` are all that were made, the failed one last. What failed before its start, and
+    not by the task's fault, is tried again by itself; the rest only where the policy names the
+    reason. `draw` from [0, 1) is the jitter.
+    """
+    made = len(attempts)
+    if made >= policy.max_attempts:
+        return None
+    if failure.reason not in policy.on:
+        unstarted = _unstarted(attempts)
+        by_itself = failure.fault is Fault.SYSTEM and failure.reason is not Reason.LOST
+        if not by_itself or not 0 < unstarted < UNSTARTED_ATTEMPTS:
+            return None
+    return draw * _longest_wait(policy, made)
+
+
+def _longest_wait(policy: RetryPolicy, made: int) -> float:
+    """Seconds that the wait after so many attempts can be."""
+    try:
+        return min(policy.max_backoff, policy.initial_backoff * policy.multiplier ** (made - 1))
+    except OverflowError:
+        return policy.max_backoff
+
+
+def _unstarted(attempts: tuple[Attempt, ...]) -> int:
+    """How many of the last attempts, in a row, were never started."""
+    count = 0
+    for attempt in reversed(attempts):
+        if attempt.start_time or attempt.exit is not None:
+            break
+        count += 1
+    return count
+
+
+def _task_fault(reason: Reason, message: str, exit_: Exit) -> Failure:
+    return Failure(reason, message, Fault.TASK, stderr_tail=_tail(exit_))
+
+
+def _ending(exit_: Exit) -> str:
+    if exit_.code is not None:
+        return f"exited with code {exit_.code}"
+    number = exit_.signal or 0
+    name = _SIGNALS.get(number, "no standard signal")
+    return f"was ended by signal {number} ({name})"
+
+
+def _kills(count: int) -> str:
+    if count == 1:
+        return "one of its processes was killed for memory"
+    return f"{count} of its processes were killed for memory"
+
+
+def _seconds(limit: float | None) -> str:
+    return "the limit" if limit is None else f"{limit:g} s"
+
+
+def _tail(exit_: Exit) -> str:
+    """The end of stderr as text. What is no UTF-8 is replaced, which may make it longer, so
+    that it is cut again."""
+    text = exit_.stderr_tail[-STDERR_TAIL:].decode(errors="replace")
+    return text.encode()[-STDERR_TAIL:].decode(errors="ignore")

@@ -1,0 +1,124 @@
+"""What an attempt's end means, and whether another follows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from runner.domain.exit import Exit, Stopped, Usage
+from runner.domain.failure import Failure, Fault, Reason
+from runner.domain.limits import RetryPolicy
+from runner.domain.verdict import STDERR_TAIL, Verdict, judge, retry_delay
+from tests.support.tasks import LIMITS, an_attempt
+
+ENDED = Exit(start_time=1, exit_time=2, code=0)
+REFUSED = Failure(Reason.EXECUTOR, "out of reach", Fault.SYSTEM, retryable=True)
+NO_PROGRAM = Failure(Reason.START, "no such program", Fault.TASK)
+
+
+def failure_of(exit_: Exit, *, cancelled: bool = False) -> Failure:
+    failure = judge(exit_, LIMITS, cancelled=cancelled).failure
+    assert failure is not None
+    return failure
+
+
+def test_code_zero_is_completed() -> None:
+    assert judge(ENDED, LIMITS, cancelled=False) == Verdict()
+
+
+@pytest.mark.parametrize("code", [1, 7, 137, 255])
+def test_another_code_is_the_tasks_failure(code: int) -> None:
+    failure = failure_of(replace(ENDED, code=code))
+    assert (failure.reason, failure.fault, failure.retryable) == ("EXIT_CODE", "TASK", False)
+    assert failure.message == f"it exited with code {code}"
+
+
+def test_a_signal_that_the_runner_did_not_send_is_named() -> None:
+    failure = failure_of(replace(ENDED, code=None, signal=11))
+    assert failure.reason is Reason.SIGNAL
+    assert failure.message == "it was ended by signal 11 (SIGSEGV)"
+
+
+@pytest.mark.parametrize(
+    ("stopped", "text"),
+    [
+        (Stopped.WALL_TIME, "it ran longer than its wall time of 60 s"),
+        (Stopped.IDLE_TIME, "it was silent on both streams longer than 20 s, its idle time"),
+    ],
+)
+@pytest.mark.parametrize("code", [0, None])
+def test_timed_out_says_which_limit_whatever_it_exits_with(
+    stopped: Stopped, text: str, code: int | None
+) -> None:
+    exit_ = replace(ENDED, code=code, signal=None if code == 0 else 9, stopped=stopped)
+    failure = failure_of(exit_)
+    assert (failure.reason, failure.message) == (Reason.TIMED_OUT, text)
+
+
+def test_cancelled_and_then_code_zero_is_cancelled() -> None:
+    exit_ = replace(ENDED, stopped=Stopped.REQUESTED)
+    assert judge(exit_, LIMITS, cancelled=True) == Verdict(cancelled=True)
+
+
+def test_timed_out_before_it_was_cancelled_is_timed_out() -> None:
+    exit_ = replace(ENDED, stopped=Stopped.WALL_TIME)
+    assert failure_of(exit_, cancelled=True).reason is Reason.TIMED_OUT
+
+
+def test_killed_for_memory_is_out_of_memory_unless_it_exits_zero() -> None:
+    usage = Usage(oom_kills=1)
+    assert failure_of(replace(ENDED, code=None, signal=9, usage=usage)).reason == "OUT_OF_MEMORY"
+    assert failure_of(replace(ENDED, code=1, usage=usage)).reason == "OUT_OF_MEMORY"
+    assert judge(replace(ENDED, usage=usage), LIMITS, cancelled=False) == Verdict()
+
+
+def test_code_137_alone_is_no_want_of_memory() -> None:
+    assert failure_of(replace(ENDED, code=137)).reason is Reason.EXIT_CODE
+
+
+def test_lost_keeps_its_sentence_and_is_the_systems_fault() -> None:
+    failure = failure_of(Exit(1, 2, lost="the host was rebooted"))
+    assert (failure.reason, failure.message) == (Reason.LOST, "the host was rebooted")
+    assert (failure.fault, failure.retryable) == (Fault.SYSTEM, True)
+
+
+@pytest.mark.parametrize("tail", [b"\xff" * 5000, "é".encode() * 3000, b"\x80abc"])
+def test_the_end_of_stderr_is_text_of_4_kib_at_most(tail: bytes) -> None:
+    failure = failure_of(replace(ENDED, code=1, stderr_tail=tail))
+    assert 0 < len(failure.stderr_tail.encode()) <= STDERR_TAIL
+
+
+def test_what_failed_before_its_start_is_tried_three_times() -> None:
+    attempts = tuple(an_attempt(n, failure=REFUSED) for n in (1, 2, 3))
+    policy = RetryPolicy()
+    assert retry_delay(policy, attempts[:1], REFUSED, 0.5) == 0.5
+    assert retry_delay(policy, attempts[:2], REFUSED, 0.5) == 1.0
+    assert retry_delay(policy, attempts, REFUSED, 0.5) is None
+    assert retry_delay(RetryPolicy(max_attempts=1), attempts[:1], REFUSED, 0.5) is None
+    assert retry_delay(RetryPolicy(max_attempts=9), attempts, REFUSED, 0.5) is None
+
+
+def test_what_failed_before_its_start_by_the_tasks_fault_is_not_tried_again() -> None:
+    attempts = (an_attempt(failure=NO_PROGRAM),)
+    assert retry_delay(RetryPolicy(), attempts, NO_PROGRAM, 0.5) is None
+
+
+def test_what_failed_after_its_start_is_tried_again_only_where_it_is_named() -> None:
+    attempts = (an_attempt(start_time=5, failure=REFUSED),)
+    assert retry_delay(RetryPolicy(), attempts, REFUSED, 0.5) is None
+    assert retry_delay(RetryPolicy(on=("EXECUTOR",)), attempts, REFUSED, 0.5) == 0.5
+
+
+def test_lost_is_tried_again_only_where_it_is_named() -> None:
+    lost = Failure(Reason.LOST, "gone", Fault.SYSTEM, retryable=True)
+    attempts = (an_attempt(failure=lost, exit=Exit(0, 2, lost="gone")),)
+    assert retry_delay(RetryPolicy(), attempts, lost, 0.5) is None
+    assert retry_delay(RetryPolicy(on=("LOST",)), attempts, lost, 0.5) == 0.5
+
+
+def test_the_wait_doubles_up_to_its_limit_and_never_overflows() -> None:
+    policy = RetryPolicy(max_attempts=100, on=("START",), max_backoff=30.0, multiplier=1e9)
+    attempts = tuple(an_attempt(n) for n in range(1, 100))
+    assert retry_delay(policy, attempts, NO_PROGRAM, 0.5) == 15.0
+    assert retry_delay(policy, (*attempts, an_attempt(100)), NO_PROGRAM, 0.5) is None
