@@ -1,0 +1,112 @@
+"""The ledger: who holds how much of the host. Arithmetic alone; who is next is `fairness.py`.
+
+Amounts are kept as integers (millionths of a core, bytes), so that what was taken and given
+back leaves exactly zero.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from runner.domain.limits import Limits
+from runner.domain.task import Task, TaskClass
+
+_MILLIONTHS = 1_000_000
+
+
+class Lack(StrEnum):
+    """What a task waits for, by the word that PlanTask uses."""
+
+    CLASS = "class_busy"
+    CAPACITY = "capacity"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a task reserves. `cpu` is in millionths of a core."""
+
+    task_class: TaskClass
+    cpu: int
+    memory: int
+
+
+def need_of(task: Task) -> Need:
+    """What `task` reserves."""
+    return need(task.task_class, task.plan.limits)
+
+
+def need(task_class: TaskClass, limits: Limits) -> Need:
+    """What a task of these limits reserves."""
+    return Need(task_class, round(limits.cpu_cores * _MILLIONTHS), limits.memory_bytes)
+
+
+class Ledger:
+    """Cores, memory and slots of each class: what there is, and who holds it.
+
+    What asks for more than the whole host has (its rules were others when it was accepted)
+    fits where nobody holds any of that.
+    """
+
+    def __init__(self, cpu_cores: float, memory_bytes: int, slots: Mapping[TaskClass, int]) -> None:
+        self._cpu_total, self._memory_total = round(cpu_cores * _MILLIONTHS), memory_bytes
+        self._slots = dict(slots)
+        self._held: dict[str, Need] = {}
+        self._cpu = self._memory = 0
+        self._running: Counter[TaskClass] = Counter()
+
+    def lack(self, wanted: Need) -> Lack | None:
+        """What is missing for `wanted` now; None where it fits."""
+        if self._running[wanted.task_class] >= self._slots.get(wanted.task_class, 0):
+            return Lack.CLASS
+        if wanted.cpu and self._cpu and self._cpu + wanted.cpu > self._cpu_total:
+            return Lack.CAPACITY
+        if wanted.memory and self._memory and self._memory + wanted.memory > self._memory_total:
+            return Lack.CAPACITY
+        return None
+
+    def hold(self, task_id: str, wanted: Need) -> None:
+        """Reserve it, whether it fits or not (what runs already has it). Raises ValueError
+        where the task holds something."""
+        if task_id in self._held:
+            raise ValueError(f"task {task_id} has its share already")
+        self._held[task_id] = wanted
+        self._cpu += wanted.cpu
+        self._memory += wanted.memory
+        self._running[wanted.task_class] += 1
+
+    def release(self, task_id: str) -> bool:
+        """Give back what the task holds; False where it holds nothing."""
+        had = self._held.pop(task_id, None)
+        if had is None:
+            return False
+        self._cpu -= had.cpu
+        self._memory -= had.memory
+        self._running[had.task_class] -= 1
+        return True
+
+    def running(self, task_class: TaskClass) -> int:
+        """How many tasks of the class hold something."""
+        return self._running[task_class]
+
+    @property
+    def holders(self) -> frozenset[str]:
+        """Who holds anything."""
+        return frozenset(self._held)
+
+    @property
+    def cpu_free(self) -> float:
+        """Cores that nobody holds."""
+        return max(self._cpu_total - self._cpu, 0) / _MILLIONTHS
+
+    @property
+    def memory_free(self) -> int:
+        """Bytes of memory that nobody holds."""
+        return max(self._memory_total - self._memory, 0)
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything was given back, to the last byte."""
+        return not (self._held or self._cpu or self._memory or self._running.total())
