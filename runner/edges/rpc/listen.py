@@ -93,7 +93,7 @@ class Claim:
 
 
 def _check_replaceable(socket: Path) -> None:
-    """gRPC removes what is at the path before it binds; that must be but a dead socket."""
+    """What is at the path is removed by gRPC before it binds; that must be but a dead socket."""
     try:
         mode = socket.lstat().st_mode
     except FileNotFoundError:
