@@ -1,0 +1,80 @@
+"""References to container images, and the patterns that grant them.
+
+A pattern is matched on host, path segments and tag apart: `*` stays within a segment, and a
+pattern without a tag takes any. What no host is named for is on docker.io, as for engines.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+_LONGEST = 512  # characters; a name may have 255, a tag 128, a digest 71
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(?::[0-9]{1,5})?")
+_IP6 = re.compile(r"\[[0-9a-fA-F:]{2,39}\](?::[0-9]{1,5})?")
+_NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_DEFAULT_HOST = "docker.io"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A reference in its parts; `tag` and `digest` are empty where there are none."""
+
+    host: str
+    path: tuple[str, ...]
+    tag: str
+    digest: str
+
+
+def parse(reference: str) -> Image | None:
+    """The parts of a reference, `:latest` where it names neither tag nor digest.
+
+    None where it is no reference.
+    """
+    if len(reference) > _LONGEST:
+        return None
+    parts = _split(reference)
+    host_ok = _HOST.fullmatch(parts.host) or _IP6.fullmatch(parts.host)
+    names_ok = all(_NAME.fullmatch(name) for name in parts.path)
+    tag_ok = _TAG.fullmatch(parts.tag) or (not parts.tag and not _says(reference, ":"))
+    digest_ok = _DIGEST.fullmatch(parts.digest) or (not parts.digest and "@" not in reference)
+    if not (host_ok and names_ok and tag_ok and digest_ok):
+        return None
+    if parts.tag or parts.digest:
+        return parts
+    return Image(parts.host, parts.path, "latest", "")
+
+
+def matches(pattern: str, image: Image) -> bool:
+    """Whether `pattern` (of the configuration) grants `image`."""
+    wanted = _split(pattern)
+    return (
+        fnmatchcase(image.host.lower(), wanted.host.lower())
+        and len(wanted.path) == len(image.path)
+        and all(fnmatchcase(a, b) for a, b in zip(image.path, wanted.path, strict=True))
+        and (not wanted.tag or fnmatchcase(image.tag, wanted.tag))
+        and (not wanted.digest or image.digest == wanted.digest)
+    )
+
+
+def _split(text: str) -> Image:
+    rest, _, digest = text.partition("@")
+    first, slash, after = rest.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost" or first != first.lower()):
+        host, rest = first, after
+    else:
+        host = _DEFAULT_HOST
+    last = rest.rsplit("/", 1)[-1]
+    name, _, tag = last.partition(":")
+    path = (*rest.split("/")[:-1], name)
+    if host == _DEFAULT_HOST and len(path) == 1:
+        path = ("library", *path)
+    return Image(host, path, tag, digest)
+
+
+def _says(reference: str, sign: str) -> bool:
+    """Whether the last segment holds `sign`, so that an empty tag is a fault."""
+    return sign in reference.partition("@")[0].rsplit("/", 1)[-1]
