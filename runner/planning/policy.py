@@ -53,6 +53,7 @@ class Policy:
     host_paths: tuple[HostPath, ...] = ()
     networks: frozenset[str] = frozenset()
     users: tuple[str, ...] = ()
+    executors: frozenset[str] | None = None  # None: each that is configured
     env_denied: tuple[str, ...] = ENV_DENIED
 
 

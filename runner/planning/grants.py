@@ -1,0 +1,156 @@
+"""What policy denies: each thing that a payload asks for and that nobody has granted.
+
+Default deny: an empty allow-list allows nothing. A denial names the field and the rule, never
+a value that may be secret. Names and paths are matched as text; what a path leads to is checked
+again by whoever opens it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from runner.domain import image, paths, uri
+from runner.domain.execution import Execution, Payload
+from runner.domain.plan import Artifact, Mode, Mount
+from runner.domain.pointer import below
+from runner.domain.refusal import Violation, quote
+from runner.domain.task import TaskClass
+from runner.planning.policy import ENV_RESERVED, Policy, Rules
+
+# Never given to a task, whatever is granted above or below them.
+_NEVER = ("/etc", "/root", "/proc", "/sys", "/dev", "/var/lib/docker", "/run", "/var/run", "/boot")
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """One thing that is denied, and the rule that denies it."""
+
+    violation: Violation
+    rule: str
+
+
+def denials(
+    payload: Payload, mode: Mode, executor: str, task_class: TaskClass, rules: Rules
+) -> list[Denial]:
+    """Everything that policy denies, in the order of payload.md."""
+    asked, policy = payload.execution, rules.policy
+    return [
+        *_modes(mode, task_class, policy),
+        *_executors(executor, policy),
+        *_image(asked, policy),
+        *_environment(asked, policy),
+        *_secrets(asked),
+        *_mounts(asked.mounts, policy),
+        *_user(asked, mode, rules),
+        *_network(asked, policy),
+        *_artifacts("inputs", payload.artifacts.inputs),
+        *_artifacts("outputs", payload.artifacts.outputs),
+    ]
+
+
+def _denial(field: str, reason: str, message: str, rule: str) -> Denial:
+    return Denial(Violation(field, reason, message), rule)
+
+
+def _modes(mode: Mode, task_class: TaskClass, policy: Policy) -> Iterator[Denial]:
+    if mode not in policy.modes:
+        message = f"mode {mode} is not granted on this runner"
+        yield _denial("/execution/mode", "MODE_DENIED", message, "policy.modes")
+    elif mode not in policy.class_modes.get(task_class, policy.modes):
+        message = f"mode {mode} is not granted to class {task_class}"
+        rule = f"classes.{task_class}.modes"
+        yield _denial("/execution/mode", "MODE_DENIED", message, rule)
+
+
+def _executors(executor: str, policy: Policy) -> Iterator[Denial]:
+    if policy.executors is not None and executor not in policy.executors:
+        message = f"executor {executor} is not granted on this runner"
+        yield _denial("/execution/executor", "EXECUTOR_DENIED", message, "policy.executors")
+
+
+def _image(asked: Execution, policy: Policy) -> Iterator[Denial]:
+    if not asked.image:
+        return
+    wanted = image.parse(asked.image)
+    if wanted is None or not any(image.matches(one, wanted) for one in policy.images):
+        message = f"{quote(asked.image)} is not granted"
+        yield _denial("/execution/image", "IMAGE_DENIED", message, "policy.images")
+
+
+def _environment(asked: Execution, policy: Policy) -> Iterator[Denial]:
+    for name in asked.env:
+        yield from _variable(name, below("/execution/env", name), policy)
+    for i, secret in enumerate(asked.secrets):
+        if secret.env:
+            yield from _variable(secret.env, f"/execution/secrets/{i}/env", policy)
+
+
+def _variable(name: str, field: str, policy: Policy) -> Iterator[Denial]:
+    for pattern in ENV_RESERVED:
+        if fnmatchcase(name, pattern):
+            message = f"{quote(name)} is set by the runner alone"
+            yield _denial(field, "ENV_RESERVED", message, f"reserved: {pattern}")
+            return
+    for pattern in policy.env_denied:
+        if fnmatchcase(name, pattern):
+            message = f"{quote(name)} changes which program is run"
+            yield _denial(field, "ENV_DENIED", message, f"policy.env_denied: {pattern}")
+            return
+
+
+def _secrets(asked: Execution) -> Iterator[Denial]:
+    # The same words for every name: whether one exists elsewhere is nobody's to learn.
+    for i in range(len(asked.secrets)):
+        field = f"/execution/secrets/{i}/name"
+        message = "no such secret is available to this task"
+        yield _denial(field, "SECRET_UNAVAILABLE", message, "secrets")
+
+
+def _mounts(mounts: tuple[Mount, ...], policy: Policy) -> Iterator[Denial]:
+    for i, mount in enumerate(mounts):
+        field = f"/execution/mounts/{i}/source"
+        roots = [root for root in policy.host_paths if paths.lies_below(mount.source, root.path)]
+        if _is_never(mount.source) or not roots:
+            message = f"{quote(mount.source)} does not lie below a granted host path"
+            yield _denial(field, "MOUNT_DENIED", message, "policy.host_paths")
+        elif not mount.read_only and not any(root.writable for root in roots):
+            message = f"{quote(mount.source)} is granted for reading alone; say read_only"
+            yield _denial(field, "MOUNT_DENIED", message, "policy.host_paths")
+
+
+def _is_never(source: str) -> bool:
+    return not paths.names(source) or any(paths.lies_below(source, place) for place in _NEVER)
+
+
+def _user(asked: Execution, mode: Mode, rules: Rules) -> Iterator[Denial]:
+    if not asked.user or asked.user in rules.policy.users:
+        return
+    if mode is not Mode.DOCKER and asked.user == rules.host.task_user:
+        return
+    message = f"user {quote(asked.user)} is not granted"
+    yield _denial("/execution/user", "USER_DENIED", message, "policy.users")
+
+
+def _network(asked: Execution, policy: Policy) -> Iterator[Denial]:
+    # "none" asks for less than anybody has: it needs no grant.
+    if asked.network and asked.network != "none" and asked.network not in policy.networks:
+        message = f"network {quote(asked.network)} is not granted"
+        yield _denial("/execution/network", "NETWORK_DENIED", message, "policy.networks")
+
+
+def _artifacts(key: str, artifacts: tuple[Artifact, ...]) -> Iterator[Denial]:
+    for i, one in enumerate(artifacts):
+        if not one.uri:
+            continue
+        field = f"/artifacts/{key}/{i}/uri"
+        scheme = uri.scheme(one.uri)
+        if scheme in {"s3", "file"}:
+            rule = "artifacts.s3.buckets" if scheme == "s3" else "artifacts.file_roots"
+            message = f"no place is granted for {scheme} artifacts"
+            yield _denial(field, "PLACE_DENIED", message, rule)
+        else:
+            rule = "artifacts.http.hosts" if scheme != "reddb" else "artifacts.reddb"
+            message = f"no address is granted for {scheme} artifacts"
+            yield _denial(field, "ADDRESS_DENIED", message, rule)

@@ -1,0 +1,88 @@
+"""Where a task runs: the executor chosen, whether it is here, and what it can't hold.
+
+payload.md, "Choosing mode and executor". Whether an executor is ready just now is not asked:
+a task waits for one that is configured.
+"""
+
+from __future__ import annotations
+
+from runner.domain.execution import Execution, Payload
+from runner.domain.plan import Mode
+from runner.domain.refusal import Code, Refused, quote
+from runner.domain.task import TaskClass
+from runner.planning.policy import Rules
+
+MODES_OF = {
+    "local": frozenset({Mode.NATIVE, Mode.PYTHON}),
+    "slurm": frozenset({Mode.NATIVE, Mode.PYTHON}),
+    "ssh": frozenset({Mode.NATIVE, Mode.PYTHON}),
+    "docker": frozenset({Mode.DOCKER, Mode.PYTHON}),
+    "podman": frozenset({Mode.DOCKER}),
+    "kubernetes": frozenset({Mode.DOCKER, Mode.PYTHON}),
+}
+
+
+def choose(asked: Execution, mode: Mode, task_class: TaskClass, rules: Rules) -> tuple[str, str]:
+    """The executor's name, and why."""
+    of_class = rules.classes[task_class].executor
+    if asked.executor:
+        return asked.executor, "the payload names it"
+    if of_class != "auto" and mode in MODES_OF.get(of_class, ()):
+        return of_class, f"the configuration names it for class {task_class}"
+    if mode is Mode.DOCKER:
+        able = [name for name, modes in rules.host.executors.items() if mode in modes]
+        return (able or ["docker"])[0], "the first that is configured for mode docker"
+    if task_class is TaskClass.GPU_SLURM:
+        return "slurm", "the default for class gpu_slurm"
+    return "local", f"the default for mode {mode}"
+
+
+def check(asked: Execution, mode: Mode, executor: str, task_class: TaskClass, rules: Rules) -> None:
+    """Raises Refused FAILED_PRECONDITION where this runner can't run it, or not hold it."""
+    host = rules.host
+    if mode not in host.executors.get(executor, ()):
+        what = f"mode {mode} on executor {executor}"
+        _no_executor("/execution/executor" if asked.executor else "/execution/mode", what, rules)
+    if task_class in {TaskClass.GPU, TaskClass.GPU_SLURM}:
+        _no_executor("task_class", f"class {task_class}", rules)
+    if asked.network == "none":
+        message = (
+            f"executor {executor} can't keep a task of mode {mode} from the network yet; "
+            f"leave it out to run with the host's"
+        )
+        _not_held("network", message)
+    if asked.mounts and host.sandbox != "strict":
+        message = f"mounts in mode {mode} need the strict sandbox; held here is {host.sandbox}"
+        _not_held("mounts", message)
+    if asked.user and asked.user != host.task_user:
+        as_whom = f" as {quote(host.task_user)}" if host.task_user else " as one user"
+        _not_held("user", f"executor {executor} runs every task{as_whom}")
+
+
+def caveats(asked: Execution, payload: Payload, rules: Rules) -> list[str]:
+    """What is decided here though nobody asked: one line each, what is not held first."""
+    lines = []
+    if not asked.network:
+        lines.append("network host: a task without a sandbox can't be kept from it yet")
+    lines.append(
+        "cpu, memory, processes and disk: counted against the host's room, not held yet "
+        "by a control group or a sized workspace"
+    )
+    if payload.artifacts.outputs:
+        lines.append("outputs: left in the workspace; not listed in the result yet")
+    lines.extend(rules.host.notes)
+    return lines
+
+
+def _no_executor(field: str, what: str, rules: Rules) -> None:
+    here = "; ".join(
+        f"mode {', '.join(sorted(modes))} on executor {name}"
+        for name, modes in rules.host.executors.items()
+    )
+    message = f"this runner can't run {what}; it runs {here or 'nothing'}"
+    raise Refused.of_field(Code.FAILED_PRECONDITION, field, "NO_EXECUTOR", message)
+
+
+def _not_held(key: str, message: str) -> None:
+    field = f"/execution/{key}"
+    raise Refused.of_field(Code.FAILED_PRECONDITION, field, "LIMIT_NOT_HELD", message)
