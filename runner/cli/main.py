@@ -1,0 +1,72 @@
+"""`env-runner`: reads the command line, runs the command, turns its end into an exit code.
+
+Whatever goes wrong is one line on stderr and never a traceback; the only place that is so for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from runner.cli.exits import Code, Failed
+from runner.cli.parser import parser
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code (see `exits.Code`)."""
+    options = parser().parse_args(arguments)
+    try:
+        code = _run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _reader_gone()
+    except KeyboardInterrupt:
+        return Code.CANCELLED
+    except Failed as end:
+        return _told(end.message, end.code)
+    except OSError as error:
+        return _told(f"{error.strerror or error}{_where(error)}", Code.ERROR)
+    except Exception as error:
+        if os.environ.get("ENV_RUNNER_DEBUG"):
+            raise
+        return _told(
+            f"a defect in env-runner: {type(error).__name__}: {error}; "
+            "ENV_RUNNER_DEBUG=1 shows where",
+            Code.ERROR if options.end is None else options.end,
+        )
+    return code
+
+
+def _run(options: argparse.Namespace) -> int:
+    module, _, name = options.command.partition(":")
+    command = getattr(importlib.import_module(f"runner.cli.{module}"), name)
+    return int(command(options))
+
+
+def _told(message: str, code: int) -> int:
+    from runner.cli.terminal import note  # noqa: PLC0415 - not for `--help`
+
+    note(" ".join(message.split()), "31")
+    return code
+
+
+def _where(error: OSError) -> str:
+    return f": {error.filename}" if error.filename else ""
+
+
+def _reader_gone() -> int:
+    """End quietly, and keep the interpreter from flushing into the broken pipe."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    return Code.BROKEN_PIPE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
