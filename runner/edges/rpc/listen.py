@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import ipaddress
 import os
+import socket
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,63 +48,66 @@ class Listener:
 class Claim:
     """The lock of one unix socket, from `take` to `release` or the end of the process."""
 
-    def __init__(self, socket: Path, descriptor: int) -> None:
-        self.socket = socket
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
         self._descriptor = descriptor
 
     @classmethod
-    def take(cls, socket: Path) -> Claim:
+    def take(cls, path: Path) -> Claim:
         """Claim the socket's path, making its directory where there is none.
 
         Raises AddressTaken where a living process holds it, BadAddress where it is no place
         for a socket. The lock file stays: removing it would let two hold different ones.
         """
-        if not socket.is_absolute():
-            raise BadAddress(f"{socket}: a unix socket is named by its absolute path")
-        if len(os.fsencode(socket)) > _LONGEST_PATH:
-            raise BadAddress(f"{socket}: longer than the {_LONGEST_PATH} bytes of a socket's path")
+        if not path.is_absolute():
+            raise BadAddress(f"{path}: a unix socket is named by its absolute path")
+        if len(os.fsencode(path)) > _LONGEST_PATH:
+            raise BadAddress(f"{path}: longer than the {_LONGEST_PATH} bytes of a socket's path")
         try:
-            if not socket.parent.is_dir():
-                socket.parent.mkdir(parents=True)
-                socket.parent.chmod(_DIRECTORY_MODE)
+            if not path.parent.is_dir():
+                path.parent.mkdir(parents=True)
+                path.parent.chmod(_DIRECTORY_MODE)
             descriptor = os.open(
-                f"{socket}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+                f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
             )
         except OSError as error:
-            raise BadAddress(f"{socket}: cannot be locked: {error.strerror}") from error
+            raise BadAddress(f"{path}: cannot be locked: {error.strerror}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _check_replaceable(socket)
+            _check_replaceable(path)
         except BlockingIOError:
             os.close(descriptor)
-            raise AddressTaken(f"{socket}: another daemon listens there") from None
+            raise AddressTaken(f"{path}: another daemon listens there") from None
         except BaseException:
             os.close(descriptor)
             raise
-        return cls(socket, descriptor)
+        return cls(path, descriptor)
 
     def open_to_group(self) -> None:
         """Let the socket's group connect too. (It is made with the daemon's umask, which
         lets nobody else in meanwhile.)"""
-        self.socket.chmod(_SOCKET_MODE)
+        self.path.chmod(_SOCKET_MODE)
 
     def release(self) -> None:
         """Let others have it."""
         os.close(self._descriptor)
 
 
-def _check_replaceable(socket: Path) -> None:
+def _check_replaceable(path: Path) -> None:
     """What is at the path is removed by gRPC before it binds; that must be but a dead socket."""
     try:
-        mode = socket.lstat().st_mode
+        mode = path.lstat().st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise BadAddress(f"{socket}: is there and is no socket; remove it yourself")
+        raise BadAddress(f"{path}: is there and is no socket; remove it yourself")
 
 
 def check_tcp(address: str, *, insecure: bool) -> None:
-    """Return where this TCP address may be listened on without TLS; else raise BadAddress."""
+    """Return where this TCP address may be listened on without TLS, and is free now.
+
+    Raises BadAddress where it may not, AddressTaken where somebody listens there.
+    """
     host, colon, port = address.rpartition(":")
     if not colon or not port.isascii() or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 - the highest port
         raise BadAddress(f"{address}: is neither unix:/path nor host:port")
@@ -113,11 +117,18 @@ def check_tcp(address: str, *, insecure: bool) -> None:
             "socket, or set grpc.insecure = true for a loopback address"
         )
     try:
-        loopback = ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+        ip = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
-        loopback = False  # a name may come to mean anything
-    if not loopback:
+        ip = None  # a name may come to mean anything
+    if ip is None or not ip.is_loopback:
         raise BadAddress(
             f"{address}: without TLS only a loopback address may be listened on, "
             "such as 127.0.0.1 or [::1]"
         )
+    family = socket.AF_INET6 if ip.version == 6 else socket.AF_INET  # noqa: PLR2004 - of IP
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past TIME_WAIT
+        try:
+            probe.bind((str(ip), int(port)))
+        except OSError as error:
+            raise AddressTaken(f"{address}: cannot be listened on: {error.strerror}") from error

@@ -81,7 +81,7 @@ class RpcServers:
     async def start(self, engine: Calls) -> list[str]:
         """Answer calls. Returns the addresses, with the port that a port 0 became.
 
-        Raises AddressTaken where a TCP port is not free.
+        Raises AddressTaken where a TCP port was taken since `claim`.
         """
         await self._health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
         addresses = []
