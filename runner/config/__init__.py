@@ -1,0 +1,10 @@
+"""The configuration: a TOML file and variables, checked, as one frozen value.
+
+Nothing heavy is imported here: a command reads its configuration before anything else.
+"""
+
+from runner.config.classes import rules
+from runner.config.load import ConfigError, ConfigFault, load, reference
+from runner.config.model import Config, Socket
+
+__all__ = ["Config", "ConfigError", "ConfigFault", "Socket", "load", "reference", "rules"]

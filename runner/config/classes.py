@@ -1,0 +1,132 @@
+"""The classes' table of interfaces.md, and the rules that planning goes by.
+
+What the configuration does not say comes from the table; "host" there is what the host has,
+less what the runner keeps for itself. No limit is above what the host has: a task that was let
+in under such a limit would wait for ever.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from runner.config.model import Class, Config
+from runner.domain.execution import Resources
+from runner.domain.limits import Limits
+from runner.domain.plan import Mode
+from runner.domain.task import TaskClass
+from runner.host import HostFacts
+from runner.planning.bounds import NAMES
+from runner.planning.policy import ClassRules, Host, Rules
+
+OWN_MEMORY = 512 * 2**20  # bytes that the runner leaves to itself and the system
+
+_MIB, _GIB = 2**20, 2**30
+_MINUTE = 60.0
+
+
+def rules(config: Config, host: HostFacts) -> Rules:
+    """Class table, policy and host as one value."""
+    memory = max(host.memory_bytes - OWN_MEMORY, 64 * _MIB)
+    classes = {
+        name: _class(name, config.classes.get(name, Class()), host.cpu_cores, memory)
+        for name in TaskClass
+    }
+    modes = {name: one.modes for name, one in config.classes.items() if one.modes is not None}
+    return Rules(
+        classes=classes,
+        policy=replace(config.policy, class_modes=modes),
+        host=Host(
+            executors={"local": frozenset({Mode.NATIVE})} if config.local.enabled else {},
+            cpu_cores=host.cpu_cores,
+            memory_bytes=memory,
+            task_user=config.local.user or host.user,
+            sandbox="none",
+            notes=_notes(config),
+        ),
+    )
+
+
+def _notes(config: Config) -> tuple[str, ...]:
+    if config.local.sandbox == "none":
+        return ()
+    return (f"sandbox none: {config.local.sandbox} is configured, and not held by this version",)
+
+
+def _class(name: TaskClass, said: Class, cores: float, memory: int) -> ClassRules:
+    table_defaults, table_limits = _table(name, cores, memory)
+    limits = _over(table_limits, said.limits)
+    if name is not TaskClass.GPU_SLURM:
+        limits = _cut(limits, replace(limits, cpu_cores=cores, memory_bytes=memory))
+    defaults = _cut(_over(table_defaults, said.defaults), limits)
+    running = _max_running(name, cores) if said.max_running is None else said.max_running
+    return ClassRules(defaults, limits, running, said.max_queued, said.executor, said.image)
+
+
+def _max_running(name: TaskClass, cores: float) -> int:
+    match name:
+        case TaskClass.CPU_SHORT:
+            return max(1, int(cores))
+        case TaskClass.CPU_LONG:
+            return max(1, int(cores) // 2)
+        case TaskClass.GPU:
+            return 0  # as many as GPUs, of which this version sees none
+        case TaskClass.GPU_SLURM:
+            return 256
+
+
+def _table(name: TaskClass, cores: float, memory: int) -> tuple[Limits, Limits]:
+    """Defaults and limits of a class, as interfaces.md has them. 0 is "not set here"."""
+    match name:
+        case TaskClass.CPU_SHORT:
+            return (
+                Limits(60.0, None, 5.0, 1.0, _GIB, 256, _GIB, 64 * _MIB),
+                Limits(60.0, 60.0, 30.0, cores, memory, 4096, 16 * _GIB, _GIB),
+            )
+        case TaskClass.CPU_LONG:
+            quarter = 15 * _MINUTE
+            return (
+                Limits(quarter, None, 10.0, 1.0, 2 * _GIB, 1024, 8 * _GIB, 256 * _MIB),
+                Limits(quarter, quarter, 60.0, cores, memory, 16384, 64 * _GIB, 4 * _GIB),
+            )
+        case TaskClass.GPU:
+            ten = 10 * _MINUTE
+            return (
+                Limits(ten, None, 10.0, 1.0, 8 * _GIB, 4096, 16 * _GIB, 256 * _MIB, 1),
+                Limits(ten, ten, 60.0, cores, memory, 16384, 128 * _GIB, 4 * _GIB, 1),
+            )
+        case TaskClass.GPU_SLURM:
+            return (
+                Limits(None, None, 30.0, 0.0, 0, 0, 0, _GIB),
+                Limits(None, None, 10 * _MINUTE, 0.0, 0, 0, 0, 16 * _GIB),
+            )
+
+
+def _over(limits: Limits, said: Resources) -> Limits:
+    """`limits` with what the configuration says over it."""
+    changed = {}
+    for key, name in NAMES.items():
+        amount = getattr(said, key)
+        if amount is None:
+            continue
+        if math.isinf(amount):
+            amount = None if name in {"wall_time", "idle_time"} else 0
+        changed[name] = amount
+    return replace(limits, **changed)
+
+
+def _cut(limits: Limits, most: Limits) -> Limits:
+    """`limits` cut to `most`, field by field; None and 0 there are no bound."""
+    changed = {}
+    for name in NAMES.values():
+        amount, bound = getattr(limits, name), getattr(most, name)
+        if not bound:
+            continue
+        if amount is None:
+            # No idle limit is what a class may well have; no end at all is not.
+            over = name == "wall_time"
+        else:
+            over = amount > bound or (amount == 0 and name not in {"gpus", "grace"})
+        if over:
+            changed[name] = bound
+    return replace(limits, **changed)

@@ -1,0 +1,348 @@
+"""The form of the configuration, as one table. What has no effect yet is in `later.py`."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from runner.config.later import EXECUTORS, GRPC_TLS, LATER
+from runner.config.model import Class, Grpc, Http, Local, Logging, MinFree, Runner, Socket, State
+from runner.domain import image, paths, values
+from runner.domain.document import FAULTY, Json
+from runner.domain.execution import Resources
+from runner.domain.identity import NAME
+from runner.domain.payload_form import EXECUTORS as EXECUTOR_NAMES
+from runner.domain.payload_form import MODES, RESOURCES
+from runner.domain.plan import Mode
+from runner.domain.pointer import below
+from runner.domain.principal import Principal, Role
+from runner.domain.refusal import quote
+from runner.domain.shape import (
+    EMPTY,
+    Choice,
+    Faults,
+    Field,
+    Flag,
+    ListOf,
+    Quantity,
+    Record,
+    Shape,
+    Text,
+    whole,
+)
+from runner.domain.task import TaskClass
+from runner.planning.policy import ENV_DENIED, HostPath, Policy
+
+_TEN_YEARS = 10 * 366 * 86_400.0
+_LONGEST_SOCKET = 107  # bytes: sockaddr_un.sun_path less its NUL
+_PORT = re.compile(r"(.+):([0-9]{1,5})")
+
+
+class _MinFree:
+    """A size, or a share such as "5%"."""
+
+    def read(self, value: Json, at: str, faults: Faults) -> Any:
+        """A MinFree."""
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,2}(?:\.[0-9]{1,6})?%", value):
+            return MinFree(fraction=float(Decimal(value[:-1]) / 100))
+        try:
+            size = values.size(value)
+        except values.Unreadable as error:
+            faults.add(at, error.reason, f'{error.message}; or a share such as "5%"')
+            return FAULTY
+        if size < 0:
+            faults.add(at, "OUT_OF_RANGE", "must not be negative")
+            return FAULTY
+        return MinFree(size=size)
+
+    def schema(self) -> dict[str, Any]:
+        """A whole number or a text."""
+        return {"type": ["integer", "string"]}
+
+
+def days(value: Json) -> float:
+    """Seconds, from a time that may be in days."""
+    return values.seconds(value, days=True)
+
+
+def _duration() -> Quantity:
+    return Quantity(days, 0, _TEN_YEARS, "seconds")
+
+
+def _unix_path(path: str) -> tuple[str, str] | None:
+    if fault := paths.absolute(path):
+        return fault
+    if len(path.encode()) > _LONGEST_SOCKET:
+        return "BAD_PATH", f"a socket's path has at most {_LONGEST_SOCKET} bytes"
+    return None
+
+
+def _address(text: str) -> tuple[str, str] | None:
+    if text.startswith("unix:"):
+        return _unix_path(text.removeprefix("unix:"))
+    match = _PORT.fullmatch(text)
+    if match and int(match[2]) < 2**16:
+        return None
+    return "BAD_REFERENCE", f'{quote(text)} is neither "unix:/path" nor "host:port"'
+
+
+def _http_address(text: str) -> tuple[str, str] | None:
+    return (
+        _address(text)
+        if text and not text.startswith("unix:")
+        else (("BAD_REFERENCE", f'{quote(text)} is no "host:port"') if text else None)
+    )
+
+
+def is_loopback(address: str) -> bool:
+    """Whether a "host:port" can be reached from this host alone."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_grpc(grpc: Grpc, at: str, faults: Faults) -> None:
+    listen: tuple[Any, ...] = grpc.listen
+    for i, address in enumerate(listen):
+        if address is FAULTY or address.startswith("unix:"):
+            continue
+        here = below(below(at, "listen"), i)
+        if not grpc.insecure:
+            message = "TCP needs TLS, which this version does not have; or grpc.insecure = true"
+            faults.add(here, "CONFLICT", f"{message} on a loopback address")
+        elif not is_loopback(address):
+            message = f"grpc.insecure is for loopback addresses alone, not {quote(address)}"
+            faults.add(here, "CONFLICT", message)
+
+
+def _grpc(tls: object, **known: Any) -> Grpc:
+    del tls
+    return Grpc(**known)
+
+
+def _socket(path: str, name: str, roles: tuple[Any, ...], tenants: tuple[Any, ...]) -> Socket:
+    given = frozenset(Role(role) for role in roles if role is not FAULTY)
+    principal = Principal(name or f"unix:{path}", given, frozenset(tenants))
+    return Socket(Path(path), principal)
+
+
+def _policy(modes: tuple[Any, ...], **known: Any) -> Policy:
+    known["networks"] = frozenset(known["networks"])
+    if known["executors"] is not None:
+        known["executors"] = frozenset(known["executors"])
+    return Policy(modes=frozenset(Mode(mode) for mode in modes if mode is not FAULTY), **known)
+
+
+def _class(modes: tuple[Any, ...] | None, **known: Any) -> Class:
+    given = None if modes is None else frozenset(Mode(m) for m in modes if m is not FAULTY)
+    return Class(modes=given, **known)
+
+
+def _check_class(one: Class, at: str, faults: Faults) -> None:
+    for key in RESOURCES:
+        default, limit = getattr(one.defaults, key), getattr(one.limits, key)
+        if default is not None and limit is not None and default > limit:
+            message = f"the default is over the class's own limits.{key}"
+            faults.add(below(below(at, "defaults"), key), "CONFLICT", message)
+
+
+def _image(text: str) -> tuple[str, str] | None:
+    if not text or image.parse(text):
+        return None
+    return "BAD_REFERENCE", f"{quote(text)} is no image reference"
+
+
+def _path_or_none(text: str) -> tuple[str, str] | None:
+    return paths.absolute(text) if text else None
+
+
+def _socket_or_none(text: str) -> tuple[str, str] | None:
+    return _unix_path(text) if text else None
+
+
+_tenant: Shape = Text(rf"\*|{NAME}", hint='a tenant\'s name, or "*" for all')
+_modes = ListOf(Choice(MODES))
+_resources = Record(RESOURCES, Resources)
+
+_class_record = Record(
+    {
+        "executor": Field(
+            Choice(("auto", *EXECUTOR_NAMES)), "Where tasks run that do not say.", "auto"
+        ),
+        "image": Field(Text(check=_image), "For tasks that name none.", ""),
+        "max_running": Field(whole(0, 100_000), "Tasks at once."),
+        "max_queued": Field(whole(0, 10_000_000), "Tasks that wait.", 10_000),
+        "modes": Field(_modes, "Which modes its tasks may have; policy.modes where absent."),
+        "defaults": Field(_resources, "What a task gets that asks for nothing.", EMPTY),
+        "limits": Field(_resources, "The most that it may ask for.", EMPTY),
+    },
+    _class,
+    _check_class,
+)
+
+_sockets = Record(
+    {
+        "path": Field(Text(check=_unix_path), "Where it is.", required=True),
+        "name": Field(Text(longest=256), "The caller's name in logs; the path where empty.", ""),
+        "roles": Field(ListOf(Choice(tuple(Role))), "What its callers may do.", required=True),
+        "tenants": Field(ListOf(_tenant), 'Whose tasks they see; ["*"] for all.', required=True),
+    },
+    _socket,
+)
+
+_host_path = Record(
+    {
+        "path": Field(Text(check=paths.absolute), "A directory.", required=True),
+        "writable": Field(Flag(), "Whether tasks may write to it.", default=False),
+    },
+    HostPath,
+)
+
+
+def table(listen: str, directory: str) -> Record:
+    """The whole form, with the defaults of this host: an address and the state directory."""
+    return Record(
+        {
+            "runner": Field(
+                Record(
+                    {"id": Field(Text(f"(?:{NAME})?"), "Default: the host's name.", "")}, Runner
+                ),
+                default=EMPTY,
+            ),
+            "grpc": Field(
+                Record(
+                    {
+                        "listen": Field(
+                            ListOf(Text(check=_address)),
+                            '"unix:/path", or "host:port".',
+                            (listen,),
+                        ),
+                        "insecure": Field(
+                            Flag(), "TCP without TLS, on loopback addresses.", default=False
+                        ),
+                        "sockets": Field(
+                            ListOf(_sockets), "More unix sockets, each for one caller.", ()
+                        ),
+                        "tls": Field(GRPC_TLS),
+                    },
+                    _grpc,
+                    _check_grpc,
+                ),
+                default=EMPTY,
+            ),
+            "http": Field(
+                Record(
+                    {
+                        "listen": Field(
+                            Text(check=_http_address), '"" switches it off.', Http().listen
+                        ),
+                        "public_url": Field(
+                            Text(r"(?:https?://[!-~]+)?", "BAD_REFERENCE"),
+                            "What logs_url begins with.",
+                            "",
+                        ),
+                        "hosts": Field(
+                            ListOf(Text("[A-Za-z0-9._:*\\[\\]-]+")), "Host headers taken.", ()
+                        ),
+                    },
+                    Http,
+                ),
+                default=EMPTY,
+            ),
+            "state": Field(_state(directory), default=EMPTY),
+            "logging": Field(
+                Record(
+                    {
+                        "level": Field(
+                            Choice(("debug", "info", "warning", "error")), "From which on.", "info"
+                        ),
+                        "format": Field(Choice(("auto", "json", "console")), "", "auto"),
+                        "directory": Field(Text(check=_path_or_none), "Log files also here.", ""),
+                    },
+                    Logging,
+                ),
+                default=EMPTY,
+            ),
+            "classes": Field(
+                Record({name.value: Field(_class_record, default=EMPTY) for name in TaskClass}),
+                default=EMPTY,
+            ),
+            "executors": Field(
+                Record({"local": Field(_local, default=EMPTY), **EXECUTORS}), default=EMPTY
+            ),
+            "policy": Field(_policy_record, default=EMPTY),
+            "testing": Field(
+                Record({"failpoints": Field(Flag(), "Heed ENV_RUNNER_FAILPOINT.", default=False)}),
+                default=EMPTY,
+            ),
+            **LATER,
+        }
+    )
+
+
+def _state(directory: str) -> Record:
+    known = State(Path(directory))
+    return Record(
+        {
+            "directory": Field(Text(check=paths.absolute), "Where state is.", directory),
+            "retention": Field(
+                _duration(), "Of ended tasks that nobody acknowledged.", known.retention
+            ),
+            "event_retention": Field(_duration(), "Of events.", known.event_retention),
+            "id_retention": Field(_duration(), "Of ids after that.", known.id_retention),
+            "min_free": Field(
+                _MinFree(), "Below it no new task is taken: a size or a share.", known.min_free
+            ),
+            "reserve": Field(
+                Quantity(values.size, 0, 2**40, "bytes"), "Kept for the journal.", known.reserve
+            ),
+        },
+        lambda directory, **rest: State(Path(directory), **rest),
+    )
+
+
+_local = Record(
+    {
+        "enabled": Field(Flag(), "Whether tasks run on this host itself.", default=True),
+        "sandbox": Field(
+            Choice(("strict", "standard", "none")), "How tasks are kept apart.", "strict"
+        ),
+        "user": Field(
+            Text(
+                "(?:[a-z_][a-z0-9_-]{0,31}|[0-9]{1,10}:[0-9]{1,10})?",
+                hint="a user's name, or uid:gid",
+            ),
+            'As whom tasks run; "" is the keeper\'s own user.',
+            "",
+        ),
+        "keeper_socket": Field(
+            Text(check=_socket_or_none), "Where the keeper listens; below the state if empty.", ""
+        ),
+        "start_keeper": Field(
+            Flag(), "Whether the daemon starts a keeper where it finds none.", default=True
+        ),
+    },
+    Local,
+)
+
+_policy_record = Record(
+    {
+        "modes": Field(_modes, "What may run.", MODES),
+        "executors": Field(ListOf(Choice(EXECUTOR_NAMES)), "Where; all that are configured."),
+        "images": Field(ListOf(Text(longest=512, shortest=1)), "Patterns of images.", ()),
+        "host_paths": Field(ListOf(_host_path), "Below which mounts may lie.", ()),
+        "networks": Field(ListOf(Choice(("none", "bridge", "host"))), "", ()),
+        "users": Field(ListOf(Text(shortest=1, longest=64)), "Container users to name.", ()),
+        "env_denied": Field(
+            ListOf(Text("[A-Za-z_*][A-Za-z0-9_*]{0,127}")),
+            "Variables that change what is run.",
+            ENV_DENIED,
+        ),
+    },
+    _policy,
+)

@@ -1,0 +1,125 @@
+"""The configuration as one frozen value: every key of interfaces.md that this version heeds.
+
+Times are seconds, sizes bytes. Made by `load.py`; made into planning's rules by `classes.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runner.domain.execution import Resources
+from runner.domain.plan import Mode
+from runner.domain.principal import Principal
+from runner.domain.task import TaskClass
+from runner.planning.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """`id` is empty where the host's name is meant."""
+
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """One more unix socket; whoever can open it is `principal`."""
+
+    path: Path
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Grpc:
+    """Addresses are "unix:/path" or "host:port"."""
+
+    listen: tuple[str, ...]
+    insecure: bool = False
+    sockets: tuple[Socket, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """`listen` is "host:port", empty where it is off."""
+
+    listen: str = "127.0.0.1:9464"
+    public_url: str = ""
+    hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MinFree:
+    """A share of the file system, or bytes of it; the other is 0."""
+
+    fraction: float = 0.0
+    size: int = 0
+
+    def of(self, total: int) -> int:
+        """The bytes that are meant, on a file system of `total` bytes."""
+        return self.size or int(total * self.fraction)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where state is, and how long it is kept."""
+
+    directory: Path
+    retention: float = 86_400.0
+    event_retention: float = 3 * 86_400.0
+    id_retention: float = 30 * 86_400.0
+    min_free: MinFree = MinFree(fraction=0.05)
+    reserve: int = 32 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Logging:
+    """`directory` is empty where the log goes to stderr alone."""
+
+    level: str = "info"
+    format: str = "auto"
+    directory: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Class:
+    """What the configuration says of a class; None is the table's own value (interfaces.md)."""
+
+    executor: str = "auto"
+    image: str = ""
+    max_running: int | None = None
+    max_queued: int = 10_000
+    modes: frozenset[Mode] | None = None
+    defaults: Resources = field(default_factory=Resources)
+    limits: Resources = field(default_factory=Resources)
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """The local executor. `user` is a name or uid:gid, empty for the keeper's own user;
+    `keeper_socket` is empty for the one in the state directory."""
+
+    enabled: bool = True
+    sandbox: str = "strict"
+    user: str = ""
+    keeper_socket: str = ""
+    start_keeper: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All of it. `notes` are lines about keys that were read and have no effect yet;
+    `source` is the file that was read, if any."""
+
+    grpc: Grpc
+    state: State
+    runner: Runner = Runner()
+    http: Http = Http()
+    logging: Logging = Logging()
+    classes: Mapping[TaskClass, Class] = field(default_factory=dict)
+    local: Local = Local()
+    policy: Policy = field(default_factory=Policy)
+    failpoints: bool = False
+    notes: tuple[str, ...] = ()
+    source: Path | None = None
