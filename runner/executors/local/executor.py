@@ -1,0 +1,263 @@
+"""The executor `local`: native tasks as children of the keeper.
+
+Every question goes to the keeper, which alone knows; here is only the translation. Nothing
+that happens to this process touches a task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from runner.domain.exit import Exit
+from runner.domain.plan import Mode
+from runner.domain.task import Handle
+from runner.executors.local import exits, failures
+from runner.executors.local.link import KeeperRefused
+from runner.executors.local.session import Session, Unreachable
+from runner.keeper.messages import Malformed, Message
+from runner.ports import Launch, LaunchFailed, Readiness, Started
+
+_VERSION = 1  # of the handles' data
+_PATIENCE = 20.0  # seconds for a keeper to be there, before a launch is said to have failed
+_PROBE_PATIENCE = 5.0
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+
+
+def _silent(_event: str, **_fields: object) -> None:
+    """For whoever wants no notes."""
+
+
+class LocalExecutor:
+    """See `runner.ports.Executor`.
+
+    `root` is the keeper's directory, `socket` where it listens (default: in there). `epoch`
+    is that of the journal `journal_id`: the keeper obeys the latest. Tasks run as `task_user`
+    (uid, gid), or as the keeper's own user. Where no keeper listens one is started, unless
+    `start_keeper` is false; `keeper_options` go on its command line. `note` is told what an
+    operator may want to know.
+    """
+
+    name = "local"
+
+    def __init__(
+        self,
+        root: Path,
+        socket: Path | None = None,
+        epoch: int = 0,
+        task_user: tuple[int, int] | None = None,
+        *,
+        start_keeper: bool = True,
+        note: Callable[..., None] = _silent,
+        journal_id: str = "",
+        keeper_options: Sequence[str] = (),
+    ) -> None:
+        self._root = Path(os.path.abspath(root))  # noqa: PTH100 - of what need not be there yet
+        self._task_user = task_user
+        self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        self._waiting: dict[str, set[asyncio.Future[Message | None]]] = {}
+        self._session = Session(
+            self._root,
+            socket or self._root / "keeper.sock",
+            {"epoch": epoch, "journal": journal_id},
+            start_keeper=start_keeper,
+            keeper_options=keeper_options,
+            on_told=self._told,
+            on_connected=self._connected,
+            note=note,
+        )
+
+    async def probe(self) -> Readiness:
+        """Whether a keeper is there (one is started where that is wanted)."""
+        try:
+            await self._session.request({"type": "list"}, patience=_PROBE_PATIENCE)
+        except (Unreachable, KeeperRefused) as error:
+            return Readiness(ready=False, problem=f"no keeper: {error}")
+        welcome = self._session.welcome
+        uid = welcome["uid"] if self._task_user is None else self._task_user[0]
+        found = "by cgroup" if welcome["mode"] == "cgroup2" else "by process group and descent"
+        notes = (
+            f"tasks run as uid {uid}, the keeper as uid {welcome['uid']}",
+            f"the processes of a task are found and killed {found}",
+            *welcome["notes"],
+            "sandbox: none is held",
+            "limits on cpu, memory, processes and disk are reserved and not held",
+        )
+        return Readiness(ready=True, version=welcome["version"], modes=(Mode.NATIVE,), notes=notes)
+
+    async def launch(self, request: Launch) -> Started:
+        """See the port. Where the keeper's answer is lost it is asked again until it is known:
+        it starts a name once."""
+        files: list[int] = []
+        try:
+            given = (data for data in (request.stdin, request.context) if data is not None)
+            files.extend(_sealed(data) for data in given)
+            reply, _ = await self._session.request(
+                self._request(request), files, patience=_PATIENCE
+            )
+        except (Unreachable, KeeperRefused, Malformed, OSError) as error:
+            raise LaunchFailed(failures.of_keeper(str(error))) from error
+        finally:
+            for file in files:
+                os.close(file)
+        if reply["state"] == "failed":
+            request = dataclasses.replace(request, environment=self._environment(request))
+            raise LaunchFailed(failures.of_start(request, reply["stage"], reply["errno"]))
+        return self._started(request, reply)
+
+    async def adopt(self, request: Launch) -> Started | None:
+        """See the port."""
+        reply = await self._query(request.name)
+        if reply["state"] != "absent":
+            return self._started(request, reply)
+        if request.boot_id in ("", self._boot_id):
+            return None
+        # launch records are not fsynced: after a reboot, none is no proof that nothing ran
+        return Started(self._handle(request, ""), 0)
+
+    async def wait(self, handle: Handle) -> Exit:
+        """See the port."""
+        data = json.loads(handle.data)
+        name, rebooted = data["name"], data["boot_id"] not in ("", self._boot_id)
+        while True:
+            with self._listening(name) as told:
+                reply = await self._query(name)
+                record = reply.get("record")
+                if reply["state"] == "absent":
+                    why = "nothing is left of it on this host: how it ended cannot be learned"
+                    return exits.lost(exits.REBOOTED if rebooted else why)
+                if record is None:
+                    record = await told
+            if record is not None:
+                self._session.post({"type": "seen", "name": name})
+                end = exits.from_record(record)
+                if end.lost and rebooted:
+                    return dataclasses.replace(end, lost=exits.REBOOTED)
+                return end
+
+    async def stop(self, handle: Handle, grace: float) -> None:
+        """See the port."""
+        name = json.loads(handle.data)["name"]
+        await self._session.request({"type": "stop", "name": name, "grace": grace})
+
+    def directory(self, name: str) -> Path:
+        """See the port."""
+        return self._root / name / "output"
+
+    async def remove(self, name: str) -> None:
+        """See the port. Raises KeeperRefused where it still runs or a file cannot be removed."""
+        await self._session.request({"type": "remove", "name": name})
+
+    async def open_file(self, name: str, path: str, place: str = "workspace") -> int:
+        """A descriptor, the caller's, for reading a regular file of an attempt's `workspace`
+        or of its `task` directory. Raises KeeperRefused (ABSENT, REFUSED) where there is no
+        such file of the task's own."""
+        request = {"type": "open", "name": name, "place": place, "path": path}
+        _, files = await self._session.request(request)
+        return files[0]
+
+    async def find(self, name: str, pattern: str) -> tuple[list[dict[str, Any]], bool]:
+        """What in the workspace matches a glob (path, size, kind, own), and whether that is
+        all of it. Raises KeeperRefused (ABSENT) where there is no workspace."""
+        reply, _ = await self._session.request({"type": "find", "name": name, "pattern": pattern})
+        return reply["found"], reply["complete"]
+
+    async def close(self) -> None:
+        """See the port."""
+        await self._session.close()
+        for futures in self._waiting.values():
+            for future in futures:
+                future.cancel()
+
+    # --- what the keeper is told, and tells -------------------------------------------------
+
+    def _request(self, request: Launch) -> Message:
+        limits = request.plan.limits
+        return {
+            "type": "launch",
+            "name": request.name,
+            "task_id": request.task_id,
+            "argv": list(request.plan.argv),
+            "env": self._environment(request),
+            "cwd": request.plan.working_dir,
+            "user": self._task_user and list(self._task_user),
+            "wall": limits.wall_time,
+            "idle": limits.idle_time,
+            "grace": limits.grace,
+            "output": limits.output_bytes,
+            "stdin": request.stdin is not None,
+            "context": request.context is not None,
+        }
+
+    def _environment(self, request: Launch) -> dict[str, str]:
+        root = os.path.realpath(self._root)
+        workspace, task = f"{root}/{request.name}/workspace", f"{root}/{request.name}/task"
+        return {
+            "PATH": _PATH,
+            "LANG": "C.UTF-8",
+            "HOME": workspace,
+            "TMPDIR": workspace,
+            **request.environment,
+            "ENV_RUNNER_CONTEXT": f"{task}/context.json",
+            "ENV_RUNNER_RESULT": f"{task}/result.json",
+            "ENV_RUNNER_PROGRESS": f"{task}/progress.jsonl",
+        }
+
+    async def _query(self, name: str) -> Message:
+        reply, _ = await self._session.request({"type": "query", "name": name})
+        return reply
+
+    def _handle(self, request: Launch, label: str) -> Handle:
+        data = json.dumps({"name": request.name, "boot_id": request.boot_id})
+        return Handle(self.name, _VERSION, data, label)
+
+    def _started(self, request: Launch, reply: Message) -> Started:
+        facts = reply.get("launch") or reply["record"]
+        return Started(self._handle(request, str(facts["pid"])), facts["start_time"])
+
+    @contextlib.contextmanager
+    def _listening(self, name: str) -> Iterator[asyncio.Future[Message | None]]:
+        """A future of the record of an end that is told; None when it is time to ask again."""
+        future: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(name, set()).add(future)
+        try:
+            yield future
+        finally:
+            self._waiting[name].discard(future)
+            if not self._waiting[name]:
+                del self._waiting[name]
+
+    def _told(self, message: Message) -> None:
+        if message.get("type") == "ended":
+            for future in self._waiting.get(message["record"]["name"], ()):
+                if not future.done():
+                    future.set_result(message["record"])
+
+    def _connected(self) -> None:
+        for futures in self._waiting.values():
+            for future in futures:
+                if not future.done():
+                    future.set_result(None)
+
+
+def _sealed(data: bytes) -> int:
+    """A memfd that holds the bytes and can no more be changed. Raises OSError."""
+    file = os.memfd_create("task-input", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(file, view) :]
+        os.lseek(file, 0, os.SEEK_SET)
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
+    except BaseException:
+        os.close(file)
+        raise
+    return file

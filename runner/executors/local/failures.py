@@ -1,0 +1,62 @@
+"""What the keeper says of a launch that failed, as a `Failure` with a sentence for a person."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from runner.domain.failure import Failure, Fault, Reason
+from runner.domain.refusal import quote
+from runner.ports import Launch
+
+_SYSTEM = {
+    errno.EAGAIN,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ENOSPC,
+    errno.EROFS,
+}
+"""What the host lacks, wherever it turns up: another try may end otherwise."""
+
+_OF_THE_TASK = {"exec", "interpreter", "working_dir"}
+
+
+def of_start(request: Launch, stage: str, number: int) -> Failure:
+    """Why the program was not started; `stage` and errno are the keeper's."""
+    if stage not in _OF_THE_TASK or number in _SYSTEM:
+        text = f"the host could not start the task ({stage}: {os.strerror(number)})"
+        return Failure(Reason.EXECUTOR, text, Fault.SYSTEM, retryable=True)
+    return Failure(Reason.START, _sentence(request, stage, number), Fault.TASK)
+
+
+def _sentence(request: Launch, stage: str, number: int) -> str:
+    word = request.plan.argv[0]
+    if stage == "working_dir":
+        directory = quote(request.plan.working_dir)
+        return f"the working directory {directory} cannot be used: {os.strerror(number)}"
+    program = f"cannot start {quote(word)}: "
+    if stage == "interpreter":
+        return program + "the interpreter or loader that the file names is not there"
+    if number == errno.ENOEXEC:
+        return (
+            program + "its format is none that this host executes "
+            "(a script needs a first line such as #!/bin/sh)"
+        )
+    if number == errno.ENOENT and "/" not in word:
+        return program + f"no such program on PATH ({quote(request.environment.get('PATH', ''))})"
+    if number == errno.ENOENT:
+        return program + "there is no such file"
+    if number == errno.EACCES:
+        return program + "it is not executable for the user that the task runs as"
+    if number == errno.E2BIG:
+        return program + "its arguments and environment are larger than the host takes"
+    return program + os.strerror(number)
+
+
+def of_keeper(message: str) -> Failure:
+    """The keeper could not be asked, or did not do it; nothing was started."""
+    text = f"the keeper could not start the task: {message}"
+    return Failure(Reason.EXECUTOR, text, Fault.SYSTEM, retryable=True)

@@ -1,0 +1,218 @@
+"""One attempt from its fork to its end: time limits, asking and killing, the exit record.
+
+Told of everything by its owner (`loop.py`): output, exits, the passing of time. Times here are
+nanoseconds on CLOCK_BOOTTIME, which no one can set and which goes on while a host sleeps.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import resource
+import signal
+import time
+from typing import Any
+
+from runner.keeper import records, spawn
+from runner.keeper.cgroups import Cgroups, Group
+from runner.keeper.output import Output
+from runner.keeper.records import Record
+from runner.keeper.tracing import Kin
+
+SETTLE = 50_000_000  # how often what was killed is looked for again
+KEEPER_STOPPED = "keeper"  # beside the verdicts of the protocol: nobody meant the task
+
+
+def now() -> int:
+    """The time here."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+class Host:
+    """What all attempts of a keeper share."""
+
+    def __init__(self, root: str, instance: str, cgroups: Cgroups | None) -> None:
+        self.root = root
+        self.directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        self.instance = instance
+        self.cgroups = cgroups
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            self.boot_id = file.read().strip()
+        self.mains: set[int] = set()  # pids of children that are no orphans
+
+
+class Attempt:
+    """A running attempt. `launch` is its record of that name, with pid and limits."""
+
+    def __init__(self, host: Host, launch: Record, output: Output, exec_pipe: int) -> None:
+        self.host = host
+        self.launch = launch
+        self.name: str = launch["name"]
+        self.pid: int = launch["pid"]
+        self.output = output
+        self.exec_pipe = exec_pipe  # -1 once it is known that it was started
+        self.group: Group | Kin = (
+            Group(launch["cgroup"])
+            if launch["cgroup"]
+            else Kin(self.pid, f"{host.root}/{self.name}", host.mains)
+        )
+        self.last_output: int = launch["start_boot"]
+        self.stopped: str | None = None
+        self.kill_at: int | None = None
+        self.killed = False
+        self.exit: dict[str, Any] | None = None  # of the main process
+        self.leftovers = 0
+        self.alarm: int | None = None  # its owner's
+        host.mains.add(self.pid)
+
+    def wall_time(self, at: int) -> int:
+        """Nanoseconds since the epoch, by the wall clock of its start."""
+        start: int = self.launch["start_time"] + at - self.launch["start_boot"]
+        return start
+
+    def pump(self, stream: int, at: int) -> bool:
+        """See `Output.pump`."""
+        self.last_output = at
+        return self.output.pump(stream, self.wall_time(at))
+
+    def started(self) -> tuple[str, int] | None:
+        """Read the error pipe: None when it runs, else the stage and errno of its failure.
+        Raises BlockingIOError while it is not known yet."""
+        problem = spawn.problem(self.exec_pipe)
+        os.close(self.exec_pipe)
+        self.exec_pipe = -1
+        if problem is None and self.stopped is not None:
+            self._terminate()  # the first one came before exec and may have been swallowed
+        return problem
+
+    # --- time -------------------------------------------------------------------------------
+
+    def due(self) -> int | None:
+        """When `on_time` wants to be called, None for never."""
+        if self.exit is not None:
+            return now() + SETTLE
+        if self.stopped is not None:
+            return self.kill_at
+        times = []
+        if self.launch["wall"] is not None:
+            times.append(self.launch["start_boot"] + self.launch["wall"])
+        if self.launch["idle"] is not None:
+            times.append(self.last_output + self.launch["idle"])
+        return min(times, default=None)
+
+    def on_time(self, at: int) -> None:
+        """Do what is due while the main process lives."""
+        start, wall, idle = (self.launch[key] for key in ("start_boot", "wall", "idle"))
+        if self.stopped is None and wall is not None and at >= start + wall:
+            self.stop(at, self.launch["grace"], "wall_time")
+        if self.stopped is None and idle is not None and at >= self.last_output + idle:
+            self.stop(at, self.launch["grace"], "idle_time")
+        if self.kill_at is not None and at >= self.kill_at:
+            self.killed = True
+            self.kill_at = at + SETTLE  # again, should it have been forking just now
+            self.group.kill()
+
+    def stop(self, at: int, grace: int, why: str) -> None:
+        """Ask it to end; kill it after `grace`. The first reason and the earliest time stand."""
+        if self.exit is not None:
+            return
+        self.kill_at = at + grace if self.kill_at is None else min(self.kill_at, at + grace)
+        if self.stopped is None:
+            self.stopped = why
+            self._terminate()
+
+    def _terminate(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGCONT):
+            try:
+                os.killpg(self.pid, number)  # not reaped yet: the number is nobody else's
+            except ProcessLookupError:  # it has not come to setsid yet
+                with contextlib.suppress(OSError):
+                    os.kill(self.pid, number)
+            except OSError:
+                pass  # it became another user: the kill after the grace gets it
+
+    # --- end --------------------------------------------------------------------------------
+
+    def on_exit(self, status: int, usage: resource.struct_rusage, at: int) -> None:
+        """The main process was reaped. Kills what it left; `settled` tells when that is gone."""
+        self.host.mains.discard(self.pid)
+        self.exit = {
+            "status": status,
+            "at": at,
+            "cpu_seconds": usage.ru_utime + usage.ru_stime,
+            "max_memory_bytes": usage.ru_maxrss * 1024,
+        }
+        if not self.killed and self.group.populated():
+            self.leftovers = len(self.group.processes())
+
+    def settled(self) -> bool:
+        """Whether none of its processes is left; kills those that are."""
+        if not self.group.populated():
+            return True
+        self.group.kill()
+        return False
+
+    def finish(self) -> Record:
+        """The record of its end; drains the output and lets go of everything but the file."""
+        assert self.exit is not None  # noqa: S101 - the owner's order of calls
+        self.output.drain(self.wall_time(now()))
+        cpu = self.group.cpu_seconds()
+        self.group.remove()
+        status = self.exit["status"]
+        lost = ""
+        if self.stopped == KEEPER_STOPPED:
+            lost = "the keeper was stopped, and the task with it"
+        streams = self.output.streams
+        return {
+            **identity(self.launch),
+            "exit_time": self.wall_time(self.exit["at"]),
+            "code": os.WEXITSTATUS(status) if os.WIFEXITED(status) and not lost else None,
+            "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) and not lost else None,
+            "lost": lost,
+            "stopped": None if lost else self.stopped,
+            "killed": self.killed,
+            "leftovers": self.leftovers,
+            "cpu_seconds": self.exit["cpu_seconds"] if cpu is None else cpu,
+            "max_memory_bytes": self.exit["max_memory_bytes"],
+            "written": [streams[1].seen, streams[2].seen],
+            "kept": [streams[1].kept, streams[2].kept],
+            "cause": self.output.cause,
+            "stderr_tail": base64.b64encode(self.output.tail).decode(),
+        }
+
+    def abandon(self) -> None:
+        """It was never started: forget that it was tried."""
+        self.host.mains.discard(self.pid)
+        self.output.close()
+        self.group.remove()
+        directory = os.open(self.name, os.O_RDONLY, dir_fd=self.host.directory)
+        os.unlink(records.LAUNCH, dir_fd=directory)
+        os.close(directory)
+
+    # --- across an exec ---------------------------------------------------------------------
+
+    def dump(self) -> dict[str, Any]:
+        """What `load` needs in the process that replaces this one."""
+        keys = ("launch", "exec_pipe", "last_output", "stopped", "kill_at", "killed", "exit")
+        state = {key: getattr(self, key) for key in (*keys, "leftovers")}
+        return {**state, "output": self.output.dump()}
+
+    @classmethod
+    def load(cls, host: Host, state: dict[str, Any]) -> Attempt:
+        """The attempt that `dump` described."""
+        directory = os.open(f"{state['launch']['name']}/output", os.O_RDONLY, dir_fd=host.directory)
+        output = Output.load(directory, state["output"])
+        os.close(directory)
+        attempt = cls(host, state["launch"], output, state["exec_pipe"])
+        for key in ("last_output", "stopped", "kill_at", "killed", "exit", "leftovers"):
+            setattr(attempt, key, state[key])
+        if attempt.exit is not None:
+            host.mains.discard(attempt.pid)
+        return attempt
+
+
+def identity(launch: Record) -> Record:
+    """What the record of an end takes over from that of the launch."""
+    keys = ("name", "task_id", "instance", "boot_id", "pid", "start_time")
+    return {key: launch[key] for key in keys}

@@ -1,0 +1,237 @@
+"""The keeper's one loop: waits for output, exits, requests and times, and tells each attempt.
+
+Knows attempts and descriptors, and no messages: those are the server's (`service.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from runner.keeper import records
+from runner.keeper.attempt import KEEPER_STOPPED, Attempt, Host, now
+from runner.keeper.records import Record
+
+_TURN = 30.0  # seconds: epoll's clock stands still while the host sleeps, ours does not
+_STEPS_A_TURN = 256  # of a removal
+_STOP_GRACE = 5_000_000_000  # for tasks whose keeper is told to leave
+
+
+def log(text: str) -> None:
+    """A line on stderr, for whoever runs the keeper."""
+    with contextlib.suppress(OSError):  # the disk of the log may be full
+        os.write(2, f"env-runner keeper[{os.getpid()}]: {text}\n".encode())
+
+
+class Loop:
+    """The attempts that run, and everything that is waited for."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.attempts: dict[str, Attempt] = {}
+        self.mains: dict[int, Attempt] = {}  # by pid, until reaped
+        self.unread: dict[str, None] = {}  # ends that the daemon has not said to have seen
+        self.removals: dict[str, Iterator[None]] = {}
+        self.on_started: Callable[[Attempt, tuple[str, int] | None], None] = lambda *_: None
+        self.on_end: Callable[[Record], None] = lambda _: None
+        self.on_child: dict[int, Callable[[int], None]] = {}  # children that are no attempts
+        self.on_reload: Callable[[], None] = lambda: None
+        self.leaving = False
+        self._epoll = select.epoll()
+        self._sources: dict[int, Callable[[], object]] = {}
+        self._alarms: list[tuple[int, str]] = []
+        self._reload = False
+        self._unrecorded: dict[str, Record] = {}  # ends that the disk has no room for
+        self._signals()
+
+    def _signals(self) -> None:
+        reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        for number in (signal.SIGCHLD, signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self.watch(reading, partial(os.read, reading, 4096))
+
+    def _on_signal(self, number: int, _: object) -> None:
+        self._reload |= number == signal.SIGHUP
+        self.leaving |= number in (signal.SIGTERM, signal.SIGINT)
+
+    def watch(
+        self, descriptor: int, call: Callable[[], object], events: int = select.EPOLLIN
+    ) -> None:
+        """Call `call` whenever the descriptor is ready; again with other events to change them."""
+        if descriptor in self._sources:
+            self._epoll.modify(descriptor, events)
+        else:
+            self._epoll.register(descriptor, events)
+        self._sources[descriptor] = call
+
+    def unwatch(self, descriptor: int) -> None:
+        """Stop that, before the descriptor is closed."""
+        if self._sources.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
+
+    # --- attempts ---------------------------------------------------------------------------
+
+    def add(self, attempt: Attempt) -> None:
+        """Take charge of an attempt that was just started, or taken over."""
+        self.attempts[attempt.name] = attempt
+        if attempt.exit is None:
+            self.mains[attempt.pid] = attempt
+        if attempt.exec_pipe >= 0:
+            self.watch(attempt.exec_pipe, partial(self._starting, attempt))
+        for number, stream in attempt.output.streams.items():
+            if stream.pipe >= 0:
+                self.watch(stream.pipe, partial(self._pump, attempt, number))
+        self._schedule(attempt)
+
+    def _schedule(self, attempt: Attempt) -> None:
+        due = attempt.due()
+        if due is not None and (attempt.alarm is None or due < attempt.alarm):
+            attempt.alarm = due
+            heapq.heappush(self._alarms, (due, attempt.name))
+
+    def stop(self, attempt: Attempt, grace: int, why: str) -> None:
+        """See `Attempt.stop`."""
+        attempt.stop(now(), grace, why)
+        self._schedule(attempt)
+
+    def _pump(self, attempt: Attempt, number: int) -> None:
+        pipe = attempt.output.streams[number].pipe
+        if not attempt.pump(number, now()):
+            self._sources.pop(pipe, None)  # closed: epoll has forgotten it
+
+    def _starting(self, attempt: Attempt) -> None:
+        pipe = attempt.exec_pipe
+        try:
+            problem = attempt.started()
+        except BlockingIOError:
+            return
+        self._sources.pop(pipe, None)
+        if problem is not None:
+            self._forget(attempt)
+            attempt.abandon()
+        self.on_started(attempt, problem)
+
+    def _forget(self, attempt: Attempt) -> None:
+        for stream in attempt.output.streams.values():
+            self.unwatch(stream.pipe)
+        del self.attempts[attempt.name]
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                if pid == 0:
+                    break
+                attempt = self.mains.pop(pid, None)
+                if attempt is not None:
+                    if attempt.exec_pipe >= 0:
+                        self._starting(attempt)
+                    if attempt.name in self.attempts:
+                        attempt.on_exit(status, usage, now())
+                elif pid in self.on_child:
+                    self.host.mains.discard(pid)
+                    self.on_child.pop(pid)(status)
+        for attempt in [each for each in self.attempts.values() if each.exit is not None]:
+            self._settle(attempt)
+
+    def _settle(self, attempt: Attempt) -> None:
+        if not attempt.settled():
+            self._schedule(attempt)
+            return
+        self._forget(attempt)
+        record = attempt.finish()
+        self.unread[attempt.name] = None
+        self._record(record)
+        self.on_end(record)
+
+    def _record(self, record: Record) -> None:
+        self._unrecorded.pop(record["name"], None)
+        try:
+            directory = os.open(record["name"], os.O_RDONLY, dir_fd=self.host.directory)
+            try:
+                records.write(directory, records.EXIT, record)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            log(f"the end of {record['name']} cannot be written ({error.strerror}); trying on")
+            self._unrecorded[record["name"]] = record
+
+    def ended(self, name: str) -> Record | None:
+        """The end of an attempt, where its disk has not taken it yet."""
+        return self._unrecorded.get(name)
+
+    # --- the loop ---------------------------------------------------------------------------
+
+    def turn(self, timeout: float) -> None:
+        """Wait for something, `timeout` seconds at most, and do all that is due."""
+        if self._alarms:
+            timeout = min(timeout, max(0.0, (self._alarms[0][0] - now()) / 1e9))
+        if self.removals:
+            timeout = 0.0
+        elif self._unrecorded:
+            timeout = min(timeout, 1.0)
+        for descriptor, _ in self._epoll.poll(min(timeout, _TURN)):
+            call = self._sources.get(descriptor)
+            if call is not None:
+                call()
+        if self.leaving:
+            for attempt in self.attempts.values():
+                self.stop(attempt, min(_STOP_GRACE, attempt.launch["grace"]), KEEPER_STOPPED)
+        self._reap()
+        self._times()
+        self._remove()
+        for record in list(self._unrecorded.values()):
+            self._record(record)
+        if self._reload:
+            self._reload = False
+            self.on_reload()
+
+    def _times(self) -> None:
+        at = now()
+        while self._alarms and self._alarms[0][0] <= at:
+            due, name = heapq.heappop(self._alarms)
+            attempt = self.attempts.get(name)
+            if attempt is None or attempt.alarm != due:
+                continue  # an earlier one took its place
+            attempt.alarm = None
+            if attempt.exit is None:
+                attempt.on_time(at)
+                self._schedule(attempt)
+            else:
+                self._settle(attempt)
+
+    def _remove(self) -> None:
+        for name, steps in list(self.removals.items()):
+            for _ in range(_STEPS_A_TURN):
+                if next(steps, self) is self:
+                    self.removals.pop(name, None)
+                    break
+
+    def forget_end(self, name: str) -> None:
+        """The daemon has the end of this attempt, or wants no more of it."""
+        self.unread.pop(name, None)
+        self._unrecorded.pop(name, None)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left that only this process could do or tell."""
+        return not (self.attempts or self.unread or self.removals or self._unrecorded)
+
+
+def fix_standard_streams() -> None:
+    """Make sure that no descriptor below 3 is free: else a pipe would be taken for stderr."""
+    while True:
+        descriptor = os.open("/dev/null", os.O_RDWR)
+        if descriptor > 2:  # noqa: PLR2004 - stderr
+            os.close(descriptor)
+            break
+        os.set_inheritable(descriptor, True)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - the process's own

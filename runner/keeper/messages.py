@@ -1,0 +1,173 @@
+"""What daemon and keeper say to each other: frames of JSON over a unix stream socket.
+
+A frame is a length (4 bytes, little-endian) and so many bytes of one JSON object with `type`
+and `id`. Every field has a type and a bound here; whatever else comes is refused. Not here:
+the descriptors that go along, and what is done for a request.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+PROTOCOL = 1  # both sides must speak the same; a hello with another is refused
+FRAME_LIMIT = 2 * 1024 * 1024  # a payload of 1 MiB fits with room for escapes
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")  # no dot: never a file of a cgroup's own
+PLACES = ("workspace", "task")
+
+Message = dict[str, Any]
+
+
+class Malformed(Exception):
+    """A message that is none. `code` is for programs; the text says what was wrong."""
+
+    def __init__(self, code: str, message: str, id_: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+        self.id = id_
+
+
+def _integer(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
+
+
+def _seconds(value: Any) -> bool:
+    # a float that is no number fails both comparisons
+    return type(value) in (int, float) and 0 <= value <= 1e9  # noqa: PLR2004 - 30 years
+
+
+def _limit(value: Any) -> bool:
+    return value is None or _seconds(value)
+
+
+def _text(value: Any) -> bool:
+    if type(value) is not str or "\0" in value:
+        return False
+    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def _texts(value: Any) -> bool:
+    return type(value) is list and len(value) > 0 and all(map(_text, value)) and value[0] != ""
+
+
+def _environment(value: Any) -> bool:
+    return type(value) is dict and all(
+        _text(key) and key and "=" not in key and _text(item) for key, item in value.items()
+    )
+
+
+def _user(value: Any) -> bool:
+    # 2^32-1 means "leave as it is" to setresuid
+    return value is None or (
+        type(value) is list
+        and len(value) == 2  # noqa: PLR2004 - uid, gid
+        and all(_integer(number) and number < (1 << 32) - 1 for number in value)
+    )
+
+
+def _name(value: Any) -> bool:
+    return type(value) is str and NAME.fullmatch(value) is not None
+
+
+def _path(value: Any) -> bool:
+    return _text(value) and len(value) <= 4096 and not value.startswith("/")  # noqa: PLR2004 - PATH_MAX
+
+
+def _place(value: Any) -> bool:
+    return value in PLACES
+
+
+def _flag(value: Any) -> bool:
+    return type(value) is bool
+
+
+REQUESTS = {
+    "hello": {"protocol": _integer, "epoch": _integer, "journal": _text},
+    "launch": {
+        "name": _name,
+        "task_id": _text,
+        "argv": _texts,
+        "env": _environment,
+        "cwd": _path,
+        "user": _user,
+        "wall": _limit,
+        "idle": _limit,
+        "grace": _seconds,
+        "output": _integer,
+        "stdin": _flag,  # one sealed memfd comes along for each that is true, in this order
+        "context": _flag,
+    },
+    "query": {"name": _name},
+    "stop": {"name": _name, "grace": _seconds},
+    "seen": {"name": _name},
+    "remove": {"name": _name},
+    "open": {"name": _name, "place": _place, "path": _path},
+    "find": {"name": _name, "pattern": _path},
+    "list": {},
+    "reload": {},
+}
+"""What a daemon may ask, with a check for each field; all fields are required."""
+
+
+def encode(message: Message) -> bytes:
+    """The frame of a message. Raises Malformed (TOO_LARGE) where it would be too long."""
+    body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+    if len(body) > FRAME_LIMIT:
+        raise Malformed("TOO_LARGE", f"a message of {len(body)} bytes; {FRAME_LIMIT} at most")
+    return len(body).to_bytes(4, "little") + body
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
+def decode(body: bytes) -> Message:
+    """The message in a frame, an object at least. Raises Malformed (NOT_JSON)."""
+    try:
+        message = json.loads(body.decode(), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise Malformed("NOT_JSON", f"a frame that is not JSON: {str(error)[:200]}") from error
+    if type(message) is not dict:
+        raise Malformed("NOT_JSON", "a frame that is no JSON object")
+    return message
+
+
+def check(message: Message) -> Message:
+    """The message itself where it is a request in every field. Raises Malformed."""
+    number = message.get("id")
+    if type(number) is not int or not _integer(number):
+        raise Malformed("BAD_VALUE", "a request needs an id: an integer of 0 or more")
+    fields = REQUESTS.get(message["type"]) if type(message.get("type")) is str else None
+    if fields is None:
+        raise Malformed("UNKNOWN_TYPE", f"no request of type {message.get('type')!r:.80}", number)
+    for key in message:
+        if key not in fields and key not in ("id", "type"):
+            raise Malformed("UNKNOWN_KEY", f"{message['type']} has no field {key!r:.80}", number)
+    for key, valid in fields.items():
+        if key not in message or not valid(message[key]):
+            problem = "is missing" if key not in message else "has no such value"
+            raise Malformed("BAD_VALUE", f"{message['type']}: {key} {problem}", number)
+    return message
+
+
+class Frames:
+    """Bytes in, frames out. A frame that is too long cannot be skipped: the stream is over."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The frames that are whole now. Raises Malformed (TOO_LARGE)."""
+        self._held += data
+        frames, start = [], 0
+        while len(self._held) - start >= 4:  # noqa: PLR2004 - the length's own
+            size = int.from_bytes(self._held[start : start + 4], "little")
+            if size > FRAME_LIMIT:
+                raise Malformed("TOO_LARGE", f"a frame of {size} bytes; {FRAME_LIMIT} at most")
+            if len(self._held) - start - 4 < size:
+                break
+            frames.append(bytes(self._held[start + 4 : start + 4 + size]))
+            start += 4 + size
+        del self._held[:start]
+        return frames

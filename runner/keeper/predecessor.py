@@ -1,0 +1,136 @@
+"""What an earlier keeper left when it died: kill it all, and record the ends as lost.
+
+No signal goes to a recorded pid but where start time and boot id prove whose it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+from runner.keeper import files, records, tracing
+from runner.keeper.attempt import Host, identity
+from runner.keeper.cgroups import Group
+from runner.keeper.loop import log
+from runner.keeper.messages import NAME
+from runner.keeper.output import TAIL
+from runner.keeper.records import Record
+
+_PATIENCE = 10.0  # seconds until what was killed must be gone; a process may hang in its disk
+
+Steps = Iterator[None]
+Places = Iterator[tuple[int, set[int]]]
+
+
+def clear(host: Host) -> None:
+    """Kill what is left of every unfinished attempt, then record their ends."""
+    unfinished: list[Record] = []
+    for name in os.listdir(host.directory):
+        if name.startswith(files.REMOVING):
+            with contextlib.suppress(OSError):  # it is tried again at the next start
+                for _ in files.remove(host.directory, name):
+                    pass
+        elif NAME.fullmatch(name) and os.path.isdir(f"{host.root}/{name}"):
+            with contextlib.suppress(records.Unreadable):  # told to whoever asks for it
+                launch = _unfinished(host, name)
+                unfinished += [] if launch is None else [launch]
+    groups = {launch["cgroup"] for launch in unfinished if launch["boot_id"] == host.boot_id}
+    if host.cgroups is not None:
+        groups |= {f"{host.cgroups.path}/{name}" for name in host.cgroups.names()}
+    deadline = time.monotonic() + _PATIENCE
+    alive = _kill(host, unfinished, groups)
+    while alive and time.monotonic() < deadline:
+        time.sleep(0.01)
+        alive = _kill(host, unfinished, groups)
+    if alive:
+        log(f"{alive} processes or groups of an earlier keeper do not die")
+    for path in groups - {""}:
+        Group(path).remove()
+    for launch in unfinished:
+        directory = os.open(launch["name"], os.O_RDONLY, dir_fd=host.directory)
+        with contextlib.suppress(OSError):  # the disk is full: `end` says the same again
+            records.write(directory, records.EXIT, _lost(host, launch, directory))
+        os.close(directory)
+    if unfinished:
+        log(f"{len(unfinished)} tasks of an earlier keeper were killed and are lost")
+
+
+def end(host: Host, directory: int) -> Record | None:
+    """The end of an attempt that does not run; None where it was never launched.
+
+    Raises records.Unreadable.
+    """
+    record = records.read(directory, records.EXIT)
+    if record is None:
+        launch = records.read(directory, records.LAUNCH)
+        record = None if launch is None else _lost(host, launch, directory)
+    return record
+
+
+def _unfinished(host: Host, name: str) -> Record | None:
+    directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=host.directory)
+    try:
+        if records.EXIT in os.listdir(directory):
+            return None
+        return records.read(directory, records.LAUNCH)
+    finally:
+        os.close(directory)
+
+
+def _kill(host: Host, unfinished: list[Record], groups: set[str]) -> int:
+    """One round; how many groups and processes were still alive."""
+    alive = 0
+    for path in groups - {""}:
+        if Group(path).populated():
+            Group(path).kill()
+            alive += 1
+    for launch in unfinished:
+        if launch["boot_id"] != host.boot_id or launch["cgroup"]:
+            continue
+        main = tracing.look(launch["pid"]) if launch["pid"] else None
+        found = tracing.of_directory(f"{host.root}/{launch['name']}")
+        if main is not None and not main.zombie and main.start_ticks == launch["start_ticks"]:
+            found.append(main)
+            with contextlib.suppress(OSError):
+                os.killpg(main.pid, signal.SIGKILL)
+        for process in found:
+            tracing.kill(process)
+        alive += len(found)
+    return alive
+
+
+def _lost(host: Host, launch: Record, directory: int) -> Record:
+    if launch["boot_id"] != host.boot_id:
+        why = "the host was rebooted while it ran: how it ended cannot be learned"
+    else:
+        why = (
+            "the keeper that ran it died, and what was left of it was killed: "
+            "how it ended cannot be learned"
+        )
+    sizes, tail = [0, 0], b""
+    for number, name in enumerate(("stdout", "stderr")):
+        with contextlib.suppress(OSError):  # it was never made
+            file = os.open(f"output/{name}", os.O_RDONLY | os.O_NOFOLLOW, dir_fd=directory)
+            sizes[number] = os.fstat(file).st_size
+            tail = os.pread(file, TAIL, max(0, sizes[number] - TAIL))
+            os.close(file)
+    return {
+        **identity(launch),
+        "exit_time": max(time.time_ns(), launch["start_time"]),
+        "code": None,
+        "signal": None,
+        "lost": why,
+        "stopped": None,
+        "killed": False,
+        "leftovers": 0,
+        "cpu_seconds": 0.0,
+        "max_memory_bytes": 0,
+        "written": sizes,
+        "kept": sizes,
+        "cause": "",
+        "stderr_tail": base64.b64encode(tail).decode(),
+    }

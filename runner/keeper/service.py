@@ -1,0 +1,309 @@
+"""Answers daemons: who may ask, who is the latest, and what is done for each request."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import pwd
+import socket
+
+from runner.keeper import files, launching, messages, predecessor, records
+from runner.keeper.attempt import Attempt, Host, now
+from runner.keeper.connections import Connection
+from runner.keeper.loop import Loop, log
+from runner.keeper.messages import NAME, Malformed, Message
+from runner.keeper.records import Record
+
+_STRANGERS = 16  # connections that have not said hello
+_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
+_LISTED = 20_000
+
+Reply = tuple[Connection, int]
+
+
+class Refused(Exception):
+    """A request that is not done. `code` is for programs."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Settings:
+    """How the keeper was started."""
+
+    def __init__(self) -> None:
+        self.version = ""
+        self.daemon_uid: int | None = None
+        self.users: list[range] | None = None  # uids that tasks may have
+        self.notes: list[str] = []
+
+
+class Service:
+    """The listening socket and the connections; at most one of them is the daemon's."""
+
+    def __init__(self, host: Host, loop: Loop, sock: socket.socket, settings: Settings) -> None:
+        self.host = host
+        self.loop = loop
+        self.settings = settings
+        self.epoch = 0
+        self.journal = ""
+        self.daemon: Connection | None = None
+        self._sock = sock
+        self._strangers: list[Connection] = []
+        self._starting: dict[str, list[Reply]] = {}
+        loop.on_started = self._on_started
+        loop.on_end = self._on_end
+        loop.watch(sock.fileno(), self._accept)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a daemon is there."""
+        return self.daemon is not None and self.daemon.open
+
+    def close(self) -> None:
+        """Drop everybody; the listening socket stays as it is."""
+        for connection in (*self._strangers, self.daemon):
+            if connection is not None:
+                connection.close()
+
+    # --- who asks ---------------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._sock.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                log("no descriptor is left for a connection")
+                self.close()
+            return
+        connection = Connection(sock, self.loop, self._on_frame)
+        if connection.uid not in {os.geteuid(), 0, self.settings.daemon_uid}:
+            text = f"uid {connection.uid} may not use this keeper (see --daemon-uid)"
+            connection.send({"type": "error", "id": 0, "code": "WRONG_USER", "message": text})
+            connection.close()
+            return
+        self._strangers = [each for each in self._strangers if each.open and not each.greeted]
+        if len(self._strangers) >= _STRANGERS:
+            self._strangers.pop(0).close()
+        self._strangers.append(connection)
+
+    def _on_frame(self, connection: Connection, frame: bytes) -> None:
+        number = 0
+        try:
+            request = messages.check(messages.decode(frame))
+            number = request["id"]
+            if connection.greeted == (request["type"] == "hello"):
+                raise Refused("BAD_ORDER", "the first request, and no other, is a hello")
+            reply = getattr(self, "_" + request["type"])(connection, request)
+            if reply is not None:
+                connection.send({"type": "done", "id": number, **reply})
+        except Malformed as error:
+            self._refuse(connection, number or error.id, error.code, str(error))
+        except Refused as error:
+            self._refuse(connection, number, error.code, str(error))
+        except records.Unreadable as error:
+            self._refuse(connection, number, "UNREADABLE", str(error))
+        except OSError as error:
+            code = "ABSENT" if error.errno == errno.ENOENT else "FAILED"
+            self._refuse(connection, number, code, error.strerror or str(error))
+
+    def _refuse(self, connection: Connection, number: int, code: str, text: str) -> None:
+        connection.send({"type": "error", "id": number, "code": code, "message": text})
+
+    def _hello(self, connection: Connection, request: Message) -> Message:
+        if request["protocol"] != messages.PROTOCOL:
+            raise Refused(
+                "OTHER_PROTOCOL",
+                f"this keeper (version {self.settings.version}) speaks protocol "
+                f"{messages.PROTOCOL}, the daemon {request['protocol']}: reload the keeper",
+            )
+        same = request["journal"] == self.journal
+        if same and request["epoch"] < self.epoch:
+            raise Refused("OLD_EPOCH", f"a daemon with epoch {self.epoch} has taken over")
+        if not same and self.connected:
+            raise Refused("OTHER_JOURNAL", "the daemon of another journal uses this keeper")
+        for other in (*self._strangers, self.daemon):
+            if other is not None and other is not connection:
+                other.close()
+        self.epoch, self.journal, self.daemon = request["epoch"], request["journal"], connection
+        connection.greeted = True
+        return {
+            "instance": self.host.instance,
+            "version": self.settings.version,
+            "pid": os.getpid(),
+            "uid": os.geteuid(),
+            "boot_id": self.host.boot_id,
+            "root": self.host.root,
+            "mode": "process-group" if self.host.cgroups is None else "cgroup2",
+            "notes": self.settings.notes,
+        }
+
+    # --- attempts ---------------------------------------------------------------------------
+
+    def _launch(self, connection: Connection, request: Message) -> Message | None:
+        name = request["name"]
+        given = [connection.files.popleft() for _ in range(len(connection.files))]
+        try:
+            if self._state(name)["state"] != "absent":
+                return self._query(connection, request)
+            if self.loop.leaving:
+                raise Refused("STOPPING", "the keeper was told to stop")
+            self._check_user(connection, request["user"])
+            if len(given) != request["stdin"] + request["context"]:
+                raise Refused("BAD_FILES", "not the descriptors that the launch names")
+            for file in given:
+                _check_sealed(file)
+            reader = connection.gid if os.geteuid() == 0 else -1
+            attempt = launching.launch(self.host, request, given, reader)
+        except launching.StartFailed as error:
+            return {"state": "failed", "stage": error.stage, "errno": error.number}
+        finally:
+            for file in given:
+                os.close(file)
+        self.loop.add(attempt)
+        return self._query(connection, request)
+
+    def _check_user(self, connection: Connection, user: list[int] | None) -> None:
+        """Whether tasks may run as this user. Raises Refused."""
+        own = os.geteuid()
+        uid, gid = user or (own, os.getegid())
+        if own != 0 and (uid != own or gid not in (os.getegid(), *os.getgroups())):
+            raise Refused(
+                "WRONG_USER", f"a keeper that runs as uid {own} cannot become {uid}:{gid}"
+            )
+        if own == 0 and self.settings.users is not None:
+            allowed = any(uid in users for users in self.settings.users)
+        else:
+            allowed = own != 0 or connection.uid in (0, uid)
+        if not allowed:
+            raise Refused("WRONG_USER", f"tasks may not run as uid {uid} (see --allow-users)")
+        if own == 0 and connection.uid != 0 and gid != _primary_group(uid):
+            raise Refused("WRONG_USER", f"group {gid} is not that of uid {uid}")
+
+    def _on_started(self, attempt: Attempt, problem: tuple[str, int] | None) -> None:
+        for connection, number in self._starting.pop(attempt.name, ()):
+            reply: Message = {"state": "running", "launch": _public(attempt.launch)}
+            if problem is not None:
+                reply = {"state": "failed", "stage": problem[0], "errno": problem[1]}
+            connection.send({"type": "done", "id": number, **reply})
+
+    def _on_end(self, record: Record) -> None:
+        if self.daemon is not None and self.daemon.open:
+            self.daemon.send({"type": "ended", "id": 0, "record": record})
+
+    def _state(self, name: str) -> Message:
+        attempt = self.loop.attempts.get(name)
+        if attempt is not None:
+            return {"state": "running", "launch": _public(attempt.launch)}
+        record = self.loop.ended(name)
+        if record is None:
+            try:
+                directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.host.directory)
+            except FileNotFoundError:
+                return {"state": "absent"}
+            with contextlib.ExitStack() as opened:
+                opened.callback(os.close, directory)
+                record = predecessor.end(self.host, directory)
+        return {"state": "absent"} if record is None else {"state": "ended", "record": record}
+
+    def _query(self, connection: Connection, request: Message) -> Message | None:
+        attempt = self.loop.attempts.get(request["name"])
+        if attempt is not None and attempt.exec_pipe >= 0:
+            self._starting.setdefault(attempt.name, []).append((connection, request["id"]))
+            return None  # answered once it is known whether it was started
+        return self._state(request["name"])
+
+    def _stop(self, _: Connection, request: Message) -> Message:
+        attempt = self.loop.attempts.get(request["name"])
+        if attempt is not None:
+            self.loop.stop(attempt, round(request["grace"] * 1e9), "requested")
+        return {}
+
+    def _seen(self, _: Connection, request: Message) -> Message:
+        self.loop.forget_end(request["name"])
+        return {}
+
+    def _list(self, _c: Connection, _r: Message) -> Message:
+        names = [name for name in os.listdir(self.host.directory) if NAME.fullmatch(name)]
+        listed = [name for name in names if os.path.isdir(f"{self.host.root}/{name}")][:_LISTED]
+        return {"running": list(self.loop.attempts), "names": listed}
+
+    def _reload(self, _c: Connection, _r: Message) -> Message:
+        self.loop.on_reload()
+        return {}
+
+    # --- files ------------------------------------------------------------------------------
+
+    def _remove(self, connection: Connection, request: Message) -> Message | None:
+        name = request["name"]
+        if name in self.loop.attempts:
+            raise Refused("RUNNING", "an attempt that runs cannot be removed")
+        self.loop.forget_end(name)
+        if self.host.cgroups is not None:
+            self.host.cgroups.remove(name)
+        gone = files.REMOVING + f"{name}.{now()}"
+        try:
+            os.rename(name, gone, src_dir_fd=self.host.directory, dst_dir_fd=self.host.directory)
+        except FileNotFoundError:
+            return {}
+        steps = files.remove(self.host.directory, gone)
+
+        def removal() -> predecessor.Steps:
+            try:
+                yield from steps
+            except OSError as error:
+                text = f"{name} cannot be removed: {error.strerror}"
+                self._refuse(connection, request["id"], "FAILED", text)
+            else:
+                connection.send({"type": "done", "id": request["id"]})
+
+        self.loop.removals[gone] = removal()
+        return None
+
+    def _open(self, connection: Connection, request: Message) -> Message | None:
+        try:
+            with self._place(request["name"], request["place"]) as (place, owners):
+                file = files.open_file(place, request["path"], owners)
+        except files.Refused as error:
+            raise Refused("REFUSED", f"{request['path'][:200]}: {error}") from error
+        size = os.fstat(file).st_size
+        connection.send({"type": "done", "id": request["id"], "size": size}, file)
+        return None
+
+    def _find(self, _: Connection, request: Message) -> Message:
+        with self._place(request["name"], "workspace") as (place, owners):
+            found, complete = files.find(place, request["pattern"], owners)
+        return {"found": found, "complete": complete}
+
+    @contextlib.contextmanager
+    def _place(self, name: str, place: str) -> predecessor.Places:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+        directory = os.open(f"{name}/{place}", flags, dir_fd=self.host.directory)
+        try:
+            yield directory, {os.fstat(directory).st_uid, os.geteuid()}
+        finally:
+            os.close(directory)
+
+
+def _public(launch: Record) -> Record:
+    return {key: launch[key] for key in ("pid", "start_time", "boot_id", "instance")}
+
+
+def _primary_group(uid: int) -> int:
+    try:
+        return pwd.getpwuid(uid).pw_gid
+    except KeyError:
+        return uid  # a made-up user has a made-up group
+
+
+def _check_sealed(file: int) -> None:
+    try:
+        sealed = fcntl.fcntl(file, fcntl.F_GET_SEALS) & _SEALS == _SEALS
+    except OSError:
+        sealed = False
+    if not sealed:
+        raise Refused("BAD_FILES", "a descriptor that is no sealed memfd")
+    os.lseek(file, 0, os.SEEK_SET)
