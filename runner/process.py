@@ -1,0 +1,26 @@
+"""What a daemon's process does to itself before it opens anything."""
+
+from __future__ import annotations
+
+import os
+import resource
+
+
+def prepare() -> None:
+    """Standard descriptors open, files for the daemon alone, as many descriptors as allowed."""
+    _open_standard_descriptors()
+    os.umask(0o077)  # what others may read or write is said where it is made
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _open_standard_descriptors() -> None:
+    """Where 0, 1 or 2 is closed, the next file opened would take its number, and whatever
+    writes to stderr would write into it."""
+    while True:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        if descriptor > 2:  # noqa: PLR2004 - the last of the three
+            os.close(descriptor)
+            return
+        os.set_inheritable(descriptor, True)

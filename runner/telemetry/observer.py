@@ -1,0 +1,60 @@
+"""An Observer that writes the log: a line for each event of a task, and for each refusal.
+
+Never a task's output, never a payload: of a failure, the reason and the sentence.
+"""
+
+from __future__ import annotations
+
+from runner.domain.task import EventType, Task, TaskClass
+from runner.telemetry.log import Log
+
+_QUIET = frozenset({EventType.PROGRESS})
+_LEVELS = frozenset({"debug", "info", "warning", "error"})
+
+
+class LogObserver:
+    """See `runner.ports.Observer`."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def stored(self, before: Task | None, after: Task, type_: EventType | None) -> None:
+        """`task started` and so on; what is no event (an acknowledgement) is for debugging."""
+        fields = _of(after)
+        if type_ is None:
+            if before is not None and after.acknowledged and not before.acknowledged:
+                self._log.debug("task acknowledged", **fields)
+            return
+        if type_ is EventType.FAILED and after.failure is not None:
+            fields["reason"] = after.failure.reason.value
+            fields["fault"] = after.failure.fault.value
+            fields["message"] = after.failure.message
+        tell = self._log.debug if type_ in _QUIET else self._log.info
+        tell(f"task {type_.value}", **fields)
+
+    def refused(self, task_class: TaskClass | None, code: str, reason: str, rule: str) -> None:
+        """`task refused`, with the reason and the policy's rule."""
+        fields = {"code": code, "reason": reason, "rule": rule}
+        if task_class is not None:
+            fields["task_class"] = task_class.value
+        self._log.warning("task refused", logger="env_runner.tasks", **fields)
+
+    def note(self, event: str, **fields: object) -> None:
+        """A line of its own; the field `level` says how grave it is (info)."""
+        level = str(fields.pop("level", "info"))
+        getattr(self._log, level if level in _LEVELS else "info")(event, **fields)
+
+
+def _of(task: Task) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "logger": "env_runner.tasks",
+        "task_id": task.task_id,
+        "attempt": len(task.attempts),
+        "task_class": task.task_class.value,
+    }
+    if task.tenant:
+        fields["tenant"] = task.tenant
+    if task.workflow_id:
+        fields["workflow_id"] = task.workflow_id
+    fields["sequence"] = task.sequence
+    return fields
