@@ -17,6 +17,7 @@ from runner.storage.output import FileOutput
 from tests.support.indexed import IndexedFiles
 
 BOTH = frozenset({1, 2})
+START = Position()
 MS = 1_000_000
 
 
@@ -45,7 +46,7 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
 
 
 async def drained(
-    reader: OutputReader, position: Position = Position(), streams: frozenset[int] = BOTH
+    reader: OutputReader, position: Position = START, streams: frozenset[int] = BOTH
 ) -> list[Piece]:
     pieces: list[Piece] = []
     while more := await reader.read(position, streams):
@@ -60,10 +61,10 @@ def joined(pieces: list[Piece], stream: int) -> bytes:
 
 async def test_output_of_an_attempt_that_never_was_is_empty(rig: Rig) -> None:
     with closing(rig.store.open(rig.directory)) as reader:
-        assert await reader.read(Position(), BOTH) == []
-        assert reader.sizes() == Position()
+        assert await reader.read(START, BOTH) == []
+        assert reader.sizes() == START
         empty = hashlib.sha256(b"").hexdigest()
-        assert await reader.digests(Position()) == (empty, empty)
+        assert await reader.digests(START) == (empty, empty)
 
 
 async def test_bytes_come_in_the_order_of_writing(rig: Rig) -> None:
@@ -98,7 +99,7 @@ async def test_one_stream_alone_leaves_the_other_where_it_was(rig: Rig) -> None:
         sink.write(1, b"out", 0)
         sink.write(2, b"err", 50 * MS)
     with closing(rig.store.open(rig.directory)) as reader:
-        (piece,) = await reader.read(Position(), frozenset({2}))
+        (piece,) = await reader.read(START, frozenset({2}))
         assert (piece.data, piece.position) == (b"err", Position(0, 3))
         (piece,) = await reader.read(piece.position, BOTH)
         assert (piece.data, piece.position) == (b"out", Position(3, 3))
@@ -109,7 +110,7 @@ async def test_a_read_is_bounded_however_much_is_there(rig: Rig) -> None:
     with closing(rig.sink(rig.directory)) as sink:
         sink.write(1, data, 0)
     with closing(rig.store.open(rig.directory)) as reader:
-        first = await reader.read(Position(), BOTH)
+        first = await reader.read(START, BOTH)
         assert len(first) == 16
         assert all(len(piece.data) <= 64 << 10 for piece in first)
         assert joined(await drained(reader), 1) == data
@@ -117,12 +118,12 @@ async def test_a_read_is_bounded_however_much_is_there(rig: Rig) -> None:
 
 async def test_who_waits_is_told_of_growth_and_of_the_end(rig: Rig) -> None:
     with closing(rig.sink(rig.directory)) as sink, closing(rig.store.open(rig.directory)) as reader:
-        waiting = asyncio.ensure_future(reader.changed(Position()))
+        waiting = asyncio.ensure_future(reader.changed(START))
         await asyncio.sleep(0)
         assert not waiting.done()
         sink.write(2, b"x", 0)
         await waiting
-        await reader.changed(Position())  # at once: there is more
+        await reader.changed(START)  # at once: there is more
         waiting = asyncio.ensure_future(reader.changed(Position(0, 1)))
         await asyncio.sleep(0)
         assert not waiting.done()
@@ -132,7 +133,7 @@ async def test_who_waits_is_told_of_growth_and_of_the_end(rig: Rig) -> None:
 
 async def test_who_waits_before_there_is_anything_is_told_of_the_first_byte(rig: Rig) -> None:
     with closing(rig.store.open(rig.directory)) as reader:
-        waiting = asyncio.ensure_future(reader.changed(Position()))
+        waiting = asyncio.ensure_future(reader.changed(START))
         await asyncio.sleep(0)
         with closing(rig.sink(rig.directory)) as sink:
             sink.write(1, b"x", 0)
@@ -147,7 +148,7 @@ async def test_one_end_wakes_every_follower_of_the_attempt_and_no_other(rig: Rig
         closing(rig.store.open(rig.directory)) as second,
         closing(rig.store.open(rig.directory.with_name("other"))) as other,
     ):
-        waiting = [asyncio.ensure_future(r.changed(Position())) for r in (first, second, other)]
+        waiting = [asyncio.ensure_future(r.changed(START)) for r in (first, second, other)]
         await asyncio.sleep(0)
         first.wake()
         await asyncio.gather(*waiting[:2])
@@ -159,8 +160,8 @@ async def test_one_end_wakes_every_follower_of_the_attempt_and_no_other(rig: Rig
 async def test_a_follower_that_leaves_frees_its_own_waiter_and_not_the_others(rig: Rig) -> None:
     with closing(rig.store.open(rig.directory)) as stays:
         leaves = rig.store.open(rig.directory)
-        gone = asyncio.ensure_future(leaves.changed(Position()))
-        waits = asyncio.ensure_future(stays.changed(Position()))
+        gone = asyncio.ensure_future(leaves.changed(START))
+        waits = asyncio.ensure_future(stays.changed(START))
         await asyncio.sleep(0)
         leaves.close()
         await gone
