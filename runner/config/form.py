@@ -261,7 +261,11 @@ def table(listen: str, directory: str) -> Record:
                         "level": Field(
                             Choice(("debug", "info", "warning", "error")), "From which on.", "info"
                         ),
-                        "format": Field(Choice(("auto", "json", "console")), "", "auto"),
+                        "format": Field(
+                            Choice(("auto", "json", "console")),
+                            "auto: console on a terminal.",
+                            "auto",
+                        ),
                         "directory": Field(Text(check=_path_or_none), "Log files also here.", ""),
                     },
                     Logging,
@@ -336,7 +340,7 @@ _policy_record = Record(
         "executors": Field(ListOf(Choice(EXECUTOR_NAMES)), "Where; all that are configured."),
         "images": Field(ListOf(Text(longest=512, shortest=1)), "Patterns of images.", ()),
         "host_paths": Field(ListOf(_host_path), "Below which mounts may lie.", ()),
-        "networks": Field(ListOf(Choice(("none", "bridge", "host"))), "", ()),
+        "networks": Field(ListOf(Choice(("none", "bridge", "host"))), "Networks to name.", ()),
         "users": Field(ListOf(Text(shortest=1, longest=64)), "Container users to name.", ()),
         "env_denied": Field(
             ListOf(Text("[A-Za-z_*][A-Za-z0-9_*]{0,127}")),
