@@ -76,6 +76,7 @@ def _launch(
         unused.callback(copy.close)
         for file in (copy.streams[1].file, copy.streams[2].file, copy.index):
             os.fchown(file, -1, reader)
+            os.fchmod(file, 0o640)  # whatever the umask
         stage[0] = "record"
         group = f"{host.cgroups.path}/{name}" if host.cgroups is not None else ""
         record = {
