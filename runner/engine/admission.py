@@ -1,0 +1,154 @@
+"""Whether a task is taken: known already, well-formed, allowed, and now.
+
+The order is the protocol's: the id is looked up before anything but the form of the request,
+so that a repeat is answered whatever policy says by now.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from runner.domain.canonical import Document, digest, parse
+from runner.domain.identity import check_class, check_labels
+from runner.domain.payload import Payload, body, validate
+from runner.domain.plan import Plan
+from runner.domain.principal import Principal
+from runner.domain.refusal import Code, Refused, quote
+from runner.domain.task import Task, TaskClass
+from runner.engine import refusals
+from runner.engine.api import Assignment, Planned
+from runner.engine.bodies import Body
+from runner.engine.scheduler import Scheduler
+from runner.engine.settings import Settings
+from runner.planning.capacity import need
+from runner.planning.planner import plan
+from runner.planning.policy import Rules
+
+WORDS = {
+    "executor_not_ready": "its executor is not ready to run tasks now",
+    "class_busy": "as many tasks of its class run as may at once",
+    "capacity": "the cores or the memory that it needs are in use",
+}
+"""What PlanTask says of each obstacle."""
+
+
+class Room(Protocol):
+    """How full the runner is, and whether it takes tasks."""
+
+    @property
+    def draining(self) -> str | None:
+        """Why it takes no new tasks; None where it does."""
+        ...
+
+    def queued(self, task_class: TaskClass) -> int:
+        """Tasks of the class that wait, those included that are being stored."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A request that parses; whether its payload is well-formed is not known yet."""
+
+    task_class: TaskClass
+    digest: str
+    document: Document
+
+
+class Admission:
+    """Raises Refused for what is not taken; `disk` gives a path's total, used and free bytes."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        settings: Settings,
+        room: Room,
+        scheduler: Scheduler,
+        disk: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage,
+    ) -> None:
+        self.rules = rules
+        self._settings, self._room, self._scheduler = settings, room, scheduler
+        self._disk = disk
+
+    def read(self, request: Assignment) -> Read:
+        """As much as is needed to know whether it was assigned before."""
+        task_class = check_class(request.task_class)
+        check_labels(request.labels)
+        document = parse(request.payload)
+        return Read(task_class, digest(task_class, request.labels, document), document)
+
+    def repeated(self, who: Principal, read: Read, held: Task) -> Task:
+        """The answer to an id that is known."""
+        if held.digest != read.digest:
+            raise refusals.conflict()
+        if not who.sees(held.tenant):
+            raise refusals.tenant_denied(held.tenant)
+        return held
+
+    def order(
+        self, who: Principal, request: Assignment, read: Read, time: int
+    ) -> tuple[Task, Body]:
+        """The new task, and what its process is given, if it may be run here at all."""
+        payload, planned = self._planned(who, read)
+        task = Task(
+            task_id=request.task_id,
+            task_class=read.task_class,
+            digest=read.digest,
+            plan=planned,
+            accept_time=time,
+            tenant=payload.tenant,
+            workflow_id=payload.workflow_id,
+            labels=dict(request.labels),
+            trace_parent=request.trace_parent,
+        )
+        return task, body(read.document)
+
+    def admit(self, task_class: TaskClass) -> None:
+        """Whether a new task of the class is taken now."""
+        obstacle = self._obstacle(task_class)
+        if obstacle is not None:
+            raise obstacle
+
+    def plan(self, who: Principal, read: Read) -> Planned:
+        """What would be done, and what stands in its way now."""
+        _, planned = self._planned(who, read)
+        refused = self._obstacle(read.task_class)
+        if refused is not None:
+            word = {"DISK_FULL": "disk"}.get(refused.reason, refused.reason.lower())
+            return Planned(planned, f"{word}: {refused.message}")
+        word = self._scheduler.obstacle(planned.executor, need(read.task_class, planned.limits))
+        return Planned(planned, f"{word}: {WORDS[word]}" if word else "")
+
+    def _planned(self, who: Principal, read: Read) -> tuple[Payload, Plan]:
+        payload = validate(read.document)
+        if not who.sees(payload.tenant):
+            raise refusals.tenant_denied(payload.tenant)
+        return payload, plan(payload, read.task_class, self.rules)
+
+    def _obstacle(self, task_class: TaskClass) -> Refused | None:
+        """What would refuse a task of the class, for now only."""
+        reason = self._room.draining
+        if reason is not None:
+            why = f" ({quote(reason)})" if reason else ""
+            message = f"the runner is draining{why}: it takes no new tasks"
+            return Refused(Code.FAILED_PRECONDITION, "DRAINING", message)
+        most = self.rules.classes[task_class].max_queued
+        if self._room.queued(task_class) >= most:
+            message = f"the queue of class {task_class} is full: {most} tasks wait"
+            return _full("QUEUE_FULL", message)
+        total, _, free = self._disk(self._settings.state_directory)
+        least = max(self._settings.min_free_bytes, round(total * self._settings.min_free_share))
+        if free < least:
+            message = (
+                f"the disk of the state directory has {free} bytes free, "
+                f"and new tasks are taken from {least} on"
+            )
+            return _full("DISK_FULL", message)
+        return None
+
+
+def _full(reason: str, message: str) -> Refused:
+    return Refused(Code.RESOURCE_EXHAUSTED, reason, message, retry_after=refusals.LATER)

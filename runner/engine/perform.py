@@ -1,0 +1,219 @@
+"""Carries effects out: each returns the event that answers it, and none ever raises.
+
+Only calls to executors are here; what is answered at once (queue, ledger, timers) is the
+actor's. What an executor fails in without an answer is asked again, for as long as it takes:
+an attempt that was started is never given up because a connection was lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+
+from runner.domain import effects as do
+from runner.domain import events as happened
+from runner.domain.events import Event
+from runner.domain.exit import Exit
+from runner.domain.failure import Failure, Fault, Reason
+from runner.domain.task import Task
+from runner.engine.bodies import Bodies
+from runner.failpoints import failpoint
+from runner.planning.environment import environment
+from runner.ports import Clock, Executor, Launch, LaunchFailed, Observer, Started
+
+ADOPTIONS = 32
+"""Attempts looked for at once after a restart: enough to be quick, few enough to be kind."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+"""Seconds between two tries of a call that an executor did not answer."""
+
+INQUIRY = 5.0
+"""Seconds that an executor has to tell the end of an attempt of an earlier boot. Whoever
+knows it has it recorded."""
+
+
+class Performer:
+    """`doubt` is told the name of an executor that may have become unready."""
+
+    def __init__(
+        self,
+        executors: Mapping[str, Executor],
+        bodies: Bodies,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self._executors, self._bodies = executors, bodies
+        self._clock, self._observer = clock, observer
+        self._adopting = asyncio.Semaphore(ADOPTIONS)
+
+    async def perform(self, effect: do.Effect, task: Task) -> Event | None:
+        """Do it for `task`, as it stood when the effect was asked for."""
+        try:
+            executor = self._executors.get(task.attempt.executor)
+            if executor is None:
+                return await self._without_executor(effect, task)
+            return await self._with(executor, effect, task)
+        except Exception as error:  # noqa: BLE001 - an effect never raises: see the module
+            self._note("effect failed unexpectedly", task, error, effect=type(effect).__name__)
+            if isinstance(effect, do.Launch):
+                return self._unstarted(task, "the runner failed to launch it")
+            return None  # a restart asks for it again; to guess an end would be worse
+
+    async def _with(self, executor: Executor, effect: do.Effect, task: Task) -> Event | None:
+        match effect:
+            case do.Launch():
+                return await self._launch(executor, task)
+            case do.Adopt():
+                return self._found(task, await self._adopt(executor, task))
+            case do.Inquire():
+                return await self._inquire(executor, task)
+            case do.Await():
+                return await self._await(executor, task)
+            case do.Stop(_, grace):
+                await self._stop(executor, task, grace)
+                return None
+            case do.Finalize(number):
+                return happened.Finalized(self._clock.wall(), number, _unstored(task))
+        raise AssertionError(f"{type(effect).__name__} is not for an executor")
+
+    async def _launch(self, executor: Executor, task: Task) -> Event:
+        request = await self._request(task)
+        try:
+            started = await executor.launch(request)
+            failpoint("after_spawn")
+        except LaunchFailed as failed:
+            return self._failed(task, failed.failure)
+        except Exception as error:  # noqa: BLE001 - it may have been started all the same: ask
+            self._note("launch was not answered", task, error)
+            found = await self._adopt(executor, task)
+            if found is None:
+                return self._unstarted(task, "its executor failed to launch it")
+            started = found
+        now, number = self._clock.wall(), task.attempt.number
+        return happened.Launched(now, number, started.handle, started.start_time)
+
+    async def _adopt(self, executor: Executor, task: Task) -> Started | None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                async with self._adopting:
+                    return await executor.adopt(self._shape(task))
+            except Exception as error:  # noqa: BLE001 - asked again until it is answered
+                self._note("adoption was not answered", task, error)
+            pause = await self._pause(pause)
+
+    async def _await(self, executor: Executor, task: Task) -> Event:
+        handle = task.attempt.handle
+        pause = FIRST_PAUSE
+        while handle is not None:
+            try:
+                exit_ = await executor.wait(handle)
+                failpoint("after_exit")
+                return self._exited(task, exit_)
+            except Exception as error:  # noqa: BLE001 - asked again until it is answered
+                self._note("waiting was not answered", task, error)
+            pause = await self._pause(pause)
+        return self._lost(task, "it was started without a handle to find it by")
+
+    async def _inquire(self, executor: Executor, task: Task) -> Event:
+        """Of an attempt of an earlier boot only a recorded end can be learned. It ends as lost
+        also where it was not found: a record of its start may have been lost with the host."""
+        lost = "the host was rebooted while it ran, and its end was not recorded"
+        try:
+            async with asyncio.timeout(INQUIRY), self._adopting:
+                found = await executor.adopt(self._shape(task))
+                if found is None:
+                    return self._lost(task, lost)
+                exit_ = await executor.wait(found.handle)
+        except Exception as error:  # noqa: BLE001 - without an answer it is lost, and said so
+            self._note("inquiry was not answered", task, error)
+            return self._lost(task, lost)
+        return self._lost(task, lost) if exit_.lost else self._exited(task, exit_)
+
+    async def _stop(self, executor: Executor, task: Task, grace: float) -> None:
+        handle = task.attempt.handle
+        pause = FIRST_PAUSE
+        while handle is not None:
+            try:
+                await executor.stop(handle, grace)
+            except Exception as error:  # noqa: BLE001 - asked again until it is answered
+                self._note("stop was not answered", task, error)
+            else:
+                return
+            pause = await self._pause(pause)
+
+    async def _without_executor(self, effect: do.Effect, task: Task) -> Event | None:
+        """Its executor was taken out of the configuration."""
+        name = task.attempt.executor
+        text = f"the executor {name!r} is not configured on this runner any more"
+        match effect:
+            case do.Launch():
+                return self._unstarted(task, text)
+            case do.Finalize(number):
+                return happened.Finalized(self._clock.wall(), number, _unstored(task))
+            case do.Stop():
+                return None
+        return self._lost(task, text)
+
+    async def _request(self, task: Task) -> Launch:
+        stdin, context = await self._bodies.of(task.task_id)
+        return self._shape(task, stdin, context)
+
+    def _shape(
+        self, task: Task, stdin: bytes | None = None, context: bytes | None = None
+    ) -> Launch:
+        return Launch(
+            name=task.attempt.name,
+            task_id=task.task_id,
+            attempt=task.attempt.number,
+            task_class=task.task_class,
+            plan=task.plan,
+            environment=environment(task, task.attempt.number),
+            boot_id=task.attempt.boot_id,
+            stdin=stdin,
+            context=context,
+            labels=task.labels,
+        )
+
+    async def _pause(self, pause: float) -> float:
+        await self._clock.sleep(pause)
+        return min(pause * 2, LONGEST_PAUSE)
+
+    def _found(self, task: Task, found: Started | None) -> Event:
+        now, number = self._clock.wall(), task.attempt.number
+        if found is None:
+            return happened.NotStarted(now, number, _draw())
+        return happened.Adopted(now, number, found.handle, found.start_time)
+
+    def _exited(self, task: Task, exit_: Exit) -> Event:
+        return happened.Exited(self._clock.wall(), task.attempt.number, exit_, _draw())
+
+    def _lost(self, task: Task, why: str) -> Event:
+        now = self._clock.wall()
+        return self._exited(task, Exit(task.attempt.start_time, now, lost=why))
+
+    def _failed(self, task: Task, failure: Failure) -> Event:
+        now, number = self._clock.wall(), task.attempt.number
+        return happened.LaunchFailed(now, number, failure, _draw())
+
+    def _unstarted(self, task: Task, why: str) -> Event:
+        return self._failed(task, Failure(Reason.EXECUTOR, why, Fault.SYSTEM, retryable=True))
+
+    def _note(self, text: str, task: Task, error: Exception, **fields: object) -> None:
+        number = task.attempt.number
+        self._observer.note(text, task_id=task.task_id, attempt=number, error=error, **fields)
+
+
+def _draw() -> float:
+    return random.random()  # noqa: S311 - jitter, no secret
+
+
+def _unstored(task: Task) -> Failure | None:
+    """Outputs that stay in the workspace need nothing done. This version has no stores, and
+    planning refuses a `uri`; what another version accepted with one is told so, rather than
+    completed without."""
+    if not any(output.uri for output in task.plan.outputs):
+        return None
+    text = "this version of the runner cannot store outputs at a uri"
+    return Failure(Reason.OUTPUT, text, Fault.SYSTEM, retryable=True)

@@ -1,0 +1,76 @@
+"""Which executors can run tasks now: asked at the start, every so often, and when in doubt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from runner.ports import Executor, Observer, Readiness
+
+ANSWER = 5.0
+"""Seconds that an executor has to say whether it is ready."""
+
+UNREADY_INTERVAL = 1.0
+"""Seconds between two questions while some executor is not ready, so that tasks that wait for
+it go on soon after it is back."""
+
+
+class Board:
+    """`changed` is called when an executor has become ready."""
+
+    def __init__(
+        self, executors: Mapping[str, Executor], observer: Observer, interval: float
+    ) -> None:
+        self.changed: Callable[[], None] = lambda: None
+        self._executors, self._observer, self._interval = executors, observer, interval
+        self._known: dict[str, Readiness] = {}
+        self._doubted = asyncio.Event()
+
+    def ready(self, name: str) -> bool:
+        """Whether tasks may be given to it."""
+        return name in self._known and self._known[name].ready
+
+    def of(self, name: str) -> Readiness:
+        """What it last said of itself."""
+        return self._known.get(name, Readiness(ready=False, problem="it was not asked yet"))
+
+    def doubt(self, _name: str) -> None:
+        """Something failed that may be the executor's: ask now."""
+        self._doubted.set()
+
+    async def ask(self) -> None:
+        """Ask all of them, once."""
+        await asyncio.gather(*(self._ask(executor) for executor in self._executors.values()))
+
+    async def watch(self) -> None:
+        """Ask again and again."""
+        while True:
+            all_ready = all(self.ready(name) for name in self._executors)
+            try:
+                async with asyncio.timeout(self._interval if all_ready else UNREADY_INTERVAL):
+                    await self._doubted.wait()
+            except TimeoutError:
+                pass
+            self._doubted.clear()
+            await self.ask()
+
+    async def _ask(self, executor: Executor) -> None:
+        try:
+            async with asyncio.timeout(ANSWER):
+                said = await executor.probe()
+        except TimeoutError:
+            said = Readiness(ready=False, problem=f"it did not answer within {ANSWER:g} s")
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is not ready
+            self._observer.note("probe failed", executor=executor.name, error=error)
+            said = Readiness(ready=False, problem="it failed to say whether it is ready")
+        before = self._known.get(executor.name)
+        self._known[executor.name] = said
+        if before is None or before.ready is not said.ready:
+            self._observer.note(
+                "executor ready" if said.ready else "executor not ready",
+                executor=executor.name,
+                version=said.version,
+                problem=said.problem,
+            )
+            if said.ready:
+                self.changed()

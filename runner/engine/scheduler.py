@@ -1,0 +1,91 @@
+"""Gives tasks their turn: who waits, who holds what of the host, and whose executor is ready.
+
+Synchronous throughout; the deciding is in `planning.fairness` and `planning.capacity`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from runner.domain.task import Task
+from runner.planning.capacity import Lack, Ledger, Need, need_of
+from runner.planning.fairness import Answer, Lines
+
+
+class Waiting(Protocol):
+    """Who waits for a turn. `age` is the order of acceptance."""
+
+    task: Task
+    age: int
+
+    def granted(self) -> None:
+        """It is its turn, and its share is reserved."""
+        ...
+
+
+class Scheduler:
+    """Until `open` is called nobody gets a turn, so that those who hold something come first."""
+
+    def __init__(self, ledger: Ledger, ready: Callable[[str], bool]) -> None:
+        self.ledger = ledger
+        self._ready = ready
+        self._lines = Lines()
+        self._waiting: dict[str, Waiting] = {}
+        self._open = False
+
+    def open(self) -> None:
+        """Begin to give turns."""
+        self._open = True
+        self.dispatch()
+
+    def hold(self, task: Task) -> None:
+        """Reserve for what runs already."""
+        self.ledger.hold(task.task_id, need_of(task))
+
+    def join(self, who: Waiting) -> None:
+        """Wait for a turn."""
+        task = who.task
+        self._waiting[task.task_id] = who
+        self._lines.join(task.task_id, task.task_class, task.tenant, who.age)
+        if self.ledger.lack(need_of(task)) is None:
+            self.dispatch()
+
+    def leave(self, task_id: str) -> None:
+        """Wait no longer."""
+        self._lines.leave(task_id)
+        self._waiting.pop(task_id, None)
+
+    def release(self, task_id: str) -> None:
+        """Give back what the task holds, and let others have it."""
+        if self.ledger.release(task_id):
+            self.dispatch()
+
+    def dispatch(self) -> None:
+        """Give turns for as long as there is room."""
+        if not self._open or not self._waiting:
+            return
+        granted: list[Waiting] = []
+
+        def take(task_id: str) -> Answer:
+            who = self._waiting[task_id]
+            if not self._ready(who.task.plan.executor):
+                return Answer.NOT_IT
+            need = need_of(who.task)
+            lack = self.ledger.lack(need)
+            if lack is not None:
+                return Answer.CLASS_FULL if lack is Lack.CLASS else Answer.NO_ROOM
+            self.ledger.hold(task_id, need)
+            del self._waiting[task_id]
+            granted.append(who)
+            return Answer.GONE
+
+        self._lines.offer(take)
+        for who in granted:
+            who.granted()
+
+    def obstacle(self, executor: str, need: Need) -> str:
+        """The word for why a new task could not start now; empty where it could."""
+        if not self._ready(executor):
+            return "executor_not_ready"
+        return self.ledger.lack(need) or ""

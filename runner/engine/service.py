@@ -1,0 +1,302 @@
+"""The engine: all that may be asked of a runner, answered for a principal.
+
+The one way in for every edge. It closes neither its journal nor its executors: who made them
+does. Refusals are `Refused`; what a caller may not see is NOT_FOUND.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from runner.domain.events import Acknowledged, CancelRequested
+from runner.domain.identity import check_task_id
+from runner.domain.lifecycle import handle
+from runner.domain.principal import Principal
+from runner.domain.refusal import Refused
+from runner.domain.task import Task, TaskClass
+from runner.engine import listing, refusals, standing
+from runner.engine.admission import Admission, Read
+from runner.engine.api import (
+    Assignment,
+    Chunk,
+    ListRequest,
+    OutputRequest,
+    Planned,
+    Status,
+    WatchRequest,
+)
+from runner.engine.attempt_output import Sources
+from runner.engine.bodies import Bodies
+from runner.engine.follow import Followers
+from runner.engine.hub import Hub
+from runner.engine.output import Output
+from runner.engine.perform import Performer
+from runner.engine.readiness import Board
+from runner.engine.recovery import recover
+from runner.engine.retention import Retention
+from runner.engine.scheduler import Scheduler
+from runner.engine.settings import Settings
+from runner.engine.tasks import Tasks
+from runner.engine.turns import Turns
+from runner.engine.watch import watch
+from runner.planning.capacity import Ledger
+from runner.planning.policy import Rules
+from runner.ports import (
+    Clock,
+    Event,
+    Executor,
+    Journal,
+    JournalBroken,
+    JournalUnavailable,
+    Observer,
+    OutputStore,
+    Record,
+    Tombstone,
+)
+
+T = TypeVar("T")
+
+
+class Engine:
+    """Made on the event loop that it runs on; `start` it before anything is asked of it."""
+
+    def __init__(  # noqa: PLR0917 - the seams, in the order of ports.py
+        self,
+        journal: Journal,
+        executors: Mapping[str, Executor],
+        output: OutputStore,
+        clock: Clock,
+        observer: Observer,
+        rules: Rules,
+        settings: Settings,
+        *,
+        disk: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage,
+    ) -> None:
+        self._journal, self._executors, self._clock = journal, executors, clock
+        self._observer, self._rules, self._settings = observer, rules, settings
+        self._hub, self._followers, self._turns = Hub(), Followers(), Turns()
+        self._board = Board(executors, observer, settings.probe_interval)
+        slots = {name: of_class.max_running for name, of_class in rules.classes.items()}
+        ledger = Ledger(rules.host.cpu_cores, rules.host.memory_bytes, slots)
+        self.scheduler = Scheduler(ledger, self._board.ready)
+        bodies = Bodies(journal)
+        self._tasks = Tasks(
+            journal=journal,
+            hub=self._hub,
+            clock=clock,
+            observer=observer,
+            scheduler=self.scheduler,
+            performer=Performer(executors, bodies, clock, observer),
+            bodies=bodies,
+            boot_id=settings.boot_id,
+        )
+        self._tasks.settled = self._followers.settled
+        self._tasks.doubt = self._board.doubt
+        self._board.changed = self.scheduler.dispatch
+        self._admission = Admission(rules, settings, self, self.scheduler, disk)
+        self._retention = Retention(journal, executors, clock, observer, settings)
+        self._output = Output(Sources(output, executors, self._followers, self._again), self.get)
+        self._drain: str | None = None
+        self._stopping = False
+        self._start_time = clock.wall()
+
+    # --- its life
+
+    async def start(self) -> None:
+        """Take in what an earlier daemon held; returns when calls may be served."""
+        _, last = await self._journal.bounds()
+        self._hub.begin(last)
+        self._drain = standing.read_drain(await self._journal.get(standing.DRAINING))
+        await self._board.ask()
+        await recover(
+            self._journal,
+            self._tasks,
+            self.scheduler,
+            clock=self._clock,
+            observer=self._observer,
+            settings=self._settings,
+        )
+        self._tasks.effects.spawn(self._board.watch())
+        self._tasks.effects.spawn(self._retention.run())
+
+    async def close(self) -> None:
+        """Take nothing more, end every stream, and finish what is being stored. Tasks run on."""
+        self._stopping = True
+        self._hub.stop()
+        self._followers.stop()
+        await self._tasks.effects.close()
+        await self._tasks.storing.close(patience=standing.PATIENCE)
+        await self._tasks.effects.close()  # what the last steps asked for is left to a restart
+
+    async def broken(self) -> Exception:
+        """Returns once the journal has failed: nothing may be promised any more."""
+        return await asyncio.shield(self._tasks.broken)
+
+    # --- what admission asks
+
+    @property
+    def draining(self) -> str | None:
+        """Why it takes no new tasks; None where it does."""
+        return self._drain
+
+    def queued(self, task_class: TaskClass) -> int:
+        """Tasks of the class that wait."""
+        return self._tasks.queued(task_class)
+
+    def rule_by(self, rules: Rules) -> None:
+        """Admit by other rules from now on. Tasks keep the plan that they were admitted
+        under; what the host has and how many may run stays as it was at the start."""
+        self._rules = self._admission.rules = rules
+
+    # --- calls
+
+    async def assign(self, who: Principal, request: Assignment) -> tuple[Task, bool]:
+        """The task, durable, and whether it is new; see `AssignTask`."""
+        try:
+            self._serving()
+            check_task_id(request.task_id)
+            read = self._admission.read(request)
+            return await self._whole(self._assign(who, request, read))
+        except Refused as refused:
+            self._observer.refused(
+                standing.class_of(request), refused.code, refused.reason, refused.rule
+            )
+            raise
+
+    async def plan(self, who: Principal, request: Assignment) -> Planned:
+        """What would be done, and what stands in its way now; see `PlanTask`."""
+        if request.task_id:
+            check_task_id(request.task_id)
+        return self._admission.plan(who, self._admission.read(request))
+
+    async def get(self, who: Principal, task_id: str) -> Task:
+        """The task as it stands. Raises Refused NO_TASK."""
+        task = await self._held(task_id)
+        if task is None or not who.sees(task.tenant):
+            raise refusals.no_task(task_id)
+        return task
+
+    async def page(self, who: Principal, request: ListRequest) -> tuple[list[Task], str]:
+        """Tasks, newest first, and the token of the next page; see `ListTasks`."""
+        return await listing.page(self._journal, who, request)
+
+    async def cancel(self, who: Principal, task_id: str, grace: float | None, reason: str) -> Task:
+        """Ask a task to stop; returns once that is durable. See `CancelTask`."""
+        task = await self.get(who, task_id)
+        standing.check_grace(grace, self._rules.classes[task.task_class].limits)
+        if not task.state.terminal and task_id not in self._tasks.actors:
+            async with self._turns.of(task_id):  # it is just being accepted
+                task = await self.get(who, task_id)
+        actor = self._tasks.actors.get(task_id)
+        if actor is None:
+            return task
+        heard: asyncio.Future[Task] = asyncio.get_running_loop().create_future()
+        actor.tell(CancelRequested(self._clock.wall(), grace, reason), heard)
+        return await heard
+
+    async def acknowledge(self, who: Principal, task_ids: Sequence[str]) -> list[str]:
+        """The ids that are not acknowledged: not held, or not ended; see `AcknowledgeTasks`."""
+        missing, records, fresh = [], [], []
+        now = self._clock.wall()
+        for task_id in dict.fromkeys(task_ids):
+            task = await self._held(task_id)
+            if task is None or not who.sees(task.tenant) or not task.state.terminal:
+                missing.append(task_id)
+                continue
+            transition = handle(task, Acknowledged(now))
+            if transition.steps:
+                fresh.append(transition.task)
+                records.append(Record(task, transition.task, None, now))
+        if records:
+            await self._whole(self._store(records))
+            for record in records:
+                self._followers.settled(record.after)
+            self._tasks.effects.spawn(self._retention.remove_all(fresh))
+        return missing
+
+    def watch(self, who: Principal, request: WatchRequest) -> AsyncIterator[Event]:
+        """Events, in order; see `WatchTasks`."""
+        return watch(self._journal, self._hub, self.get, who, request)
+
+    def output(self, who: Principal, request: OutputRequest) -> AsyncIterator[Chunk]:
+        """Output, in order; see `StreamOutput`."""
+        return self._output.stream(who, request)
+
+    async def status(self, who: Principal) -> Status:  # noqa: ARG002 - the same for whoever may ask
+        """What the runner is, and how full it is."""
+        return standing.status(
+            self._rules,
+            self._settings,
+            self.scheduler.ledger,
+            self._board,
+            draining=self._drain is not None,
+            queued=self.queued,
+            start_time=self._start_time,
+            bounds=await self._journal.bounds(),
+            journal_id=self._journal.journal_id,
+        )
+
+    async def set_drain(self, who: Principal, drain: bool, reason: str) -> Status:  # noqa: FBT001 - the request's field
+        """Stop, or start again, taking new tasks; survives a restart."""
+        told = reason if drain else None
+        try:
+            await self._journal.put(standing.DRAINING, standing.write_drain(told))
+        except JournalUnavailable as error:
+            raise refusals.journal_unavailable() from error
+        except JournalBroken as error:
+            self._tasks.broke(error)
+            raise refusals.journal_unavailable() from error
+        self._drain = told
+        self._observer.note("draining" if drain else "taking tasks", reason=reason, who=who.name)
+        return await self.status(who)
+
+    # --- how it is done
+
+    async def _assign(self, who: Principal, request: Assignment, read: Read) -> tuple[Task, bool]:
+        async with self._turns.of(request.task_id):
+            held = self._tasks.task(request.task_id) or await self._journal.find(request.task_id)
+            if held is not None:
+                known = held.task if isinstance(held, Tombstone) else held
+                return self._admission.repeated(who, read, known), False
+            task, body = self._admission.order(who, request, read, self._clock.wall())
+            self._serving()
+            self._admission.admit(task.task_class)
+            return await self._tasks.accept(task, request.payload, body), True
+
+    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do it to its end, whether the caller still waits for it or not."""
+        task = self._tasks.storing.spawn(work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise refusals.stopping() from None
+            raise
+
+    async def _store(self, records: Sequence[Record]) -> None:
+        try:
+            stored = await self._journal.commit(records)
+        except JournalUnavailable as error:
+            raise refusals.journal_unavailable() from error
+        except JournalBroken as error:
+            self._tasks.broke(error)
+            raise refusals.journal_unavailable() from error
+        for record, after in zip(records, stored, strict=True):
+            self._observer.stored(record.before, after, record.type)
+
+    async def _held(self, task_id: str) -> Task | None:
+        task = self._tasks.task(task_id) or await self._journal.find(task_id)
+        return None if isinstance(task, Tombstone) else task
+
+    async def _again(self, task: Task) -> Task:
+        return await self._held(task.task_id) or task
+
+    def _serving(self) -> None:
+        if self._stopping:
+            raise refusals.stopping()
+        if self._tasks.broken.done():
+            raise refusals.journal_unavailable()

@@ -1,0 +1,27 @@
+"""What an engine is told once, at its start. Rules for tasks are `planning.policy.Rules`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+_HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Times are seconds. A new task needs `min_free_bytes` and `min_free_share` (0 to 1) of
+    the disk that `state_directory` is on; `boot_id` is the host's now."""
+
+    runner_id: str
+    version: str
+    boot_id: str
+    state_directory: Path
+    retention: float = 24 * _HOUR
+    event_retention: float = 72 * _HOUR
+    id_retention: float = 30 * 24 * _HOUR
+    min_free_bytes: int = 0
+    min_free_share: float = 0.05
+    recovery_budget: float = 10.0  # the longest that the start waits for what it finds again
+    sweep_interval: float = 60.0
+    probe_interval: float = 10.0

@@ -1,0 +1,95 @@
+"""How the runner stands: its status, whether it drains, and what requests are measured by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from runner.domain.limits import Limits
+from runner.domain.task import TaskClass
+from runner.engine import refusals
+from runner.engine.api import Assignment, ClassState, ExecutorStatus, Status
+from runner.engine.readiness import Board
+from runner.engine.settings import Settings
+from runner.planning.capacity import Ledger
+from runner.planning.policy import Rules
+
+DRAINING = "draining"
+"""The journal's setting: empty, or "draining: " and the reason."""
+
+PATIENCE = 3.0
+"""Seconds that a daemon which is stopping waits for what it is storing."""
+
+_PREFIX = "draining: "
+
+
+def read_drain(stored: str | None) -> str | None:
+    """The reason for which the runner drains; None where it does not."""
+    return stored.removeprefix(_PREFIX) if stored else None
+
+
+def write_drain(reason: str | None) -> str:
+    """The opposite of `read_drain`."""
+    return "" if reason is None else _PREFIX + reason
+
+
+def class_of(request: Assignment) -> TaskClass | None:
+    """The class that a request names, if it is one."""
+    try:
+        return TaskClass(request.task_class)
+    except ValueError:
+        return None
+
+
+def check_grace(grace: float | None, limits: Limits) -> None:
+    """Whether a cancel may leave a task so many seconds. Raises Refused OUT_OF_RANGE."""
+    if grace is not None and not 0 <= grace <= limits.grace:
+        raise refusals.out_of_range("grace", f"the class allows 0 to {limits.grace:g} s")
+
+
+def status(
+    rules: Rules,
+    settings: Settings,
+    ledger: Ledger,
+    board: Board,
+    *,
+    draining: bool,
+    queued: Callable[[TaskClass], int],
+    start_time: int,
+    bounds: tuple[int, int],
+    journal_id: str,
+) -> Status:
+    """What the runner is, what it can run, and how full it is."""
+    return Status(
+        runner_id=settings.runner_id,
+        version=settings.version,
+        draining=draining,
+        executors=tuple(_executor(name, rules, board) for name in rules.host.executors),
+        classes=tuple(_class(name, rules, ledger, queued(name)) for name in rules.classes),
+        cpu_cores=rules.host.cpu_cores,
+        cpu_cores_free=ledger.cpu_free,
+        memory_bytes=rules.host.memory_bytes,
+        memory_bytes_free=ledger.memory_free,
+        start_time=start_time,
+        first_sequence=bounds[0],
+        last_sequence=bounds[1],
+        journal_id=journal_id,
+    )
+
+
+def _executor(name: str, rules: Rules, board: Board) -> ExecutorStatus:
+    said = board.of(name)
+    modes = tuple(sorted(rules.host.executors[name]))
+    return ExecutorStatus(name, said.ready, said.version, said.problem, modes)
+
+
+def _class(name: TaskClass, rules: Rules, ledger: Ledger, queued: int) -> ClassState:
+    of_class = rules.classes[name]
+    return ClassState(
+        task_class=name,
+        limits=of_class.limits,
+        running=ledger.running(name),
+        max_running=of_class.max_running,
+        queued=queued,
+        max_queued=of_class.max_queued,
+        default_executor=of_class.executor,
+    )

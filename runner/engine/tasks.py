@@ -1,0 +1,225 @@
+"""The tasks that have not ended, in memory: their actors, and what those need of the world.
+
+What an actor decides is stored here, then performed, then told: in this order, always.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from runner.domain import effects as do
+from runner.domain import starts
+from runner.domain.events import Granted, LaunchFailed, RetryDue
+from runner.domain.failure import Reason
+from runner.domain.lifecycle import IllegalEvent
+from runner.domain.task import EventType, State, Task, TaskClass, handle_name
+from runner.domain.transition import Step, Transition
+from runner.engine import refusals
+from runner.engine.actor import Actor
+from runner.engine.background import Background
+from runner.engine.bodies import Bodies, Body
+from runner.engine.hub import Hub
+from runner.engine.perform import Performer
+from runner.engine.scheduler import Scheduler
+from runner.failpoints import failpoint
+from runner.ports import Clock, Event, Journal, JournalUnavailable, Observer, Record
+
+_POINTS: Mapping[EventType | None, str] = {
+    EventType.PREPARING: "after_intent",
+    EventType.STARTED: "after_started",
+    EventType.COMPLETED: "after_end",
+    EventType.FAILED: "after_end",
+    EventType.CANCELLED: "after_end",
+}
+
+
+class Tasks:
+    """See `actor.Office`, which this is. `doubt` is told of an executor that failed;
+    `settled` of each task that has changed, once that is durable."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        hub: Hub,
+        clock: Clock,
+        observer: Observer,
+        scheduler: Scheduler,
+        performer: Performer,
+        bodies: Bodies,
+        boot_id: str,
+    ) -> None:
+        self.actors: dict[str, Actor] = {}
+        self.effects = Background(observer)
+        self.storing = Background(observer)
+        self.settled: Callable[[Task], None] = lambda _task: None
+        self.doubt: Callable[[str], None] = lambda _executor: None
+        self.broken: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        self._journal, self._hub = journal, hub
+        self._clock, self._observer = clock, observer
+        self._scheduler, self._performer, self._bodies = scheduler, performer, bodies
+        self._boot_id = boot_id
+        self._searching: set[asyncio.Task[None]] = set()
+        self._pending: Counter[TaskClass] = Counter()
+
+    def queued(self, task_class: TaskClass) -> int:
+        """Tasks of the class that wait for capacity or a retry, or are being accepted."""
+        return self._pending[task_class]
+
+    def task(self, task_id: str) -> Task | None:
+        """A task that has not ended, as last stored."""
+        actor = self.actors.get(task_id)
+        return None if actor is None else actor.task
+
+    def searching(self) -> set[asyncio.Task[None]]:
+        """The searches for attempts of an earlier daemon that are under way."""
+        return set(self._searching)
+
+    def restore(self, task: Task, age: int) -> Actor:
+        """Take in a task that an earlier daemon held."""
+        actor = self.actors[task.task_id] = Actor(task, age, self)
+        if task.state is State.PENDING:
+            self._pending[task.task_class] += 1
+        else:
+            self._scheduler.hold(task)
+        return actor
+
+    async def accept(self, task: Task, payload: bytes, body: Body) -> Task:
+        """Store a new task and begin with it. Raises Refused where the journal cannot."""
+        transition = starts.accept(task)
+        self._pending[task.task_class] += 1
+        try:
+            records = _records(None, transition.steps, self._clock.wall(), payload)
+            stored = await self._journal.commit(records, patient=False)
+        except BaseException as error:
+            self._pending[task.task_class] -= 1
+            if isinstance(error, JournalUnavailable):
+                raise refusals.journal_unavailable() from error
+            if isinstance(error, Exception):
+                self.broke(error)
+                raise refusals.journal_unavailable() from error
+            raise
+        accepted = stored[-1]
+        actor = self.actors[task.task_id] = Actor(accepted, accepted.sequence, self)
+        self._bodies.keep(task.task_id, body)
+        self._tell(records, stored)
+        actor.begin(transition)
+        failpoint("after_accept")
+        return accepted
+
+    def broke(self, error: Exception) -> None:
+        """Nothing more may be promised by this process."""
+        self._observer.note("journal failed", error=error)
+        if not self.broken.done():
+            self.broken.set_result(error)
+
+    # --- what actors ask for (see `actor.Office`)
+
+    def spawn(self, actor: Actor, effect: do.Effect) -> asyncio.Task[None]:
+        """See Office."""
+        work = self.effects.spawn(self._perform(actor, effect, actor.task))
+        if isinstance(effect, do.Adopt | do.Inquire):
+            self._searching.add(work)
+            work.add_done_callback(self._searching.discard)
+        return work
+
+    def store(self, actor: Actor, transition: Transition) -> None:
+        """See Office."""
+        self.storing.spawn(self._store(actor, transition))
+
+    def wait(self, actor: Actor, seconds: float) -> asyncio.Task[None]:
+        """See Office."""
+        return self.effects.spawn(self._wait(actor, seconds))
+
+    def enqueue(self, actor: Actor) -> None:
+        """See Office."""
+        self._scheduler.join(actor)
+
+    def dequeue(self, actor: Actor) -> None:
+        """See Office."""
+        self._scheduler.leave(actor.task.task_id)
+
+    def release(self, actor: Actor) -> None:
+        """See Office."""
+        self._scheduler.release(actor.task.task_id)
+
+    def grant(self, actor: Actor) -> None:
+        """See Office."""
+        task = actor.task
+        name = handle_name(self._journal.journal_id, task.task_id, len(task.attempts) + 1)
+        actor.tell(Granted(self._clock.wall(), name, self._boot_id))
+
+    def retire(self, actor: Actor) -> None:
+        """See Office."""
+        task_id = actor.task.task_id
+        if self.actors.get(task_id) is actor:
+            del self.actors[task_id]
+            self._bodies.drop(task_id)
+
+    def illegal(self, actor: Actor, error: IllegalEvent) -> None:
+        """See Office."""
+        self._observer.note("impossible event", task_id=actor.task.task_id, error=error)
+
+    # --- how it is done
+
+    async def _perform(self, actor: Actor, effect: do.Effect, task: Task) -> None:
+        event = await self._performer.perform(effect, task)
+        if isinstance(event, LaunchFailed) and event.failure.reason is Reason.EXECUTOR:
+            self.doubt(task.attempt.executor)
+        if event is not None:
+            actor.tell(event)
+
+    async def _wait(self, actor: Actor, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        actor.retry(RetryDue(self._clock.wall()))
+
+    async def _store(self, actor: Actor, transition: Transition) -> None:
+        before = actor.task
+        records = _records(before, transition.steps, self._clock.wall())
+        try:
+            if transition.task.state.terminal:
+                failpoint("before_end")
+            stored = await self._journal.commit(records)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it was not stored
+            self.broke(error)
+            actor.failed(refusals.journal_unavailable())
+            return
+        after, type_ = stored[-1], records[-1].type
+        self._point(_POINTS.get(type_, ""))
+        self._pending[after.task_class] += _waits(after) - _waits(before)
+        actor.stored(after)
+        self._tell(records, stored)
+        if type_ is not None and after.state.terminal:
+            self._point("after_publish")
+
+    def _tell(self, records: Sequence[Record], stored: Sequence[Task]) -> None:
+        """Tell what is durable to whoever wants to know."""
+        for record, after in zip(records, stored, strict=True):
+            if record.type is not None:
+                self._hub.publish(Event(after.sequence, record.time, record.type, after))
+            self._observer.stored(record.before, after, record.type)
+        self.settled(stored[-1])
+
+    def _point(self, name: str) -> None:
+        """A failpoint at which an error has nobody to go to."""
+        try:
+            if name:
+                failpoint(name)
+        except Exception as error:  # noqa: BLE001 - what a test asked for
+            self._observer.note("failpoint", error=error)
+
+
+def _records(
+    before: Task | None, steps: Sequence[Step], time: int, payload: bytes = b""
+) -> list[Record]:
+    records = []
+    for step in steps:
+        records.append(Record(before, step.task, step.type, time, payload))
+        before = step.task
+    return records
+
+
+def _waits(task: Task) -> bool:
+    return task.state is State.PENDING

@@ -1,0 +1,96 @@
+"""The stream of events: in order, gapless, from any point that is still kept.
+
+Every watcher reads at its own pace: the newest events from memory, what is older from the
+journal. Nobody's pace touches anybody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from runner.domain.principal import Principal
+from runner.domain.refusal import Code, Refused
+from runner.domain.task import Task
+from runner.engine import refusals
+from runner.engine.api import WatchRequest
+from runner.engine.hub import Hub
+from runner.ports import Event, Journal
+
+BATCH = 256
+"""Events read at once."""
+
+Find = Callable[[Principal, str], Awaitable[Task]]
+
+
+async def watch(
+    journal: Journal, hub: Hub, find: Find, who: Principal, request: WatchRequest
+) -> AsyncIterator[Event]:
+    """The events that `request` asks for. `find` gives a task that `who` may see.
+
+    Raises Refused, at the first event wanted too: see `WatchTasks` of the protocol.
+    """
+    _check(journal, request)
+    first, last = await journal.bounds()
+    position = _start(request, first, last, hub.last)
+    found = [await find(who, task_id) for task_id in set(request.task_ids)]
+    running = {task.task_id for task in found if not task.state.terminal}
+    _, told = await journal.bounds()  # the ends of those that are not running are before it
+    while not hub.stopped:
+        events = hub.after(position, BATCH)
+        if events is None:
+            events = await _history(journal, position)
+        for event in events:
+            if _wanted(who, request, event.task):
+                yield event
+        position = events[-1].sequence if events else position
+        running -= {event.task.task_id for event in events if event.task.state.terminal}
+        if request.until_done and not running and position >= told:
+            return
+        if not events:
+            await hub.changed(position)
+    raise refusals.stopping()
+
+
+def _check(journal: Journal, request: WatchRequest) -> None:
+    if request.until_done and not request.task_ids:
+        message = "until_done needs task_ids: it ends once all of those have ended"
+        raise Refused.of_field(Code.INVALID_ARGUMENT, "until_done", "REQUIRED", message)
+    if request.journal_id and request.journal_id != journal.journal_id:
+        message = "the runner's journal was begun anew since: its sequences are others"
+        raise Refused.of_field(Code.FAILED_PRECONDITION, "journal_id", "JOURNAL_CHANGED", message)
+
+
+def _start(request: WatchRequest, first: int, last: int, newest: int) -> int:
+    """The sequence to go on after."""
+    if request.now:
+        return newest
+    if not request.after:
+        return first - 1
+    if request.after > last:
+        message = f"sequence {request.after} has not been reached yet; the last is {last}"
+        raise Refused.of_field(Code.OUT_OF_RANGE, "after_sequence", "HISTORY_AHEAD", message)
+    if request.after < first - 1:
+        raise _gone(first)
+    return request.after
+
+
+async def _history(journal: Journal, position: int) -> list[Event]:
+    events = await journal.events(position, BATCH)
+    if not events or events[0].sequence != position + 1:
+        first, _ = await journal.bounds()
+        raise _gone(first)
+    return events
+
+
+def _gone(first: int) -> Refused:
+    message = f"that part of the history is no longer kept; it begins with sequence {first}"
+    return Refused.of_field(Code.OUT_OF_RANGE, "after_sequence", "HISTORY_GONE", message)
+
+
+def _wanted(who: Principal, request: WatchRequest, task: Task) -> bool:
+    return (
+        who.sees(task.tenant)
+        and (not request.task_ids or task.task_id in request.task_ids)
+        and (not request.tenant or task.tenant == request.tenant)
+        and (not request.workflow_id or task.workflow_id == request.workflow_id)
+    )
