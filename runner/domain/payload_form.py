@@ -5,6 +5,8 @@ Not here: rules between fields (`payload_rules.py`), and what policy makes of it
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from runner.domain import image, paths, payload_rules, uri, values
 from runner.domain.execution import (
     Artifacts,
@@ -73,6 +75,14 @@ def _image(text: str) -> tuple[str, str] | None:
     return "BAD_REFERENCE", f"{quote(text)} is no image reference, such as host/name:tag"
 
 
+def _path(check: Callable[[str], paths.Fault]) -> Text:
+    return Text(reason="BAD_PATH", check=check)
+
+
+_reference = Text(reason="BAD_REFERENCE", check=_image, longest=512)
+_uri = Text(reason="BAD_REFERENCE", check=uri.fault)
+
+
 def _user(text: str) -> tuple[str, str] | None:
     numbers = [part for part in text.split(":") if part.isdecimal()]
     if any(int(part) > _UID for part in numbers):
@@ -108,7 +118,7 @@ _secret = Record(
         # Any text: an unknown name is refused by policy, in the same words whatever it is.
         "name": Field(Text(longest=1024), "The secret's name.", required=True),
         "env": Field(_env_name, "The variable that holds it.", ""),
-        "path": Field(Text(check=paths.relative_file), "The file that holds it.", ""),
+        "path": Field(_path(paths.relative_file), "The file that holds it.", ""),
     },
     Secret,
     payload_rules.secret,
@@ -116,9 +126,11 @@ _secret = Record(
 
 _mount = Record(
     {
-        "source": Field(Text(check=paths.absolute), "A host path.", required=True),
+        "source": Field(_path(paths.absolute), "A host path.", required=True),
         "target": Field(
-            Text(check=paths.inside_container), "Where the task sees it.", required=True
+            _path(paths.inside_container),
+            "Where the task sees it.",
+            required=True,
         ),
         "read_only": Field(Flag(), "Whether the task can't write to it.", default=True),
     },
@@ -222,7 +234,7 @@ _execution = Record(
     {
         "mode": Field(Choice(MODES), "What runs; chosen where absent.", ""),
         "executor": Field(Choice(EXECUTORS), "Where it runs; chosen where absent.", ""),
-        "image": Field(Text(check=_image, longest=512), "The container image.", ""),
+        "image": Field(_reference, "The container image.", ""),
         "pull": Field(Choice(("always", "if-not-present", "never")), "When to pull it.", ""),
         "entrypoint": Field(ListOf(_argument, _ARGUMENTS), "The first part of argv."),
         "command": Field(ListOf(_argument, _ARGUMENTS), "The second part of argv."),
@@ -230,7 +242,9 @@ _execution = Record(
         "secrets": Field(ListOf(_secret, 256), "Secrets by name.", ()),
         "mounts": Field(ListOf(_mount, 256), "Host paths below granted ones.", ()),
         "working_dir": Field(
-            Text(check=paths.working_dir), "Relative to the workspace; absolute in containers.", ""
+            _path(paths.working_dir),
+            "Relative to the workspace; absolute in containers.",
+            "",
         ),
         "user": Field(
             Text(
@@ -271,9 +285,15 @@ _sha256 = Text("[0-9a-fA-F]{64}", "BAD_REFERENCE", "64 hexadecimal digits are me
 _input = Record(
     {
         "path": Field(
-            Text(check=paths.relative), "A file, or with unpack a directory.", required=True
+            _path(paths.relative),
+            "A file, or with unpack a directory.",
+            required=True,
         ),
-        "uri": Field(Text(check=uri.fault), "Where it is fetched from.", required=True),
+        "uri": Field(
+            _uri,
+            "Where it is fetched from.",
+            required=True,
+        ),
         "sha256": Field(_sha256, "What it must be.", ""),
         "unpack": Field(Flag(), "Whether it is an archive to be unpacked.", default=False),
     },
@@ -283,8 +303,12 @@ _input = Record(
 
 _output = Record(
     {
-        "path": Field(Text(check=paths.relative), "A file, a glob or a directory.", required=True),
-        "uri": Field(Text(check=uri.fault), "Where it is stored.", ""),
+        "path": Field(
+            _path(paths.relative),
+            "A file, a glob or a directory.",
+            required=True,
+        ),
+        "uri": Field(_uri, "Where it is stored.", ""),
         "type": Field(Text(longest=128), "A free word for the orchestrator.", ""),
         "optional": Field(Flag(), "Whether it may be missing.", default=False),
         "when": Field(Choice(("success", "always")), "After which end it is stored.", "success"),

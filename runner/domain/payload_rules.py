@@ -179,7 +179,7 @@ def artifact_input(asked: Artifact, at: str, faults: Faults) -> None:
     """A file has a name; only what is unpacked may be a directory."""
     if not asked.unpack and (fault := paths.relative_file(asked.path)):
         faults.add(below(at, "path"), *fault)
-    if asked.uri.endswith("/"):
+    if asked.uri.endswith("/") and not asked.uri.startswith("http"):
         faults.add(below(at, "uri"), "BAD_REFERENCE", "names a prefix; one object is meant")
 
 
