@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -11,9 +12,22 @@ import pytest
 
 from runner.executors.fake import FakeExecutor, FakeWorld
 from runner.ports import Executor
+from tests.support import keepers
+from tests.support.proxied import Proxied
 from tests.support.rig import Rig
+from tests.support.users import (
+    DAEMON_UID,
+    TASK_UID,
+    environment_for_others,
+    python_for_others,
+    reason_against_users,
+)
 
-KINDS = ["fake"]
+REAL = [
+    "local",  # daemon, keeper and tasks are this user
+    pytest.param("users", marks=pytest.mark.root),  # an ordinary daemon, root, a third user
+    pytest.param("ordinary", marks=pytest.mark.root),  # all are one user without privilege
+]
 
 
 @pytest.fixture
@@ -25,24 +39,63 @@ def open_directory(nothing_is_left: Path) -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-@pytest.fixture(params=KINDS)
-async def rig(
-    request: pytest.FixtureRequest, nothing_is_left: Path, open_directory: Path
-) -> AsyncIterator[Rig]:
-    async for rig in _fake(open_directory):
+@pytest.fixture(params=["fake", *REAL])
+async def rig(request: pytest.FixtureRequest, open_directory: Path) -> AsyncIterator[Rig]:
+    make = _fake(open_directory) if request.param == "fake" else _real(request, open_directory)
+    async for rig in make:
+        yield rig
+
+
+@pytest.fixture(params=REAL)
+async def real(request: pytest.FixtureRequest, open_directory: Path) -> AsyncIterator[Rig]:
+    async for rig in _real(request, open_directory):
         yield rig
 
 
 async def _fake(directory: Path) -> AsyncIterator[Rig]:
     world = FakeWorld(directory / "fake")
 
-    async def again() -> Executor:
+    async def again(_: int) -> Executor:
         return FakeExecutor(world)
 
-    async def lose(name: str) -> None:
-        world.lose(name)
+    async def lose() -> None:
+        world.lose_all()
 
-    rig = Rig(FakeExecutor(world), False, directory, again, lose)
+    rig = Rig(await again(1), False, directory, again, lose)
     yield rig
     await rig.close()
     world.close()
+
+
+async def _real(request: pytest.FixtureRequest, directory: Path) -> AsyncIterator[Rig]:
+    kind = request.param
+    if kind != "local" and (reason := reason_against_users()):
+        pytest.skip(reason)
+    root = directory / "k" / "keeper"
+    root.mkdir(parents=True)
+    if kind == "ordinary":
+        os.chown(root, DAEMON_UID, DAEMON_UID)
+    tasks = str(TASK_UID) if kind == "users" else ""
+    options = ("--daemon-uid", str(DAEMON_UID), "--allow-users", str(TASK_UID))
+
+    async def again(epoch: int) -> Executor:
+        words = (str(root), str(epoch), tasks)
+        if kind == "local":
+            return keepers.local(*words)
+        python = python_for_others()
+        assert python is not None
+        factory = "tests.support.keepers:local"
+        return await Proxied.begin([python], DAEMON_UID, environment_for_others(), factory, *words)
+
+    async def lose() -> None:
+        await keepers.kill(root)
+        if kind == "users":
+            await keepers.start(root, *options)
+
+    if kind == "users":
+        await keepers.start(root, *options)
+    uid = {"local": os.getuid(), "users": TASK_UID, "ordinary": DAEMON_UID}[kind]
+    rig = Rig(await again(1), True, directory, again, lose, uid)
+    yield rig
+    await rig.close()
+    await keepers.end(root)

@@ -90,40 +90,38 @@ async def test_a_later_daemon_finds_what_runs_and_its_end(rig: Rig) -> None:
     request = rig.request(Workload().write(b"ready").on_term(5).for_ever())
     started = await rig.executor.launch(request)
     await rig.says(request.name, b"ready")
-    later = await rig.again()
+    later = await rig.next_daemon()
     adopted = await later.adopt(request)
     assert adopted is not None
     assert (adopted.start_time, adopted.handle) == (started.start_time, started.handle)
     await later.stop(adopted.handle, 30)
     assert (await later.wait(adopted.handle)).code == 5
-    await later.close()
 
 
 async def test_a_later_daemon_finds_what_has_ended_meanwhile(rig: Rig) -> None:
     ended = await rig.run(Workload().write(b"all", 2).exit(11))
-    later = await rig.again()
+    later = await rig.next_daemon()
     adopted = await later.adopt(ended.request)
     assert adopted is not None
     assert adopted.start_time == ended.started.start_time
     assert await later.wait(adopted.handle) == ended.exit
-    await later.close()
 
 
 async def test_an_end_that_cannot_be_learned_is_lost_and_never_completed(rig: Rig) -> None:
     request = rig.request(Workload().write(b"ready").for_ever())
     started = await rig.executor.launch(request)
     await rig.says(request.name, b"ready")
-    await rig.lose(request.name)
-    later = await rig.again()
+    await rig.lose()
+    later = await rig.next_daemon()
     adopted = await later.adopt(request)
     assert adopted is not None
     end = await later.wait(adopted.handle)
-    assert "keeper died" in end.lost
+    assert "keeper" in end.lost
+    assert "died" in end.lost
     assert (end.code, end.signal) == (None, None)
     assert (await later.wait(started.handle)).lost == end.lost
     assert rig.processes(request) == []
     assert (await rig.output(request.name)).stdout == b"ready"
-    await later.close()
 
 
 async def test_what_has_ended_can_be_removed_twice_and_leaves_no_trace(rig: Rig) -> None:

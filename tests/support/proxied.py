@@ -111,6 +111,11 @@ class Proxied:
         await self._reading
         await self._process.wait()
 
+    async def kill(self) -> None:
+        """End the far side as kill -9 does."""
+        self._process.kill()
+        await self.close()
+
     async def _call(self, method: str, *words: object) -> object:
         number = next(self._numbers)
         assert self._process.stdin is not None
@@ -139,7 +144,7 @@ class Proxied:
                     future.set_exception(LaunchFailed(value))
                 else:
                     future.set_exception(RuntimeError(str(value)))
-        for future in self._waiting.values():
+        for future in list(self._waiting.values()):
             if not future.done():
                 future.set_exception(ConnectionError("the far side is gone"))
 

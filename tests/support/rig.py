@@ -49,16 +49,27 @@ class Ended:
 
 @dataclass
 class Rig:
-    """`again` makes the executor of a later daemon on the same world; `lose` makes a running
-    attempt's end unknowable; `open` is a directory in which tasks may write."""
+    """`again` makes the executor of a daemon with a later epoch on the same world; `lose` makes
+    the ends of what runs unknowable; `open` is a directory in which tasks may write."""
 
     executor: Executor
     real: bool
     open: Path
-    again: Callable[[], Awaitable[Executor]]
-    lose: Callable[[str], Awaitable[None]]
+    again: Callable[[int], Awaitable[Executor]]
+    lose: Callable[[], Awaitable[None]]
     uid: int = 0  # as whom tasks run, where `real`
     _seen: dict[str, Launch] = field(default_factory=dict)
+    _epoch: int = 1
+
+    async def next_daemon(self) -> Executor:
+        """The daemon's end without a word, and the executor of the next one."""
+        if isinstance(self.executor, Proxied):
+            await self.executor.kill()
+        else:
+            await self.executor.close()
+        self._epoch += 1
+        self.executor = await self.again(self._epoch)
+        return self.executor
 
     def request(
         self,

@@ -63,7 +63,7 @@ for verb, *words in json.loads(sys.argv[1]):
     elif verb == "ignore":
         signal.signal(words[0], signal.SIG_IGN)
     elif verb == "on_term":
-        signal.signal(signal.SIGTERM, lambda *_: os._exit(words[0]))
+        signal.signal(signal.SIGTERM, lambda *_, code=words[0]: os._exit(code))
     elif verb == "orphan":
         orphan()
 """
