@@ -40,8 +40,9 @@ class LogObserver:
         self._log.warning("task refused", logger="env_runner.tasks", **fields)
 
     def note(self, event: str, **fields: object) -> None:
-        """A line of its own; the field `level` says how grave it is (info)."""
-        level = str(fields.pop("level", "info"))
+        """A line of its own. The field `level` says how grave it is; where it does not, what
+        names an error is a warning."""
+        level = str(fields.pop("level", "warning" if "error" in fields else "info"))
         getattr(self._log, level if level in _LEVELS else "info")(event, **fields)
 
 

@@ -80,6 +80,11 @@ class Session:
         if self._link is not None:
             self._link.post(request)
 
+    @property
+    def keeper_pid(self) -> int | None:
+        """Who is at the other end of the link; None where there is no link."""
+        return None if self._link is None else int(self.welcome["pid"])
+
     async def close(self) -> None:
         """Hang up and stay away. Requests that wait are cancelled with their callers."""
         self._closed = True

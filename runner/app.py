@@ -1,0 +1,319 @@
+"""The one place that knows everybody: a runner put together, and a daemon's life around it.
+
+`serve` is the daemon; `local_runner` the same runner for one command, in a directory of its
+own that goes with it. What each part does is in its package; here is only the order in which
+they begin and end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pwd
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from runner import __version__, failpoints
+from runner.config import Config, ConfigError, rules
+from runner.edges.rpc.listen import AddressTaken, BadAddress, Listener
+from runner.edges.rpc.server import RpcServers, RpcSettings
+from runner.engine.clock import SystemClock
+from runner.engine.service import Engine
+from runner.engine.settings import Settings
+from runner.executors.local import LocalExecutor
+from runner.host import HostFacts, facts
+from runner.notify import notify, reloading
+from runner.planning.policy import Rules
+from runner.ports import JournalBroken, JournalUnavailable, Observer
+from runner.process import prepare
+from runner.signals import Signals
+from runner.storage.journal import JournalDamaged, StateLocked, open_journal
+from runner.storage.output import FileOutput
+from runner.telemetry.log import Log, open_log
+from runner.telemetry.observer import LogObserver
+
+OK, FAILED, IN_USE, BAD_CONFIG = 0, 1, 75, 78
+"""Exit codes of `serve`: the last two as in sysexits.h (EX_TEMPFAIL, EX_CONFIG)."""
+
+_STOP_SECONDS = 4.0
+"""A stop takes no longer, whatever hangs: what is acknowledged is durable without it."""
+
+_KEEPER_SECONDS = 10.0  # for a keeper that is told to go, to kill what it still has
+_CALL_GRACE = 1.0  # seconds for calls under way when the daemon stops
+
+
+class Misconfigured(Exception):
+    """The configuration names what this host does not have; the message says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """A runner that has taken in what was there before, and may serve."""
+
+    engine: Engine
+    local: LocalExecutor
+    rules: Callable[[Config], Rules]  # what another configuration would come to here
+
+
+def serve(config: Config, reload: Callable[[], Config]) -> int:
+    """Run the daemon until it is told to stop; returns its exit code.
+
+    `reload` reads the configuration again, or raises ConfigError. What keeps the daemon from
+    serving is one line on stderr.
+    """
+    prepare()
+    try:
+        log = open_log(config.logging.level, config.logging.format, config.logging.directory)
+    except OSError as error:
+        return _left(None, f"the log cannot be written: {error}", BAD_CONFIG)
+    try:
+        if config.failpoints:
+            failpoints.activate(os.environ.get(failpoints.VARIABLE, ""))
+        return asyncio.run(_serve(config, reload, log))
+    except (AddressTaken, StateLocked) as error:
+        return _left(log, error, IN_USE)
+    except (BadAddress, JournalDamaged, Misconfigured, ValueError) as error:
+        return _left(log, error, BAD_CONFIG)
+    except (JournalUnavailable, JournalBroken) as error:
+        return _left(log, error, FAILED)
+
+
+@contextlib.asynccontextmanager
+async def local_runner(config: Config) -> AsyncIterator[str]:
+    """A runner for one command, under the configuration's policy; yields its address.
+
+    State, socket and keeper are its own and are gone afterwards. Raises Misconfigured, and
+    what opening a journal raises.
+    """
+    quiet = LogObserver(open_log("error", "console"))
+    with _directory() as home:
+        own = replace(
+            config,
+            state=replace(config.state, directory=home / "state"),
+            grpc=replace(config.grpc, listen=(f"unix:{home}/s.sock",), sockets=()),
+            local=replace(config.local, keeper_socket="", start_keeper=True),
+        )
+        servers = RpcServers(_listeners(own), quiet, RpcSettings())
+        servers.claim()
+        try:
+            async with _runner(own, quiet) as runner:
+                try:
+                    yield (await servers.start(runner.engine))[0]
+                finally:
+                    await _stop(servers, runner.engine)
+                    await _dismiss_keeper(runner.local)
+        finally:
+            await servers.stop(0)
+
+
+@contextlib.contextmanager
+def _directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="env-runner-") as name:
+        home = Path(name)
+        home.chmod(0o711)  # tasks that run as others must get at what is theirs below it
+        yield home
+
+
+async def _serve(config: Config, reload: Callable[[], Config], log: Log) -> int:
+    observer = LogObserver(log)
+    for line in config.notes:
+        log.warning("configuration key without effect", note=line)
+    servers = RpcServers(_listeners(config), observer, RpcSettings(insecure=config.grpc.insecure))
+    servers.claim()  # before anything of another daemon's is touched
+    running: list[Runner] = []
+    signals = Signals(lambda: _reload(config, reload, running, log))
+    signals.install()
+    stop = asyncio.create_task(signals.stop(), name="stop")
+    code = OK
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            runner = await _unless(stop, stack.enter_async_context(_runner(config, observer)))
+            if runner is None:
+                return OK
+            running.append(runner)
+            addresses = await servers.start(runner.engine)
+            log.info("serving", addresses=addresses, version=__version__, pid=os.getpid())
+            notify("READY=1")
+            broken = asyncio.create_task(runner.engine.broken(), name="broken")
+            await asyncio.wait({stop, broken}, return_when=asyncio.FIRST_COMPLETED)
+            if broken.done():
+                log.error("the journal failed", problem=str(broken.result()))
+                code = FAILED
+            broken.cancel()
+            _leave_in_time(code)
+            notify("STOPPING=1")
+            log.info("stopping")
+            await _stop(servers, runner.engine)
+    finally:
+        stop.cancel()
+        signals.remove()
+        await servers.stop(0)
+    log.info("stopped")
+    return code
+
+
+async def _stop(servers: RpcServers, engine: Engine) -> None:
+    """Refuse new calls, end streams, then the connections. Tasks run on."""
+    await servers.stop_taking()
+    await engine.close()
+    await servers.stop(_CALL_GRACE)
+
+
+@contextlib.asynccontextmanager
+async def _runner(config: Config, observer: Observer) -> AsyncIterator[Runner]:
+    """Journal, executor and engine, recovered; closed in the opposite order."""
+    host = facts()
+    directory = config.state.directory
+    if not directory.exists():
+        directory.mkdir(parents=True)
+        directory.chmod(0o711)  # see `local_runner`
+    journal = await open_journal(directory)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(journal.close)
+        local = _local(config, journal.epoch, journal.journal_id, observer)
+        stack.push_async_callback(local.close)
+        notes = (await local.probe()).notes if config.local.enabled else ()
+
+        def ruled(by: Config) -> Rules:
+            made = rules(by, host)
+            every = tuple(dict.fromkeys((*made.host.notes, *notes)))
+            return replace(made, host=replace(made.host, notes=every))
+
+        engine = Engine(
+            journal,
+            {"local": local} if config.local.enabled else {},
+            FileOutput(),
+            SystemClock(),
+            observer,
+            ruled(config),
+            _settings(config, host),
+        )
+        stack.push_async_callback(engine.close)
+        await engine.start()
+        yield Runner(engine, local, ruled)
+
+
+def _local(config: Config, epoch: int, journal_id: str, observer: Observer) -> LocalExecutor:
+    """The executor, and the keeper where it is to start one."""
+    user = _user(config.local.user)
+    socket = Path(config.local.keeper_socket) if config.local.keeper_socket else None
+    return LocalExecutor(
+        config.state.directory / "keeper" if socket is None else socket.parent,
+        socket,
+        epoch,
+        user,
+        start_keeper=config.local.start_keeper,
+        note=observer.note,
+        journal_id=journal_id,
+        keeper_options=() if user is None else ("--allow-users", str(user[0])),
+    )
+
+
+def _user(name: str) -> tuple[int, int] | None:
+    """The ids of a user given by name or as uid:gid; None where none is."""
+    if not name:
+        return None
+    uid, colon, gid = name.partition(":")
+    if colon:
+        return int(uid), int(gid)
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        raise Misconfigured(f"executors.local.user: there is no user {name!r} here") from None
+    return entry.pw_uid, entry.pw_gid
+
+
+def _settings(config: Config, host: HostFacts) -> Settings:
+    state = config.state
+    return Settings(
+        runner_id=config.runner.id or host.hostname,
+        version=__version__,
+        boot_id=host.boot_id,
+        state_directory=state.directory,
+        retention=state.retention,
+        event_retention=state.event_retention,
+        id_retention=state.id_retention,
+        min_free_bytes=state.min_free.size,
+        min_free_share=state.min_free.fraction,
+    )
+
+
+def _listeners(config: Config) -> list[Listener]:
+    return [
+        *(Listener(address) for address in config.grpc.listen),
+        *(Listener(f"unix:{each.path}", each.principal) for each in config.grpc.sockets),
+    ]
+
+
+def _reload(config: Config, reload: Callable[[], Config], running: list[Runner], log: Log) -> None:
+    """Admit by the configuration as it is now; one that cannot be read changes nothing."""
+    notify(reloading())
+    try:
+        fresh = reload()
+    except ConfigError as error:
+        problem = "; ".join(map(str, error.faults))
+    else:
+        problem = ""
+        for runner in running:
+            runner.engine.rule_by(runner.rules(fresh))
+    if problem:
+        log.error("configuration not reloaded", problem=problem)
+    else:
+        sections = ("runner", "grpc", "http", "state", "logging", "local")
+        later = [name for name in sections if getattr(fresh, name) != getattr(config, name)]
+        log.info("configuration reloaded", needs_restart=later)
+    notify("READY=1")
+
+
+async def _unless(stop: asyncio.Task[None], work: Coroutine[Any, Any, Runner]) -> Runner | None:
+    """What the work yields; None, and the work is cancelled, where the stop comes first."""
+    task = asyncio.create_task(work, name="start")
+    await asyncio.wait({stop, task}, return_when=asyncio.FIRST_COMPLETED)
+    if not task.done():
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        return None
+    return task.result()
+
+
+def _leave_in_time(code: int) -> None:
+    """End the process if the stop hangs, on a thread that is not waited for."""
+    timer = threading.Timer(_STOP_SECONDS, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
+
+
+async def _dismiss_keeper(local: LocalExecutor) -> None:
+    """Tell the keeper that was started for this process alone to go, and wait until it has."""
+    pid = local.keeper_pid
+    if pid is None:
+        return
+    with contextlib.ExitStack() as stack:
+        descriptor = os.pidfd_open(pid)
+        stack.callback(os.close, descriptor)
+        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        gone = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(descriptor, gone.set)
+        stack.callback(loop.remove_reader, descriptor)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_KEEPER_SECONDS):
+                await gone.wait()
+
+
+def _left(log: Log | None, problem: object, code: int) -> int:
+    """Say in one line why there is no daemon."""
+    line = " ".join(str(problem).split())
+    if log is None or sys.stderr.isatty():
+        sys.stderr.write(f"env-runner: {line}\n")
+    else:
+        log.error("cannot serve", problem=line)
+    return code
