@@ -48,7 +48,7 @@ _PETABYTE = 2**50
 _UID = 2**32 - 2  # the one above is no user: (uid_t) -1
 _PROJECT = r"[A-Za-z0-9][A-Za-z0-9._-]*(?: *\[[A-Za-z0-9._, -]*\])?"
 _VERSION = " *(?:[<>]=?|[=~!]=|===) *[A-Za-z0-9.*+!_-]+"
-_ARGUMENTS = 32_768  # argv elements
+_ARGUMENTS = 32_768  # of argv: with the bound of the document, exec's 2 MiB are enough
 
 _name = Text(NAME, hint="letters, digits, '.', '_' and '-', 128 at most", longest=128)
 _argument = Text(longest=1024 * 1024)

@@ -19,8 +19,6 @@ from runner.domain.shape import Faults
 
 _STRING = 131_072  # bytes of one argument or NAME=value with its NUL: MAX_ARG_STRLEN of Linux
 _ENVIRONMENT = 256 * 1024  # bytes of all variables together
-_ARGV = 1024 * 1024  # bytes of argv with its pointers; with the environment below exec's 2 MiB
-_POINTER = 8
 
 _MODES = {
     "native": ("local", "slurm", "ssh"),
@@ -54,9 +52,6 @@ def needs(asked: Execution, mode: Mode, at: str, faults: Faults) -> None:
     """What a mode can't do without, and what has no meaning in it."""
     _fits(asked, mode, at, faults)
     _working_dir(asked, mode, at, faults)
-    if asked.python is not None and mode is not Mode.PYTHON:
-        message = f"mode {mode} does not run it; leave it out, or say mode python"
-        faults.add(below(at, "python"), "CONFLICT", message)
     if mode is Mode.NATIVE:
         _program(asked, at, faults)
     elif mode is Mode.PYTHON:
@@ -64,9 +59,6 @@ def needs(asked: Execution, mode: Mode, at: str, faults: Faults) -> None:
 
 
 def _program(asked: Execution, at: str, faults: Faults) -> None:
-    if asked.image:
-        message = "mode native runs in no container; leave it out, or say mode docker"
-        faults.add(below(at, "image"), "CONFLICT", message)
     command = below(at, "command")
     if not faults.clear(command) or not faults.clear(below(at, "entrypoint")):
         return
@@ -112,18 +104,13 @@ def _fits(asked: Execution, mode: Mode, at: str, faults: Faults) -> None:
 
 
 def _arguments(arguments: tuple[Any, ...] | None, at: str, faults: Faults) -> None:
-    total = 0
     for i, argument in enumerate(arguments or ()):
         if argument is FAULTY:
             continue
         length = len(argument.encode()) + 1
-        total += length + _POINTER
         if length > _STRING:
             message = f"is {length - 1} bytes long; one argument has at most {_STRING - 1}"
             faults.add(below(at, i), "TOO_LARGE", message)
-    if total > _ARGV:
-        message = f"takes {total} bytes with its pointers; {_ARGV} at most"
-        faults.add(at, "TOO_LARGE", message)
 
 
 def _environment(env: dict[str, str], at: str, faults: Faults) -> None:

@@ -39,7 +39,7 @@ def denials(
     return [
         *_modes(mode, task_class, policy),
         *_executors(executor, policy),
-        *_image(asked, policy),
+        *_image(asked, mode, policy),
         *_environment(asked, policy),
         *_secrets(asked),
         *_mounts(asked.mounts, policy),
@@ -70,8 +70,8 @@ def _executors(executor: str, policy: Policy) -> Iterator[Denial]:
         yield _denial("/execution/executor", "EXECUTOR_DENIED", message, "policy.executors")
 
 
-def _image(asked: Execution, policy: Policy) -> Iterator[Denial]:
-    if not asked.image:
+def _image(asked: Execution, mode: Mode, policy: Policy) -> Iterator[Denial]:
+    if not asked.image or mode is Mode.NATIVE:
         return
     wanted = image.parse(asked.image)
     if wanted is None or not any(image.matches(one, wanted) for one in policy.images):

@@ -6,6 +6,8 @@ a task waits for one that is configured.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from runner.domain.execution import Execution, Payload
 from runner.domain.plan import Mode
 from runner.domain.refusal import Code, Refused, quote
@@ -59,9 +61,11 @@ def check(asked: Execution, mode: Mode, executor: str, task_class: TaskClass, ru
         _not_held("user", f"executor {executor} runs every task{as_whom}")
 
 
-def caveats(asked: Execution, payload: Payload, rules: Rules) -> list[str]:
-    """What is decided here though nobody asked: one line each, what is not held first."""
-    lines = []
+def caveats(payload: Payload, mode: Mode, executor: str, rules: Rules) -> list[str]:
+    """What a reader of the plan would else be surprised by: what it says and is not used, what
+    is not held. One line each."""
+    asked = payload.execution
+    lines = [f"execution.{key}: not used {where}" for key, where in _unused(asked, mode, executor)]
     if not asked.network:
         lines.append("network host: a task without a sandbox can't be kept from it yet")
     lines.append(
@@ -72,6 +76,16 @@ def caveats(asked: Execution, payload: Payload, rules: Rules) -> list[str]:
         lines.append("outputs: left in the workspace; not listed in the result yet")
     lines.extend(rules.host.notes)
     return lines
+
+
+def _unused(asked: Execution, mode: Mode, executor: str) -> Iterator[tuple[str, str]]:
+    if mode is Mode.NATIVE and asked.image:
+        yield "image", f"in mode {mode}"
+    if mode is not Mode.PYTHON and asked.python is not None:
+        yield "python", f"in mode {mode}"
+    for key in ("slurm", "ssh", "kubernetes"):
+        if getattr(asked, key) is not None and executor != key:
+            yield key, f"by executor {executor}"
 
 
 def _no_executor(field: str, what: str, rules: Rules) -> None:

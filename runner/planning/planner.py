@@ -32,7 +32,7 @@ def plan(payload: Payload, task_class: TaskClass, rules: Rules) -> Plan:
 
     mode, why = _mode(asked, of_class)
     decisions.append(f"mode {mode}: {why}")
-    image = asked.image or (of_class.image if mode is Mode.DOCKER else "")
+    image = _image(asked, mode, of_class)
     executor, why = placing.choose(asked, mode, task_class, rules)
     decisions.append(f"executor {executor}: {why}")
 
@@ -48,7 +48,7 @@ def plan(payload: Payload, task_class: TaskClass, rules: Rules) -> Plan:
 
     _allow(grants.denials(payload, mode, executor, task_class, rules))
     placing.check(asked, mode, executor, task_class, rules)
-    decisions.extend(placing.caveats(asked, payload, rules))
+    decisions.extend(placing.caveats(payload, mode, executor, rules))
 
     return Plan(
         mode=mode,
@@ -80,6 +80,12 @@ def _mode(asked: Execution, of_class: ClassRules) -> tuple[Mode, str]:
     return mode, "the payload has execution.python" if mode is Mode.PYTHON else (
         "the payload names an image"
     )
+
+
+def _image(asked: Execution, mode: Mode, of_class: ClassRules) -> str:
+    if mode is Mode.NATIVE:
+        return ""
+    return asked.image or (of_class.image if mode is Mode.DOCKER else "")
 
 
 def _allow(denied: list[grants.Denial]) -> None:
