@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import gc
 import os
@@ -19,6 +20,7 @@ import signal
 import socket
 import sys
 import time
+from typing import NoReturn
 
 from runner import __version__
 from runner.keeper import connections, predecessor, reload, syscalls
@@ -50,7 +52,7 @@ def _options(arguments: list[str]) -> dict[str, str]:
     return found
 
 
-def _leave(status: int, text: str) -> None:
+def _leave(status: int, text: str) -> NoReturn:
     os.write(2, f"env-runner keeper: {text}\n".encode())
     sys.exit(status)
 
@@ -69,7 +71,6 @@ def _settings(options: dict[str, str]) -> tuple[Settings, float]:
         return settings, float(options.get("idle-exit", "inf"))
     except ValueError:
         _leave(_USAGE, "--daemon-uid, --allow-users and --idle-exit take numbers")
-        raise
 
 
 def _lock(root: str) -> int:
@@ -98,7 +99,7 @@ def _detach() -> int:
     return writing
 
 
-def _cgroups(root: str, settings: Settings, wanted: bool) -> Cgroups | None:  # noqa: FBT001 - a flag
+def _cgroups(root: str, settings: Settings, *, wanted: bool) -> Cgroups | None:
     try:
         if wanted:
             return Cgroups(root)
@@ -112,72 +113,78 @@ def _cgroups(root: str, settings: Settings, wanted: bool) -> Cgroups | None:  # 
     return None
 
 
-def main() -> None:
-    """The keeper's life."""
-    fix_standard_streams()
-    options = _options(sys.argv[1:])
-    if "check-state" in options:
-        try:
-            reload.resume(0)
-        except reload.Unreadable as error:
-            _leave(_UNREADABLE, str(error))
-        return
-    settings, idle_exit = _settings(options)
-    root = os.path.realpath(options["root"])
-    path = os.path.abspath(options.get("socket", f"{root}/keeper.sock"))
-    state = reload.resume(int(options["resume"])) if "resume" in options else None
-    try:
-        os.makedirs(root, 0o711, exist_ok=True)
-        os.chmod(root, 0o711)  # tasks must get at what is theirs below it
+class _Keeper:
+    """What stands once a start went well; `ready` is written to when it does."""
+
+    def __init__(self, options: dict[str, str], state: reload.State | None) -> None:
+        """Raises OSError."""
+        settings, self.idle_exit = _settings(options)
+        root = os.path.realpath(options["root"])
+        self.path = os.path.abspath(options.get("socket", f"{root}/keeper.sock"))
+        self.ready: int | None = None
+        os.makedirs(root, exist_ok=True)
+        os.chmod(root, 0o711)  # noqa: S103 - tasks must get at what is theirs below it
         os.chdir("/")
-        os.umask(0o077)
+        os.umask(0o027)
         if state is None:
             os.closerange(3, 65536)
-            ready = _detach() if "detach" in options else None
-            lock = _lock(root)
-        else:
-            ready, lock = None, state["lock"]
+            self.ready = _detach() if "detach" in options else None
+        lock = _lock(root) if state is None else state["lock"]
         syscalls.become_subreaper()
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        cgroups = _cgroups(root, settings, "no-cgroups" not in options)
+        self.cgroups = _cgroups(root, settings, wanted="no-cgroups" not in options)
         instance = state["instance"] if state else f"{os.getpid()}-{time.time_ns():x}"
-        host = Host(root, instance, cgroups)
-        loop = Loop(host)
+        host = Host(root, instance, self.cgroups)
+        self.loop = Loop(host)
         if state is None:
             predecessor.clear(host)
-            sock = connections.listen(path, settings.daemon_uid)
+            sock = connections.listen(self.path, settings.daemon_uid)
         else:
             sock = socket.socket(fileno=state["listening"])
             for descriptor in (sock.fileno(), lock):
                 os.set_inheritable(descriptor, False)
-    except OSError as error:
-        _leave(1, f"{error.filename or root}: {error.strerror}")
-        raise
-    service = Service(host, loop, sock, settings)
-    reload.Reload(loop, service, sock.fileno(), lock)
-    if state is not None:
-        reload.take_over(loop, service, state)
-    if ready is not None:
-        os.write(ready, b"1")
-        os.close(ready)
-    gc.freeze()  # what is there now stays: a fork need not copy it for the collector
-    _run(loop, service, idle_exit)
-    os.unlink(path)
-    if cgroups is not None:
-        cgroups.close()
+        self.service = Service(host, self.loop, sock, settings)
+        reload.Reload(self.loop, self.service, sock.fileno(), lock)
+        if state is not None:
+            reload.take_over(self.loop, self.service, state)
+
+    def run(self) -> None:
+        """Until it is told to leave, or has had nothing to do for long enough."""
+        idle_since = time.monotonic()
+        while not (self.loop.leaving and not self.loop.attempts):
+            if not self.loop.idle or self.service.connected:
+                idle_since = time.monotonic()
+            left = idle_since + self.idle_exit - time.monotonic()
+            if left <= 0:
+                log("nothing to do: leaving")
+                break
+            self.loop.turn(left)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
+        if self.cgroups is not None:
+            self.cgroups.close()
 
 
-def _run(loop: Loop, service: Service, idle_exit: float) -> None:
-    idle_since = time.monotonic()
-    while not (loop.leaving and not loop.attempts):
-        if not loop.idle or service.connected:
-            idle_since = time.monotonic()
-        left = idle_since + idle_exit - time.monotonic()
-        if left <= 0:
-            log("nothing to do: leaving")
+def main() -> None:
+    """The keeper's life."""
+    fix_standard_streams()
+    options = _options(sys.argv[1:])
+    try:
+        if "check-state" in options:
+            reload.resume(0)
             return
-        loop.turn(left)
+        state = reload.resume(int(options["resume"])) if "resume" in options else None
+        keeper = _Keeper(options, state)
+    except reload.Unreadable as error:
+        _leave(_UNREADABLE, str(error))
+    except OSError as error:
+        _leave(1, f"{error.filename or options['root']}: {error.strerror}")
+    if keeper.ready is not None:
+        os.write(keeper.ready, b"1")
+        os.close(keeper.ready)
+    gc.freeze()  # what is there now stays: a fork need not copy it for the collector
+    keeper.run()
 
 
 if __name__ == "__main__":

@@ -14,14 +14,18 @@ import signal
 import time
 from typing import Any
 
-from runner.keeper import records, spawn
+from runner.keeper import records, spawn, tracing
 from runner.keeper.cgroups import Cgroups, Group
 from runner.keeper.output import Output
 from runner.keeper.records import Record
 from runner.keeper.tracing import Kin
 
-SETTLE = 50_000_000  # how often what was killed is looked for again
+SETTLE = 1_000_000  # until what was killed is looked for again; doubles, up to the next
+SETTLE_MOST = 50_000_000
 KEEPER_STOPPED = "keeper"  # beside the verdicts of the protocol: nobody meant the task
+
+
+_STATE = ("last_output", "stopped", "kill_at", "killed", "exit", "leftovers")
 
 
 def now() -> int:
@@ -62,7 +66,9 @@ class Attempt:
         self.kill_at: int | None = None
         self.killed = False
         self.exit: dict[str, Any] | None = None  # of the main process
+        self.problem: tuple[str, int] | None = None  # why it was not started
         self.leftovers = 0
+        self.settling = SETTLE
         self.alarm: int | None = None  # its owner's
         host.mains.add(self.pid)
 
@@ -76,22 +82,21 @@ class Attempt:
         self.last_output = at
         return self.output.pump(stream, self.wall_time(at))
 
-    def started(self) -> tuple[str, int] | None:
-        """Read the error pipe: None when it runs, else the stage and errno of its failure.
-        Raises BlockingIOError while it is not known yet."""
-        problem = spawn.problem(self.exec_pipe)
+    def started(self) -> None:
+        """Read the error pipe, which sets `problem` where there is one: it exits then.
+        Raises BlockingIOError while nothing is known yet."""
+        self.problem = spawn.problem(self.exec_pipe)
         os.close(self.exec_pipe)
         self.exec_pipe = -1
-        if problem is None and self.stopped is not None:
+        if self.stopped is not None:
             self._terminate()  # the first one came before exec and may have been swallowed
-        return problem
 
     # --- time -------------------------------------------------------------------------------
 
     def due(self) -> int | None:
         """When `on_time` wants to be called, None for never."""
         if self.exit is not None:
-            return now() + SETTLE
+            return now() + self.settling
         if self.stopped is not None:
             return self.kill_at
         times = []
@@ -110,7 +115,7 @@ class Attempt:
             self.stop(at, self.launch["grace"], "idle_time")
         if self.kill_at is not None and at >= self.kill_at:
             self.killed = True
-            self.kill_at = at + SETTLE  # again, should it have been forking just now
+            self.kill_at = at + SETTLE_MOST  # again, should it have been forking just now
             self.group.kill()
 
     def stop(self, at: int, grace: int, why: str) -> None:
@@ -136,7 +141,6 @@ class Attempt:
 
     def on_exit(self, status: int, usage: resource.struct_rusage, at: int) -> None:
         """The main process was reaped. Kills what it left; `settled` tells when that is gone."""
-        self.host.mains.discard(self.pid)
         self.exit = {
             "status": status,
             "at": at,
@@ -144,12 +148,14 @@ class Attempt:
             "max_memory_bytes": usage.ru_maxrss * 1024,
         }
         if not self.killed and self.group.populated():
-            self.leftovers = len(self.group.processes())
+            seen = (tracing.look(pid) for pid in self.group.processes() if pid != self.pid)
+            self.leftovers = sum(each is not None and not each.zombie for each in seen)
 
     def settled(self) -> bool:
         """Whether none of its processes is left; kills those that are."""
         if not self.group.populated():
             return True
+        self.settling = min(self.settling * 2, SETTLE_MOST)
         self.group.kill()
         return False
 
@@ -182,8 +188,7 @@ class Attempt:
         }
 
     def abandon(self) -> None:
-        """It was never started: forget that it was tried."""
-        self.host.mains.discard(self.pid)
+        """It was never started, and its process has gone: forget that it was tried."""
         self.output.close()
         self.group.remove()
         directory = os.open(self.name, os.O_RDONLY, dir_fd=self.host.directory)
@@ -194,8 +199,8 @@ class Attempt:
 
     def dump(self) -> dict[str, Any]:
         """What `load` needs in the process that replaces this one."""
-        keys = ("launch", "exec_pipe", "last_output", "stopped", "kill_at", "killed", "exit")
-        state = {key: getattr(self, key) for key in (*keys, "leftovers")}
+        keys = ("launch", "exec_pipe", "problem", *_STATE)
+        state = {key: getattr(self, key) for key in keys}
         return {**state, "output": self.output.dump()}
 
     @classmethod
@@ -205,10 +210,14 @@ class Attempt:
         output = Output.load(directory, state["output"])
         os.close(directory)
         attempt = cls(host, state["launch"], output, state["exec_pipe"])
-        for key in ("last_output", "stopped", "kill_at", "killed", "exit", "leftovers"):
+        for key in _STATE:
             setattr(attempt, key, state[key])
+        attempt.problem = state["problem"] and tuple(state["problem"])
         if attempt.exit is not None:
             host.mains.discard(attempt.pid)
+        for file in (attempt.exec_pipe, *(each.pipe for each in output.streams.values())):
+            if file >= 0:
+                os.set_inheritable(file, False)
         return attempt
 
 

@@ -42,7 +42,8 @@ class Cgroups:
         number = binascii.crc32(os.path.realpath(root).encode())
         self.path = f"{_own_directory()}/env-runner.{number:08x}"
         try:
-            os.makedirs(self.path, exist_ok=True)
+            if not os.path.isdir(self.path):
+                os.mkdir(self.path)
             self._try()
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -121,10 +122,11 @@ class Group:
 
     def cpu_seconds(self) -> float | None:
         """What all of its processes took, None where the kernel does not say."""
-        with contextlib.suppress(OSError, ValueError, IndexError):
+        try:
             with open(f"{self.path}/cpu.stat") as file:
                 return int(file.readline().split()[1]) / 1e6
-        return None
+        except (OSError, ValueError, IndexError):
+            return None
 
     def remove(self) -> None:
         """Remove it with the groups that a task made below it; fine where it is gone."""

@@ -36,7 +36,7 @@ def launch(host: Host, request: dict[str, Any], given: list[int], reader: int) -
     stage = ["directory"]
     with contextlib.ExitStack() as opened:
         try:
-            return _launch(host, request, given, reader, stage, opened)
+            return _launch(host, request, (given, reader), stage, opened)
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.unlink(f"{request['name']}/{records.LAUNCH}", dir_fd=host.directory)
@@ -48,12 +48,12 @@ def launch(host: Host, request: dict[str, Any], given: list[int], reader: int) -
 def _launch(
     host: Host,
     request: dict[str, Any],
-    given: list[int],
-    reader: int,
+    peer: tuple[list[int], int],
     stage: list[str],
     opened: contextlib.ExitStack,
 ) -> Attempt:
     name, user = request["name"], request["user"] and (request["user"][0], request["user"][1])
+    given, reader = peer
     own = _directory(host.directory, name, 0o711, None, opened)
     out = _directory(own, "output", 0o750, (-1, reader), opened)
     workspace = _directory(own, "workspace", 0o700, user, opened)

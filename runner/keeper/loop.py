@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import os
+import resource
 import select
 import signal
 import sys
@@ -38,7 +39,7 @@ class Loop:
         self.mains: dict[int, Attempt] = {}  # by pid, until reaped
         self.unread: dict[str, None] = {}  # ends that the daemon has not said to have seen
         self.removals: dict[str, Iterator[None]] = {}
-        self.on_started: Callable[[Attempt, tuple[str, int] | None], None] = lambda *_: None
+        self.on_started: Callable[[Attempt], None] = lambda _: None  # or failed: `problem`
         self.on_end: Callable[[Record], None] = lambda _: None
         self.on_child: dict[int, Callable[[int], None]] = {}  # children that are no attempts
         self.on_reload: Callable[[], None] = lambda: None
@@ -47,7 +48,9 @@ class Loop:
         self._sources: dict[int, Callable[[], object]] = {}
         self._alarms: list[tuple[int, str]] = []
         self._reload = False
-        self._unrecorded: dict[str, Record] = {}  # ends that the disk has no room for
+        self._children = True  # whether one may have died: those of before an exec too
+        self._ending: set[Attempt] = set()
+        self.unrecorded: dict[str, Record] = {}  # ends that the disk has no room for
         self._signals()
 
     def _signals(self) -> None:
@@ -58,6 +61,7 @@ class Loop:
         self.watch(reading, partial(os.read, reading, 4096))
 
     def _on_signal(self, number: int, _: object) -> None:
+        self._children |= number == signal.SIGCHLD
         self._reload |= number == signal.SIGHUP
         self.leaving |= number in (signal.SIGTERM, signal.SIGINT)
 
@@ -83,6 +87,8 @@ class Loop:
         self.attempts[attempt.name] = attempt
         if attempt.exit is None:
             self.mains[attempt.pid] = attempt
+        else:
+            self._ending.add(attempt)
         if attempt.exec_pipe >= 0:
             self.watch(attempt.exec_pipe, partial(self._starting, attempt))
         for number, stream in attempt.output.streams.items():
@@ -109,14 +115,12 @@ class Loop:
     def _starting(self, attempt: Attempt) -> None:
         pipe = attempt.exec_pipe
         try:
-            problem = attempt.started()
+            attempt.started()
         except BlockingIOError:
             return
         self._sources.pop(pipe, None)
-        if problem is not None:
-            self._forget(attempt)
-            attempt.abandon()
-        self.on_started(attempt, problem)
+        if attempt.problem is None:
+            self.on_started(attempt)
 
     def _forget(self, attempt: Attempt) -> None:
         for stream in attempt.output.streams.values():
@@ -124,35 +128,45 @@ class Loop:
         del self.attempts[attempt.name]
 
     def _reap(self) -> None:
+        self._children = False
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
                 if pid == 0:
                     break
+                self.host.mains.discard(pid)
                 attempt = self.mains.pop(pid, None)
                 if attempt is not None:
-                    if attempt.exec_pipe >= 0:
-                        self._starting(attempt)
-                    if attempt.name in self.attempts:
-                        attempt.on_exit(status, usage, now())
+                    self._exited(attempt, status, usage)
                 elif pid in self.on_child:
-                    self.host.mains.discard(pid)
                     self.on_child.pop(pid)(status)
-        for attempt in [each for each in self.attempts.values() if each.exit is not None]:
+        for attempt in list(self._ending):
             self._settle(attempt)
+
+    def _exited(self, attempt: Attempt, status: int, usage: resource.struct_rusage) -> None:
+        if attempt.exec_pipe >= 0:
+            self._starting(attempt)
+        if attempt.problem is None:
+            attempt.on_exit(status, usage, now())
+            self._ending.add(attempt)
+        else:
+            self._forget(attempt)
+            attempt.abandon()
+            self.on_started(attempt)
 
     def _settle(self, attempt: Attempt) -> None:
         if not attempt.settled():
             self._schedule(attempt)
             return
         self._forget(attempt)
+        self._ending.discard(attempt)
         record = attempt.finish()
         self.unread[attempt.name] = None
         self._record(record)
         self.on_end(record)
 
     def _record(self, record: Record) -> None:
-        self._unrecorded.pop(record["name"], None)
+        self.unrecorded.pop(record["name"], None)
         try:
             directory = os.open(record["name"], os.O_RDONLY, dir_fd=self.host.directory)
             try:
@@ -161,37 +175,35 @@ class Loop:
                 os.close(directory)
         except OSError as error:
             log(f"the end of {record['name']} cannot be written ({error.strerror}); trying on")
-            self._unrecorded[record["name"]] = record
-
-    def ended(self, name: str) -> Record | None:
-        """The end of an attempt, where its disk has not taken it yet."""
-        return self._unrecorded.get(name)
+            self.unrecorded[record["name"]] = record
 
     # --- the loop ---------------------------------------------------------------------------
 
     def turn(self, timeout: float) -> None:
         """Wait for something, `timeout` seconds at most, and do all that is due."""
-        if self._alarms:
-            timeout = min(timeout, max(0.0, (self._alarms[0][0] - now()) / 1e9))
-        if self.removals:
-            timeout = 0.0
-        elif self._unrecorded:
-            timeout = min(timeout, 1.0)
-        for descriptor, _ in self._epoll.poll(min(timeout, _TURN)):
+        for descriptor, _ in self._epoll.poll(min(timeout, self._patience())):
             call = self._sources.get(descriptor)
             if call is not None:
                 call()
         if self.leaving:
             for attempt in self.attempts.values():
                 self.stop(attempt, min(_STOP_GRACE, attempt.launch["grace"]), KEEPER_STOPPED)
-        self._reap()
+        if self._children:
+            self._reap()
         self._times()
         self._remove()
-        for record in list(self._unrecorded.values()):
+        for record in list(self.unrecorded.values()):
             self._record(record)
         if self._reload:
             self._reload = False
             self.on_reload()
+
+    def _patience(self) -> float:
+        """Seconds until something is due."""
+        if self.removals:
+            return 0.0
+        most = 1.0 if self.unrecorded else _TURN
+        return min(most, max(0.0, (self._alarms[0][0] - now()) / 1e9)) if self._alarms else most
 
     def _times(self) -> None:
         at = now()
@@ -217,12 +229,12 @@ class Loop:
     def forget_end(self, name: str) -> None:
         """The daemon has the end of this attempt, or wants no more of it."""
         self.unread.pop(name, None)
-        self._unrecorded.pop(name, None)
+        self.unrecorded.pop(name, None)
 
     @property
     def idle(self) -> bool:
         """Whether nothing is left that only this process could do or tell."""
-        return not (self.attempts or self.unread or self.removals or self._unrecorded)
+        return not (self.attempts or self.unread or self.removals or self.unrecorded)
 
 
 def fix_standard_streams() -> None:

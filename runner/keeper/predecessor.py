@@ -28,16 +28,7 @@ Places = Iterator[tuple[int, set[int]]]
 
 def clear(host: Host) -> None:
     """Kill what is left of every unfinished attempt, then record their ends."""
-    unfinished: list[Record] = []
-    for name in os.listdir(host.directory):
-        if name.startswith(files.REMOVING):
-            with contextlib.suppress(OSError):  # it is tried again at the next start
-                for _ in files.remove(host.directory, name):
-                    pass
-        elif NAME.fullmatch(name) and os.path.isdir(f"{host.root}/{name}"):
-            with contextlib.suppress(records.Unreadable):  # told to whoever asks for it
-                launch = _unfinished(host, name)
-                unfinished += [] if launch is None else [launch]
+    unfinished = _unfinished(host)
     groups = {launch["cgroup"] for launch in unfinished if launch["boot_id"] == host.boot_id}
     if host.cgroups is not None:
         groups |= {f"{host.cgroups.path}/{name}" for name in host.cgroups.names()}
@@ -50,6 +41,9 @@ def clear(host: Host) -> None:
         log(f"{alive} processes or groups of an earlier keeper do not die")
     for path in groups - {""}:
         Group(path).remove()
+        base = os.path.dirname(path)
+        if host.cgroups is None or base != host.cgroups.path:  # the keeper ran elsewhere
+            Group(base).remove()
     for launch in unfinished:
         directory = os.open(launch["name"], os.O_RDONLY, dir_fd=host.directory)
         with contextlib.suppress(OSError):  # the disk is full: `end` says the same again
@@ -71,14 +65,22 @@ def end(host: Host, directory: int) -> Record | None:
     return record
 
 
-def _unfinished(host: Host, name: str) -> Record | None:
-    directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=host.directory)
-    try:
-        if records.EXIT in os.listdir(directory):
-            return None
-        return records.read(directory, records.LAUNCH)
-    finally:
-        os.close(directory)
+def _unfinished(host: Host) -> list[Record]:
+    """The launches that have no end. Clears away half-removed attempts on its way."""
+    found = []
+    for name in os.listdir(host.directory):
+        if name.startswith(files.REMOVING):
+            with contextlib.suppress(OSError):  # it is tried again at the next start
+                for _ in files.remove(host.directory, name):
+                    pass
+        elif NAME.fullmatch(name) and os.path.isdir(f"{host.root}/{name}"):
+            directory = os.open(name, os.O_RDONLY, dir_fd=host.directory)
+            with contextlib.suppress(records.Unreadable):  # told to whoever asks for it
+                if records.EXIT not in os.listdir(directory):
+                    launch = records.read(directory, records.LAUNCH)
+                    found += [] if launch is None else [launch]
+            os.close(directory)
+    return found
 
 
 def _kill(host: Host, unfinished: list[Record], groups: set[str]) -> int:

@@ -12,13 +12,25 @@ import signal
 import sys
 from typing import Any
 
+from runner.keeper import spawn
 from runner.keeper.attempt import Attempt
 from runner.keeper.loop import Loop, log
 from runner.keeper.service import Service
 
 VERSION = 1
 _SIGNALS = {signal.SIGHUP, signal.SIGTERM, signal.SIGINT}
-_FIELDS = {"version", "instance", "listening", "lock", "epoch", "journal", "unread", "attempts"}
+_FIELDS = {
+    "version",
+    "instance",
+    "listening",
+    "lock",
+    "epoch",
+    "journal",
+    "unread",
+    "unrecorded",
+    "files",
+    "attempts",
+}
 
 State = dict[str, Any]
 
@@ -103,6 +115,8 @@ class Reload:
             "epoch": self._service.epoch,
             "journal": self._service.journal,
             "unread": list(self._loop.unread),
+            "unrecorded": self._loop.unrecorded,
+            "files": spawn.FILES_LIMIT,
             "attempts": [attempt.dump() for attempt in self._loop.attempts.values()],
         }
         file = os.memfd_create("keeper-state")
@@ -129,6 +143,8 @@ def take_over(loop: Loop, service: Service, state: State) -> None:
     """Go on where the predecessor was."""
     service.epoch, service.journal = state["epoch"], state["journal"]
     loop.unread.update(dict.fromkeys(state["unread"]))
+    loop.unrecorded.update(state["unrecorded"])
+    spawn.FILES_LIMIT = (state["files"][0], state["files"][1])
     for saved in state["attempts"]:
         loop.add(Attempt.load(loop.host, saved))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

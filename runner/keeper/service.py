@@ -12,7 +12,7 @@ import socket
 from runner.keeper import files, launching, messages, predecessor, records
 from runner.keeper.attempt import Attempt, Host, now
 from runner.keeper.connections import Connection
-from runner.keeper.loop import Loop, log
+from runner.keeper.loop import Loop
 from runner.keeper.messages import NAME, Malformed, Message
 from runner.keeper.records import Record
 
@@ -74,11 +74,8 @@ class Service:
     def _accept(self) -> None:
         try:
             sock, _ = self._sock.accept()
-        except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):
-                log("no descriptor is left for a connection")
-                self.close()
-            return
+        except OSError:
+            return  # it has gone again, or no descriptor is left: then later
         connection = Connection(sock, self.loop, self._on_frame)
         if connection.uid not in {os.geteuid(), 0, self.settings.daemon_uid}:
             text = f"uid {connection.uid} may not use this keeper (see --daemon-uid)"
@@ -95,8 +92,7 @@ class Service:
         try:
             request = messages.check(messages.decode(frame))
             number = request["id"]
-            if connection.greeted == (request["type"] == "hello"):
-                raise Refused("BAD_ORDER", "the first request, and no other, is a hello")
+            _check_order(connection, request)
             reply = getattr(self, "_" + request["type"])(connection, request)
             if reply is not None:
                 connection.send({"type": "done", "id": number, **reply})
@@ -183,12 +179,13 @@ class Service:
         if own == 0 and connection.uid != 0 and gid != _primary_group(uid):
             raise Refused("WRONG_USER", f"group {gid} is not that of uid {uid}")
 
-    def _on_started(self, attempt: Attempt, problem: tuple[str, int] | None) -> None:
-        for connection, number in self._starting.pop(attempt.name, ()):
+    def _on_started(self, attempt: Attempt) -> None:
+        for connection, id_ in self._starting.pop(attempt.name, ()):
             reply: Message = {"state": "running", "launch": _public(attempt.launch)}
-            if problem is not None:
-                reply = {"state": "failed", "stage": problem[0], "errno": problem[1]}
-            connection.send({"type": "done", "id": number, **reply})
+            if attempt.problem is not None:
+                stage, number = attempt.problem
+                reply = {"state": "failed", "stage": stage, "errno": number}
+            connection.send({"type": "done", "id": id_, **reply})
 
     def _on_end(self, record: Record) -> None:
         if self.daemon is not None and self.daemon.open:
@@ -198,7 +195,7 @@ class Service:
         attempt = self.loop.attempts.get(name)
         if attempt is not None:
             return {"state": "running", "launch": _public(attempt.launch)}
-        record = self.loop.ended(name)
+        record = self.loop.unrecorded.get(name)
         if record is None:
             try:
                 directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.host.directory)
@@ -211,7 +208,7 @@ class Service:
 
     def _query(self, connection: Connection, request: Message) -> Message | None:
         attempt = self.loop.attempts.get(request["name"])
-        if attempt is not None and attempt.exec_pipe >= 0:
+        if attempt is not None and (attempt.exec_pipe >= 0 or attempt.problem is not None):
             self._starting.setdefault(attempt.name, []).append((connection, request["id"]))
             return None  # answered once it is known whether it was started
         return self._state(request["name"])
@@ -286,6 +283,11 @@ class Service:
             yield directory, {os.fstat(directory).st_uid, os.geteuid()}
         finally:
             os.close(directory)
+
+
+def _check_order(connection: Connection, request: Message) -> None:
+    if connection.greeted == (request["type"] == "hello"):
+        raise Refused("BAD_ORDER", "the first request, and no other, is a hello")
 
 
 def _public(launch: Record) -> Record:

@@ -79,9 +79,10 @@ def _child(program: Program, writing: int) -> None:
         _prepare(program, stage)
         stage[0] = "exec"
         _execute(program, stage)
-    except OSError as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the program was not started
+        number = getattr(error, "errno", None) or errno.EINVAL
         with contextlib.suppress(OSError):  # nobody is there to be told
-            os.write(writing, f"{stage[0]}:{error.errno or 0}".encode())
+            os.write(writing, f"{stage[0]}:{number}".encode())
     finally:
         os._exit(127)
 

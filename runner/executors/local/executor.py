@@ -62,6 +62,7 @@ class LocalExecutor:
     ) -> None:
         self._root = Path(os.path.abspath(root))  # noqa: PTH100 - of what need not be there yet
         self._task_user = task_user
+        self._note = note
         self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._waiting: dict[str, set[asyncio.Future[Message | None]]] = {}
         self._session = Session(
@@ -153,8 +154,14 @@ class LocalExecutor:
         return self._root / name / "output"
 
     async def remove(self, name: str) -> None:
-        """See the port. Raises KeeperRefused where it still runs or a file cannot be removed."""
-        await self._session.request({"type": "remove", "name": name})
+        """See the port. Raises KeeperRefused (RUNNING) where it still runs."""
+        try:
+            await self._session.request({"type": "remove", "name": name})
+        except KeeperRefused as error:
+            if error.code == "RUNNING":
+                raise
+            # it is out of the way under another name; the next keeper tries again
+            self._note("attempt not removed", attempt=name, problem=str(error))
 
     async def open_file(self, name: str, path: str, place: str = "workspace") -> int:
         """A descriptor, the caller's, for reading a regular file of an attempt's `workspace`
@@ -169,6 +176,11 @@ class LocalExecutor:
         all of it. Raises KeeperRefused (ABSENT) where there is no workspace."""
         reply, _ = await self._session.request({"type": "find", "name": name, "pattern": pattern})
         return reply["found"], reply["complete"]
+
+    @property
+    def keeper_pid(self) -> int | None:
+        """The keeper that this executor is connected to; None where it is to none."""
+        return self._session.keeper_pid
 
     async def close(self) -> None:
         """See the port."""
