@@ -71,8 +71,12 @@ _render_json = structlog.processors.JSONRenderer(default=str)
 _render_console = structlog.dev.ConsoleRenderer(colors=False, pad_event_to=24)
 
 
+_FIRST = ("timestamp", "level", "event", "logger")
+
+
 def _json(logger: WrappedLogger, name: str, event: EventDict) -> str:
-    return str(_render_json(logger, name, event))
+    ordered = {key: event[key] for key in _FIRST if key in event} | dict(event)
+    return str(_render_json(logger, name, ordered))
 
 
 def _rendered_twice(logger: WrappedLogger, name: str, event: EventDict) -> dict[str, Any]:
