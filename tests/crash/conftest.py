@@ -1,0 +1,35 @@
+"""A daemon to be killed, and a client that is patient with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from supervisor.client import Supervisor
+from tests.support.daemon import Daemon
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All below this directory kills something."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker("crash")
+
+
+@pytest.fixture
+async def daemon(nothing_is_left: Path) -> AsyncIterator[Daemon]:
+    """Not started yet; whatever it became, it is gone afterwards."""
+    root = nothing_is_left / "d"
+    root.mkdir()
+    made = Daemon(root)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def runner(daemon: Daemon) -> AsyncIterator[Supervisor]:
+    async with daemon.client() as client:
+        yield client
