@@ -1,0 +1,187 @@
+"""The whole engine through crashes at every commit and call, cancels, retries and reboots.
+
+Whatever happens: one end for each task, at most one start of each attempt, events without
+gaps and in order, and the ledger back at zero.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runner.domain.principal import LOCAL
+from runner.domain.task import EventType, State
+from runner.engine.api import WatchRequest
+from runner.engine.service import Engine
+from tests.support.chaos import (
+    ChaoticExecutor,
+    ChaoticJournal,
+    Life,
+    OutlivingWorld,
+    remember_lives,
+)
+from tests.support.engine import LONG, SHORT, Rig, assignment
+from tests.support.loop import run
+
+NEXT = {
+    None: "accepted",
+    "accepted": "preparing cancelled",
+    "preparing": "started retrying finalizing failed cancelled",
+    "started": "retrying finalizing",
+    "retrying": "preparing cancelled",
+    "finalizing": "completed failed cancelled",
+}
+PROGRAMS = st.sampled_from(
+    [
+        [["exit", 0]],
+        [["sleep", 3], ["exit", 0]],
+        [["exit", 3]],
+        [["sleep", 1], ["signal", 11]],
+        [["ignore", 15], ["sleep", 20]],
+        [["on_term", 0], ["sleep", 20]],
+        [["launch_error", "out of reach", 2], ["exit", 0]],
+        [["no_start", "no such program"]],
+        [["sleep", 90]],
+    ]
+)
+RETRIES = st.sampled_from(
+    [{}, {"on": ["EXIT_CODE", "SIGNAL", "LOST"], "max_attempts": 4}, {"on": ["START"]}]
+)
+
+
+@dataclass
+class Job:
+    """One task of a story: what it runs, and when it is cancelled, in seconds of its life."""
+
+    steps: list[list[Any]]
+    retry: dict[str, Any]
+    of: str
+    tenant: str
+    cancel: float | None
+    task_id: str = ""
+    cancelled: bool = field(default=False, compare=False)
+
+
+JOBS = st.lists(
+    st.builds(
+        Job,
+        PROGRAMS,
+        RETRIES,
+        st.sampled_from([SHORT, SHORT, LONG]),
+        st.sampled_from("ab"),
+        st.none() | st.floats(0, 10),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+class Story:
+    """Several lives, until every task has ended."""
+
+    def __init__(self, jobs: list[Job], crashes: list[int], reboots: set[int], seed: int) -> None:
+        self.jobs = [replace(job, task_id=f"t{n}") for n, job in enumerate(jobs)]
+        self.crashes, self.reboots = crashes, reboots
+        self.random = random.Random(seed)
+
+    async def tell(self) -> None:
+        remember_lives()
+        self.rig = rig = Rig()
+        rig.world = OutlivingWorld(wall=rig.clock.wall, sink=rig.output.sink)
+        for number, crash_after in enumerate([*self.crashes, 0]):
+            if number in self.reboots:
+                rig.settings = replace(rig.settings, boot_id=f"boot-after-{number}")
+                rig.world.lose_all("the host was rebooted")
+            life = Life(crash_after, self.random.random)
+            ended = await life.run(self._live(life))
+            await life.end()
+            if ended:
+                break
+            rig.journal = rig.journal.reopened()
+        await self._check()
+        rig.world.close()
+
+    async def _live(self, life: Life) -> None:
+        rig = self.rig
+        self.engine = engine = Engine(
+            ChaoticJournal(rig.journal, life),
+            {"local": ChaoticExecutor(rig.world, life)},
+            rig.output,
+            rig.clock,
+            rig.notes,
+            rig.rules,
+            rig.settings,
+            disk=lambda _path: rig.disk,
+        )
+        await engine.start()
+        await asyncio.gather(*(self._assign(engine, job) for job in self.jobs))
+        names = tuple(job.task_id for job in self.jobs)
+        request = WatchRequest(task_ids=names, until_done=True)
+        async for _ in engine.watch(LOCAL, request):
+            pass
+        await engine.close()
+
+    async def _assign(self, engine: Engine, job: Job) -> None:
+        request = assignment(job.task_id, *job.steps, of=job.of, retry=job.retry, tenant=job.tenant)
+        await asyncio.sleep(self.random.random())
+        task, _ = await engine.assign(LOCAL, request)
+        if job.cancel is not None and not job.cancelled:
+            await asyncio.sleep(job.cancel)
+            task = await engine.cancel(LOCAL, task.task_id, None, "")
+            job.cancelled = task.cancel is not None
+
+    async def _check(self) -> None:
+        rig, engine = self.rig, self.engine
+        assert engine.scheduler.ledger.idle
+        assert set(rig.world.starts.values()) <= {1}, "an attempt was started twice"
+        assert not rig.world.running()
+        assert not rig.notes.said("impossible event")
+        assert not rig.notes.said("background work failed")
+        told = await rig.journal.events(0, 10_000)
+        assert [event.sequence for event in told] == list(range(1, len(told) + 1))
+        last: dict[str, EventType] = {}
+        for event in told:
+            task_id = event.task.task_id
+            assert event.type.value in NEXT[last.get(task_id)].split(), task_id
+            last[task_id] = event.type
+        ends = Counter(event.task.task_id for event in told if event.task.state.terminal)
+        assert ends == Counter({job.task_id: 1 for job in self.jobs})
+        for job in self.jobs:
+            task = await rig.journal.find(job.task_id)
+            assert not hasattr(task, "task")
+            names = [attempt.name for attempt in task.attempts]  # type: ignore[union-attr] # no tombstone
+            assert len(set(names)) == len(names)
+            if job.cancelled:
+                assert task.state in {State.CANCELLED, State.FAILED}  # type: ignore[union-attr] # no tombstone
+            for attempt in task.attempts:  # type: ignore[union-attr] # no tombstone
+                rebooted = attempt.exit is not None and attempt.exit.lost
+                assert not rebooted or self.reboots, "lost where its end could be learned"
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    JOBS,
+    st.lists(st.integers(1, 40), max_size=6),
+    st.sets(st.integers(1, 6), max_size=1),
+    st.integers(0, 1 << 32),
+)
+def test_whatever_happens_each_task_ends_once(
+    jobs: list[Job], crashes: list[int], reboots: set[int], seed: int
+) -> None:
+    run(Story(jobs, crashes, {n for n in reboots if n <= len(crashes)}, seed).tell())
+
+
+def test_a_crash_at_every_single_step_of_a_life() -> None:
+    jobs = [
+        Job([["sleep", 1], ["exit", 0]], {}, SHORT, "a", None),
+        Job([["exit", 3]], {"on": ["EXIT_CODE"], "max_attempts": 2}, SHORT, "a", None),
+        Job([["on_term", 0], ["sleep", 20]], {}, LONG, "b", 2.0),
+    ]
+    for step in range(1, 60):
+        run(Story(jobs, [step], set(), step).tell())
