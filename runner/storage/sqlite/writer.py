@@ -211,12 +211,12 @@ class Writer:
         why = cause(error)
         if why in (Cause.BROKEN, Cause.CALLER):
             return self.give_up(error)
-        if self._db.in_transaction:
-            self._roll_back()
+        self._roll_back()
         return _Blocked(why)
 
     def _roll_back(self) -> None:
-        self._db.execute("ROLLBACK")
+        if self._db.in_transaction:  # else SQLite has done it, or nothing was begun
+            self._db.execute("ROLLBACK")
         self._writes.forget_unstored()
 
 
