@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 
 
 def prepare() -> None:
     """Standard descriptors open, files for the daemon alone, as many descriptors as allowed."""
     _open_standard_descriptors()
+    _give_streams()
     os.umask(0o077)  # what others may read or write is said where it is made
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
@@ -24,3 +26,11 @@ def _open_standard_descriptors() -> None:
             os.close(descriptor)
             return
         os.set_inheritable(descriptor, True)
+
+
+def _give_streams() -> None:
+    """Python has no stream, but None, for what was closed when it started."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            stream = open(number, "w" if number else "r", closefd=False)  # noqa: SIM115 - it stays open
+            setattr(sys, name, stream)
