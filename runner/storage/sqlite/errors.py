@@ -12,16 +12,17 @@ class StateLocked(Exception):
 
 
 class JournalDamaged(Exception):
-    """The journal cannot be used as it is, and was left as it is: damaged, or of a newer
+    """The journal cannot be used as it is, and left as it is: damaged, or of a newer
     version. The message is one sentence that says what is wrong and what to do."""
 
 
 def damaged(path: Path, what: str) -> JournalDamaged:
     """The journal at `path` is damaged; `what` says how that was seen."""
+    seen = " ".join(what.split())
     return JournalDamaged(
-        f"the journal {path} is damaged ({what}) and was left as it is: restore it from a "
-        f"backup, or move {path.name}* out of {path.parent} to start with an empty journal "
-        "that knows none of the tasks"
+        f"the journal {path} is damaged ({seen}) and left as it is: restore it from a backup, or "
+        f"move {path.name}* out of {path.parent} to start with an empty journal that knows none "
+        "of the tasks"
     )
 
 
@@ -29,7 +30,7 @@ def newer(path: Path, version: int, known: int) -> JournalDamaged:
     """The journal at `path` was written by a later release."""
     return JournalDamaged(
         f"the journal {path} was written by a newer env-runner (its version is {version}, this "
-        f"one knows up to {known}) and was left as it is: run that release, or a later one"
+        f"one knows up to {known}) and left as it is: run that release, or a later one"
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from runner.storage.sqlite.errors import Cause, cause, damaged, newer
 from runner.storage.sqlite.history import History
 from runner.storage.sqlite.log import Log
 from runner.storage.sqlite.reads import Reads
-from runner.storage.sqlite.schema import APPLICATION_ID
+from runner.storage.sqlite.schema import APPLICATION_ID, Migration, migrate
 from runner.storage.sqlite.wal import index_path, log_path, read_frames
 
 _MAGIC = b"SQLite format 3\0"
@@ -42,12 +42,13 @@ def present(path: Path) -> bool:
     return False
 
 
-def examine(path: Path, known: int) -> list[Task] | None:
-    """The unfinished tasks of the journal at `path`; None where its version is older than
-    `known`, so that they cannot be read yet.
+def examine(path: Path, migrations: Sequence[Migration]) -> list[Task] | None:
+    """The unfinished tasks of the journal at `path`; None where it has yet to be migrated, so
+    that they cannot be read.
 
     Raises JournalDamaged; sqlite3.Error where it is locked or the disk fails.
     """
+    known = len(migrations)
     _examine_header(path, known)
     with _untouched(path) as (db, until_closed):
         try:
@@ -57,7 +58,10 @@ def examine(path: Path, known: int) -> list[Task] | None:
                 (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
                 if found != "ok":
                     raise damaged(path, found)
-            return examine_records(db, path) if version == known else None
+            if version < known:
+                return None
+            _examine_columns(db, path, migrations)
+            return examine_records(db, path)
         except sqlite3.Error as error:
             if cause(error) in (Cause.LOCKED, Cause.FULL) or _is_io(error):
                 raise
@@ -101,6 +105,24 @@ def _examine_schema(db: sqlite3.Connection, path: Path, known: int) -> int:
     if version < 1 or not keys >= {"journal_id", "epoch", "pruned"}:
         raise damaged(path, "it has lost its identity")
     return int(version)
+
+
+def _examine_columns(db: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:
+    """Whether everything is there that a new journal has."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as new:
+        migrate(new, migrations)
+        missing = _columns(new) - _columns(db)
+    if missing:
+        raise damaged(path, f"it has no {'.'.join(min(missing))}")
+
+
+def _columns(db: sqlite3.Connection) -> set[tuple[str, str]]:
+    return set(
+        db.execute(
+            "SELECT m.name, c.name FROM sqlite_schema AS m, pragma_table_info(m.name) AS c"
+            " WHERE m.type = 'table'"
+        )
+    )
 
 
 def _examine_length(db: sqlite3.Connection, path: Path, until_closed: ExitStack) -> None:

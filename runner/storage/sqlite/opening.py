@@ -50,10 +50,9 @@ def open_files(directory: Path, migrations: Sequence[Migration], patience: float
             directory.mkdir(parents=True, exist_ok=True)
             lock = _lock(directory)
             undo.callback(os.close, lock)
-            known = len(migrations)
             if not present(path):
                 _create(path, migrations)
-            unfinished = examine(path, known)
+            unfinished = examine(path, migrations)
             writing = undo.enter_context(closing(_connect(path)))
             _wait_ms(writing, int(patience * 1000))
             migrate(writing, migrations)
