@@ -127,10 +127,14 @@ def _is_never(source: str) -> bool:
 def _user(asked: Execution, mode: Mode, rules: Rules) -> Iterator[Denial]:
     if not asked.user or asked.user in rules.policy.users:
         return
-    if mode is not Mode.DOCKER and asked.user == rules.host.task_user:
-        return
+    if mode is not Mode.DOCKER and asked.user == rules.host.task_user and not _is_root(asked.user):
+        return  # it is what the runner has decided anyway
     message = f"user {quote(asked.user)} is not granted"
     yield _denial("/execution/user", "USER_DENIED", message, "policy.users")
+
+
+def _is_root(user: str) -> bool:
+    return bool({"0", "root"} & set(user.split(":")))
 
 
 def _network(asked: Execution, policy: Policy) -> Iterator[Denial]:

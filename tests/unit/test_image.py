@@ -1,0 +1,82 @@
+"""Image references, and the patterns that grant them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.domain.image import Image, matches, parse
+
+DIGEST = "sha256:" + "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("reference", "image"),
+    [
+        ("alpine", Image("docker.io", ("library", "alpine"), "latest", "")),
+        ("alpine:3.20", Image("docker.io", ("library", "alpine"), "3.20", "")),
+        ("me/app", Image("docker.io", ("me", "app"), "latest", "")),
+        ("localhost/app", Image("localhost", ("app",), "latest", "")),
+        ("host:5000/a/b:1", Image("host:5000", ("a", "b"), "1", "")),
+        ("r.example/a@" + DIGEST, Image("r.example", ("a",), "", DIGEST)),
+        ("r.example/a:1@" + DIGEST, Image("r.example", ("a",), "1", DIGEST)),
+        ("[::1]:5000/a", Image("[::1]:5000", ("a",), "latest", "")),
+    ],
+)
+def test_a_reference_is_read_as_an_engine_reads_it(reference: str, image: Image) -> None:
+    assert parse(reference) == image
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        *("", " ", "a b", "a\n", "-a", "a/", "/a", "a//b", "a:", "a:1:2", "a@", "a@sha256:0"),
+        *("../a", "a/../b", "host/UPPER", "r.example/", "r.example/a:" + "t" * 129, "a:-x"),
+        *("a@" + DIGEST + "0", "a@" + DIGEST + "@" + DIGEST, "é/a", "a" * 600, "https://r/a"),
+    ],
+)
+def test_what_is_no_reference_is_none(reference: str) -> None:
+    assert parse(reference) is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reference", "granted"),
+    [
+        ("registry.example/team/*", "registry.example/team/app:1", True),
+        ("registry.example/team/*", "registry.example/team/app", True),
+        ("registry.example/team/*", "registry.example/team/a/b", False),
+        ("registry.example/team/*", "registry.example/team", False),
+        ("registry.example/team/*", "registry.example/teams/app", False),
+        ("registry.example/team/*", "evil.example/registry.example/team/app", False),
+        ("registry.example/team/*", "registry.example.evil/team/app", False),
+        ("registry.example/team/*", "registry.example:5000/team/app", False),
+        ("registry.example/team/*", "REGISTRY.example/team/app", True),
+        ("registry.example/app:1.*", "registry.example/app:1.4", True),
+        ("registry.example/app:1.*", "registry.example/app:2.4", False),
+        ("registry.example/app:1.*", "registry.example/app", False),
+        ("registry.example/app:1.*", "registry.example/app@" + DIGEST, False),
+        ("registry.example/app:latest", "registry.example/app", True),
+        ("registry.example/app", "registry.example/app@" + DIGEST, True),
+        ("registry.example/app@" + DIGEST, "registry.example/app@" + DIGEST, True),
+        ("registry.example/app@" + DIGEST, "registry.example/app:1", False),
+        ("alpine", "docker.io/library/alpine:3", True),
+        ("docker.io/library/*", "alpine", True),
+        ("*", "alpine", True),
+        ("*", "registry.example/alpine", False),
+        ("*.example/*", "registry.example/alpine", True),
+        ("", "alpine", False),
+    ],
+)
+def test_a_star_stays_within_its_segment(*, pattern: str, reference: str, granted: bool) -> None:
+    image = parse(reference)
+    assert image is not None
+    assert matches(pattern, image) is granted
+
+
+@given(st.text("ab:/@.-_A0", max_size=30) | st.text(max_size=30))
+def test_any_text_is_a_reference_or_not(text: str) -> None:
+    image = parse(text)
+    if image is not None:
+        assert all(image.path)
+        assert image.tag or image.digest
