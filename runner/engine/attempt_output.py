@@ -6,7 +6,8 @@ end of a file.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from runner.domain.refusal import Refused
@@ -45,7 +46,7 @@ class Wanted:
 
 async def follow_attempt(
     sources: Sources, task: Task, number: int, wanted: Wanted
-) -> AsyncIterator[Chunk]:
+) -> AsyncGenerator[Chunk, None]:
     """The chunks of one of the task's attempts, the last of which has its end."""
     attempt = task.attempts[number - 1]
     executor = sources.executors.get(attempt.executor)
@@ -56,8 +57,10 @@ async def follow_attempt(
     reader = sources.store.open(executor.directory(attempt.name))
     sources.followers.join(task.task_id, reader)
     try:
-        async for chunk in _Reading(sources, task, number, wanted, reader).chunks():
-            yield chunk
+        reading = _Reading(sources, task, number, wanted, reader)
+        async with aclosing(reading.chunks()) as chunks:
+            async for chunk in chunks:
+                yield chunk
     finally:
         sources.followers.leave(task.task_id, reader)
         reader.close()
@@ -78,7 +81,7 @@ class _Reading:
         self._task, self._attempt = task, task.attempts[number - 1]
         self._position = _start(wanted, self._attempt, reader.sizes())
 
-    async def chunks(self) -> AsyncIterator[Chunk]:
+    async def chunks(self) -> AsyncGenerator[Chunk, None]:
         while True:
             over = self._over
             pieces = await self._reader.read(self._position, self._wanted.streams)

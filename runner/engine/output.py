@@ -6,7 +6,8 @@ attempt yields is in `attempt_output.py`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from runner.domain.principal import Principal
@@ -29,7 +30,7 @@ class Output:
     sources: Sources
     find: Find
 
-    async def stream(self, who: Principal, request: OutputRequest) -> AsyncIterator[Chunk]:
+    async def stream(self, who: Principal, request: OutputRequest) -> AsyncGenerator[Chunk, None]:
         """What `request` asks for; see `StreamOutput` of the protocol. Raises Refused."""
         task = await self.find(who, request.task_id)
         place, number = _begin(task, request)
@@ -39,8 +40,10 @@ class Output:
                 wanted = Wanted(
                     request.streams or BOTH, place, request.follow, None if place else tail
                 )
-                async for chunk in follow_attempt(self.sources, task, number, wanted):
-                    yield chunk
+                reading = follow_attempt(self.sources, task, number, wanted)
+                async with aclosing(reading):
+                    async for chunk in reading:
+                        yield chunk
                 if request.attempt:
                     return
                 place, tail, number = None, None, number + 1

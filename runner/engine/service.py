@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -218,11 +218,11 @@ class Engine:
             self._tasks.effects.spawn(self._retention.remove_all(fresh))
         return missing
 
-    def watch(self, who: Principal, request: WatchRequest) -> AsyncIterator[Event]:
+    def watch(self, who: Principal, request: WatchRequest) -> AsyncGenerator[Event, None]:
         """Events, in order; see `WatchTasks`."""
         return watch(self._journal, self._hub, self.get, who, request)
 
-    def output(self, who: Principal, request: OutputRequest) -> AsyncIterator[Chunk]:
+    def output(self, who: Principal, request: OutputRequest) -> AsyncGenerator[Chunk, None]:
         """Output, in order; see `StreamOutput`."""
         return self._output.stream(who, request)
 

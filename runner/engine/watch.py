@@ -6,7 +6,7 @@ journal. Nobody's pace touches anybody else.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from runner.domain.principal import Principal
 from runner.domain.refusal import Code, Refused
@@ -24,7 +24,7 @@ Find = Callable[[Principal, str], Awaitable[Task]]
 
 async def watch(
     journal: Journal, hub: Hub, find: Find, who: Principal, request: WatchRequest
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event, None]:
     """The events that `request` asks for. `find` gives a task that `who` may see.
 
     Raises Refused, at the first event wanted too: see `WatchTasks` of the protocol.

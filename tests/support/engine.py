@@ -16,7 +16,7 @@ from runner.engine.service import Engine
 from runner.engine.settings import Settings
 from runner.executors.fake import FakeExecutor, FakeWorld, fake_argv
 from runner.planning.policy import ClassRules, Host, Policy, Rules
-from runner.ports import Event
+from runner.ports import Event, Executor
 from runner.storage.memory import MemoryJournal
 from runner.storage.memory_output import MemoryOutput
 from tests.support.clock import LoopClock
@@ -70,11 +70,11 @@ class Rig:
         self.rules, self.settings = rules, settings
         self.disk = (100, 50, 50)
 
-    def engine(self) -> Engine:
+    def engine(self, *, executors: Mapping[str, Executor] | None = None) -> Engine:
         """An engine that was not started."""
         return Engine(
             self.journal,
-            {"local": FakeExecutor(self.world)},
+            {"local": FakeExecutor(self.world)} if executors is None else executors,
             self.output,
             self.clock,
             self.notes,
