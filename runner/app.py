@@ -294,6 +294,7 @@ def _leave_in_time(code: int) -> None:
 async def _dismiss_keeper(local: LocalExecutor) -> None:
     """Tell the keeper that was started for this process alone to go, and wait until it has."""
     pid = local.keeper_pid
+    await local.close()  # first: where a link breaks, another keeper is started
     if pid is None:
         return
     with contextlib.ExitStack() as stack:
