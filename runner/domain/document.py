@@ -11,7 +11,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation
 from enum import Enum
 from itertools import accumulate
 from typing import Any, Final
@@ -26,6 +26,7 @@ MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
 MAX_KEYS = 10_000
 MAX_KEY_BYTES = 64 * 1024  # of one key: a longer one is as costly to carry about as many
+MOST_FAULTS = 32  # are told: an answer has to fit into the metadata of a call
 MAX_DIGITS = 4_300  # of one number, as Python reads by default: reading more is quadratic
 
 WHOLE = "payload"  # the field that stands for the document as a whole
@@ -162,6 +163,8 @@ class _Reader:
 
     def __init__(self) -> None:
         self.suspicious = False
+        # Digits that "1e308" and its like may come to: five bytes that are written out as 309.
+        self._room = MAX_BYTES
 
     def read(self, text: str) -> Json:
         try:
@@ -197,9 +200,13 @@ class _Reader:
         if math.isinf(float(text)):
             return self._bad("NOT_FINITE", f"{quote(text)} is beyond what a number can hold")
         try:
-            return exact(Decimal(text))
+            number = Decimal(text)
         except InvalidOperation:
             return self._bad("BAD_NUMBER", f"{quote(text)} can't be read as a number")
+        self._room -= max(0, number.adjusted())
+        if self._room < 0:
+            return self._bad("BAD_NUMBER", "so many numbers as large as this are not read")
+        return exact(number)
 
     def _constant(self, name: str) -> Json:
         return self._bad("NOT_FINITE", f"{name} is no JSON number")
@@ -211,21 +218,18 @@ class _Reader:
 
 def exact(number: Decimal) -> int | Decimal:
     """The one form of a finite number: int where it is whole, else without trailing zeros."""
-    sign, digits, exponent = number.as_tuple()
-    if not isinstance(exponent, int):
-        raise ValueError("not finite")  # noqa: TRY004 - the value is bad, not its type
-    figures = "".join(map(str, digits)).rstrip("0")
-    if not figures:
-        return 0
-    exponent += len(digits) - len(figures)
-    if exponent >= 0:
-        whole = int(figures + "0" * exponent)
-        return -whole if sign else whole
-    return Decimal((sign, tuple(map(int, figures)), exponent))
+    whole = int(number)
+    return whole if whole == number else number.normalize(_EXACT)
+
+
+# Wide enough for any number that is read at all: nothing is ever rounded.
+_EXACT = Context(prec=2 * MAX_DIGITS, Emin=MIN_EMIN, Emax=MAX_EMAX)
 
 
 def _clean(value: Json, at: str, faults: list[Violation]) -> Json:
     """The value with what is faulty replaced by FAULTY, telling each fault at its pointer."""
+    if len(faults) >= MOST_FAULTS:
+        return FAULTY  # enough is told to refuse it; what is left costs no more time
     match value:
         case _Bad():
             faults.append(Violation(at, value.reason, value.message))
@@ -235,10 +239,16 @@ def _clean(value: Json, at: str, faults: list[Violation]) -> Json:
             faults.append(Violation(at, "BAD_UNICODE", message))
             return FAULTY
         case list():
-            return [_clean(item, below(at, i), faults) for i, item in enumerate(value)]
+            return [
+                _clean(item, f"{at}/{i}", faults) if isinstance(item, _CLEANED) else item
+                for i, item in enumerate(value)
+            ]
         case dict():
             return _clean_object(value, at, faults)
     return value
+
+
+_CLEANED = (_Bad, str, list, dict)  # what may be faulty, or hold what is
 
 
 def _clean_object(value: dict[str, Json], at: str, faults: list[Violation]) -> dict[str, Json]:

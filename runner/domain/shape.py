@@ -14,12 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from runner.domain import values
-from runner.domain.document import FAULTY, Json, kind
+from runner.domain.document import FAULTY, MOST_FAULTS, Json, kind
 from runner.domain.pointer import below
 from runner.domain.refusal import Violation, quote
-
-MOST_FAULTS = 32
-"""More are not told of: an answer has to fit into the metadata of a call."""
 
 
 class Faults:

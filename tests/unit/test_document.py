@@ -162,3 +162,9 @@ def test_messages_show_little_of_the_input() -> None:
         assert len(fault.message) < 150
     (fault,) = parse(b'{"' + b"k" * 5000 + b'": NaN}').faults
     assert fault.field == "/" + "k" * 63 + "…"
+
+
+def test_short_numbers_that_are_long_when_written_out_are_bounded_together() -> None:
+    assert told(b'{"context": [' + b"1e308," * 1000 + b"0]}") == []
+    faults = told(b'{"context": [' + b"1e308," * 100_000 + b"0]}")
+    assert faults[0] == ("/context/3404", "BAD_NUMBER")

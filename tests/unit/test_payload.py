@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from runner.domain.canonical import parse
+from runner.domain.document import MOST_FAULTS
 from runner.domain.execution import Payload, Secret
 from runner.domain.payload import body, schema, validate
 from runner.domain.plan import Mount
-from runner.domain.shape import MOST_FAULTS
 from tests.support.payloads import as_bytes, faults, running
 
 EVERY_KEY: dict[str, Any] = {

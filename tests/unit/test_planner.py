@@ -241,7 +241,7 @@ def test_every_denial_is_told_at_once_and_before_a_missing_executor() -> None:
         ("/", True, False),
     ],
 )
-def test_a_mount_lies_below_a_granted_path(source: str, read_only: bool, granted: bool) -> None:
+def test_a_mount_lies_below_a_granted_path(*, source: str, read_only: bool, granted: bool) -> None:
     paths = (HostPath("/srv/models"), HostPath("/srv/out", writable=True), HostPath("/etc"))
     mount = {"source": source, "target": "/models", "read_only": read_only}
     payload, rules = running(mounts=[mount]), able(host_paths=paths)
