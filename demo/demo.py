@@ -79,6 +79,7 @@ def show(stage: Stage) -> None:
 def a_first_task() -> None:
     """Submit and follow."""
     caption("A task is a JSON document; its output streams while it runs")
+    print((PAYLOADS / "hello.json").read_text().rstrip())
     run("submit", str(PAYLOADS / "hello.json"), "--id", "hello", "--follow")
     run("show", "hello", "--result")
 
@@ -98,6 +99,7 @@ def kill_in_the_middle(stage: Stage) -> None:
         ended["state"] == "TASK_STATE_COMPLETED" and len(list(ended["attempts"])) == 1,  # type: ignore[call-overload] # JSON
         "the task was started once and ended well: exit code 0",
     )
+    run("show", "count")
 
 
 def _watch_it(stage: Stage, follower: subprocess.Popen[bytes]) -> None:
@@ -120,7 +122,8 @@ def _watch_it(stage: Stage, follower: subprocess.Popen[bytes]) -> None:
 
 
 def _kill_and_restart(stage: Stage) -> None:
-    pid = int(ask("show", "count").partition("pid ")[2].split(",")[0].split()[0])
+    handle = task("count")["attempts"][0]["handle"]  # type: ignore[index] # JSON
+    pid = int("".join(filter(str.isdigit, handle)))
     daemon = stage.daemon
     assert daemon is not None  # noqa: S101 - it was started above
     print(paint(f" ⚡ kill -9 {daemon.pid}", "1;33") + "   # the daemon", flush=True)

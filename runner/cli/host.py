@@ -78,20 +78,17 @@ def _print(runner: v1.Runner) -> None:
         terminal.fields(
             [(f"gpu {gpu.index}", safe(f"{gpu.name} {gpu.uuid} {gpu.problem or held}"))]
         )
-    if runner.classes:
-        print()
-        terminal.table(
-            ("CLASS", "RUNNING", "QUEUED", "LONGEST", "EXECUTOR"),
-            [
-                (
-                    words.task_class(each.task_class),
-                    f"{each.running}/{each.max_running}",
-                    f"{each.queued}/{each.max_queued}",
-                    words.duration(each.limits.wall_time)
-                    if each.limits.HasField("wall_time")
-                    else "no limit",
-                    each.default_executor,
-                )
-                for each in runner.classes
-            ],
-        )
+    terminal.fields(
+        (f"class {words.task_class(each.task_class)}", safe(_class(each)))
+        for each in runner.classes
+    )
+
+
+def _class(each: v1.ClassStatus) -> str:
+    longest = "no time limit"
+    if each.limits.HasField("wall_time"):
+        longest = f"up to {words.duration(each.limits.wall_time)}"
+    return (
+        f"{each.running} of {each.max_running} running, "
+        f"{each.queued} of {each.max_queued} queued, {longest}, executor {each.default_executor}"
+    )

@@ -87,7 +87,8 @@ def _fields(task: v1.Task) -> Iterator[tuple[str, str]]:
 
 def _attempt(attempt: v1.Attempt) -> str:
     """`pid 4711, exit 7, 0.35s, cpu 0.02s, 9MiB, wrote 12B and 0B`."""
-    said = [attempt.handle]
+    local = attempt.executor == "local" and attempt.handle
+    said = [f"pid {attempt.handle}" if local else attempt.handle]
     ended = words.exit_of(attempt)
     if ended:
         ran = attempt.exit_time.ToNanoseconds() - attempt.start_time.ToNanoseconds()
