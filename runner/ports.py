@@ -196,6 +196,11 @@ class Journal(Protocol):
         """The payload as it was assigned. KeyError where the task is not held."""
         ...
 
+    async def accepted(self, task_id: str) -> int:
+        """The sequence of the event by which the task was accepted; nothing of it is before.
+        KeyError where the task is not held."""
+        ...
+
     async def unfinished(self) -> list[Task]:
         """Every task that has not ended, in the order of acceptance."""
         ...
@@ -221,7 +226,8 @@ class Journal(Protocol):
         ...
 
     async def expired(self, ended_before: int, limit: int) -> list[Task]:
-        """Ended tasks whose files may go: acknowledged ones, and those that ended before."""
+        """Tasks that ended before and were not forgotten, acknowledged or not, the first to
+        end first."""
         ...
 
     async def forget(self, task_ids: Sequence[str], time: int) -> None:

@@ -44,8 +44,7 @@ class Retention:
         now = self._clock.wall()
         over = now - round(self._settings.retention * _SECOND)
         while tasks := await self._journal.expired(over, BATCH):
-            due = [task for task in tasks if task.end_time < over]
-            removed = [task.task_id for task in due if await self.remove(task)]
+            removed = [task.task_id for task in tasks if await self.remove(task)]
             if not removed:
                 break
             await self._journal.forget(removed, now)

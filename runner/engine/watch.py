@@ -34,7 +34,9 @@ async def watch(
     position = _start(request, first, last, hub.last)
     found = [await find(who, task_id) for task_id in set(request.task_ids)]
     running = {task.task_id for task in found if not task.state.terminal}
-    _, told = await journal.bounds()  # the ends of those that are not running are before it
+    told = max((task.sequence for task in found if task.state.terminal), default=0)
+    if found:
+        position = max(position, await _acceptance(journal, found) - 1)
     while not hub.stopped:
         events = hub.after(position, BATCH)
         if events is None:
@@ -72,6 +74,14 @@ def _start(request: WatchRequest, first: int, last: int, newest: int) -> int:
     if request.after < first - 1:
         raise _gone(first)
     return request.after
+
+
+async def _acceptance(journal: Journal, tasks: list[Task]) -> int:
+    """The sequence of the first event of any of these tasks: a long history may lie before."""
+    try:
+        return min([await journal.accepted(task.task_id) for task in tasks])
+    except KeyError:
+        raise refusals.no_task(tasks[0].task_id) from None  # forgotten just now
 
 
 async def _history(journal: Journal, position: int) -> list[Event]:

@@ -85,6 +85,10 @@ class SqliteJournal:
         """See Journal. It is gone once the task has ended: nobody will run it again."""
         return await self._read(self._reads.payload, task_id)
 
+    async def accepted(self, task_id: str) -> int:
+        """See Journal."""
+        return await self._read(self._reads.accepted, task_id)
+
     async def unfinished(self) -> list[Task]:
         """See Journal."""
         known, self._unfinished = self._unfinished, None

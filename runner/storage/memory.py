@@ -114,6 +114,11 @@ class MemoryJournal:
         await asyncio.sleep(0)
         return self._kept.payloads[task_id]
 
+    async def accepted(self, task_id: str) -> int:
+        """See Journal."""
+        await asyncio.sleep(0)
+        return self._kept.positions[task_id]
+
     async def unfinished(self) -> list[Task]:
         """See Journal."""
         await asyncio.sleep(0)
@@ -160,8 +165,8 @@ class MemoryJournal:
         """See Journal."""
         await asyncio.sleep(0)
         ended = [task for task in self._kept.tasks.values() if task.state.terminal]
-        gone = [task for task in ended if task.acknowledged or task.end_time < ended_before]
-        return gone[:limit]
+        gone = [task for task in ended if task.end_time < ended_before]
+        return sorted(gone, key=lambda task: task.end_time)[:limit]
 
     async def forget(self, task_ids: Sequence[str], time: int) -> None:
         """See Journal."""

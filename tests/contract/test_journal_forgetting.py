@@ -102,14 +102,28 @@ async def test_a_list_holds_what_was_asked_for_and_no_other(
     assert await listed(journal, **query, limit=1) == expected
 
 
-async def test_acknowledged_tasks_and_old_ends_may_go(journal: Journal) -> None:
+async def test_old_ends_may_go_whether_acknowledged_or_not(journal: Journal) -> None:
     await started(journal, await accepted(journal, "runs"))
     for time in (10, 20, 30, 40):
         await lived(journal, f"ended {time}", time=time)
-    await step(journal, await task_of(journal, "ended 40"), None, acknowledged=True)
-    expired = {task.task_id for task in await journal.expired(30, 10)}
-    assert expired == {"ended 10", "ended 20", "ended 40"}
-    assert len(await journal.expired(30, 2)) == 2
+    for name in ("ended 20", "ended 40"):
+        await step(journal, await task_of(journal, name), None, acknowledged=True)
+    expired = [task.task_id for task in await journal.expired(30, 10)]
+    assert expired == ["ended 10", "ended 20"]
+    assert len(await journal.expired(30, 1)) == 1
+
+
+async def test_nothing_of_a_task_is_told_before_its_acceptance(journal: Journal) -> None:
+    await lived(journal, "t1")
+    task = await accepted(journal, "t2")
+    await started(journal, task)
+    assert await journal.accepted("t1") == 1
+    assert await journal.accepted("t2") == task.sequence
+    with pytest.raises(KeyError):
+        await journal.accepted("never")
+    await journal.forget(["t1"], 50)
+    with pytest.raises(KeyError):
+        await journal.accepted("t1")
 
 
 async def test_a_forgotten_task_is_a_tombstone_and_in_no_list(rig: JournalRig) -> None:

@@ -42,21 +42,25 @@ class Reads:
             raise KeyError(f"the payload of task {task_id} {NOT_HELD}")
         return bytes(row[0])
 
+    def accepted(self, task_id: str) -> int:
+        """See Journal."""
+        row = self._db.execute(
+            "SELECT position FROM tasks WHERE task_id = ? AND forgotten_time = 0", (task_id,)
+        ).fetchone()
+        if row is None:
+            raise KeyError(f"task {task_id} {NOT_HELD}")
+        return int(row[0])
+
     def unfinished(self) -> list[Task]:
         """See Journal."""
         return self._tasks(_RECORD + " WHERE end_time IS NULL ORDER BY position")
 
     def expired(self, ended_before: int, limit: int) -> list[Task]:
         """See Journal."""
-        acknowledged = self._tasks(
-            _RECORD + " WHERE acknowledged = 1 AND forgotten_time = 0 ORDER BY position LIMIT ?",
-            limit,
-        )
-        return acknowledged + self._tasks(
-            _RECORD + " WHERE end_time < ? AND forgotten_time = 0 AND acknowledged = 0"
-            " ORDER BY end_time LIMIT ?",
+        return self._tasks(
+            _RECORD + " WHERE end_time < ? AND forgotten_time = 0 ORDER BY end_time LIMIT ?",
             ended_before,
-            limit - len(acknowledged),
+            limit,
         )
 
     def page(self, query: Query) -> tuple[list[Task], int | None]:

@@ -37,8 +37,6 @@ def _first(db: sqlite3.Connection) -> None:
         "CREATE INDEX tasks_unfinished ON tasks (position) WHERE end_time IS NULL",
         """CREATE INDEX tasks_ended ON tasks (end_time)
             WHERE end_time IS NOT NULL AND forgotten_time = 0""",
-        """CREATE INDEX tasks_acknowledged ON tasks (position)
-            WHERE acknowledged = 1 AND forgotten_time = 0""",
         "CREATE INDEX tasks_forgotten ON tasks (forgotten_time) WHERE forgotten_time > 0",
         "CREATE INDEX tasks_of_workflow ON tasks (workflow_id, position)",
         "CREATE INDEX tasks_of_tenant ON tasks (tenant, position)",
