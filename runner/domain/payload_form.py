@@ -342,5 +342,4 @@ PAYLOAD = Record(
         "artifacts": Field(_artifacts, "What goes in and comes out.", EMPTY),
     },
     _payload,
-    doc="The payload of a task.",
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from runner.domain import values
@@ -303,8 +303,6 @@ class Record:
     fields: Mapping[str, Field]
     build: Callable[..., Any] = dict
     check: Callable[[Any, str, Faults], None] | None = None
-    doc: str = ""
-    names: Mapping[str, str] = field(default_factory=dict)  # of keys that are no Python name
 
     def read(self, value: Json, at: str, faults: Faults) -> Any:
         """What `build` makes of the fields; FAULTY where a needed one is missing or faulty."""
@@ -323,7 +321,7 @@ class Record:
             if read is FAULTY:
                 whole = whole and not known.required
                 read = known.default
-            given[self.names.get(name, name)] = read
+            given[name] = read
         if not whole:
             return FAULTY
         built = self.build(**given)
