@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from runner.config import Config, load, rules
@@ -46,8 +48,8 @@ def faults(payload: object) -> list[tuple[str, str]]:
 
 
 def default_config(**environ: str) -> Config:
-    """The configuration without a file."""
-    return load(None, {"HOME": "/home/worker", **environ}, root=False)
+    """The configuration of an empty file (not of the file that this host may have)."""
+    return load(Path(os.devnull), {"HOME": "/home/worker", **environ}, root=False)
 
 
 def some_rules(policy: Policy | None = None, **environ: str) -> Rules:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runner.config import Config, ConfigError, load
+from runner.config import Config, ConfigError, load, places
 from runner.config.model import MinFree
 from runner.domain.plan import Mode
 from runner.domain.principal import Role
@@ -124,6 +124,16 @@ stream = "env_runner_events"
 servers = ["127.0.0.1:9092"]
 topic = "env-runner-events"
 """
+
+
+@pytest.fixture(autouse=True)
+def no_file_of_this_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "CONFIG_FILE", tmp_path / "default.toml")
+
+
+def test_the_default_file_is_read_where_it_is_there(tmp_path: Path) -> None:
+    (tmp_path / "default.toml").write_text('[runner]\nid = "here"')
+    assert load(None, HOME, root=False).runner.id == "here"
 
 
 def loaded(tmp_path: Path, text: str, **environ: str) -> Config:
