@@ -79,7 +79,7 @@ class FileReader:
 
     async def read(self, position: Position, streams: frozenset[int]) -> list[Piece]:
         """See OutputReader. OSError where a file is there and cannot be read."""
-        self._files.use()  # also where it is closed meanwhile
+        self._use()
         try:
             return await self._read(position, streams)
         finally:
@@ -107,7 +107,7 @@ class FileReader:
 
     async def digests(self, until: Position) -> tuple[str, str]:
         """See OutputReader."""
-        self._files.use()
+        self._use()
         try:
             return await self._digest(1, until.stdout), await self._digest(2, until.stderr)
         finally:
@@ -122,6 +122,12 @@ class FileReader:
             if not waiter.done():
                 waiter.set_result(None)
         self._files.release()
+
+    def _use(self) -> None:
+        """Keep the files open for a call, also where the share is given up meanwhile."""
+        if self._closed:
+            raise ValueError("this reader was closed")
+        self._files.use()
 
     async def _read(self, position: Position, streams: frozenset[int]) -> list[Piece]:
         records = self._records()  # before the sizes: what it tells of is there then
