@@ -70,7 +70,7 @@ def _line(event: v1.TaskEvent) -> str:
     about = {
         v1.TASK_EVENT_TYPE_PROGRESS: _progress(event.task.progress),
         v1.TASK_EVENT_TYPE_RETRYING: event.task.failure.message,
-        v1.TASK_EVENT_TYPE_FAILED: words.ending(event.task),
+        v1.TASK_EVENT_TYPE_FAILED: words.why(event.task),
     }.get(event.type, "")
     parts = [
         str(event.sequence),

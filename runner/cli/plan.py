@@ -58,7 +58,7 @@ def limits(held: v1.Limits) -> str:
         f"time {words.duration(held.wall_time)}" if held.HasField("wall_time") else "no time limit",
         f"silence {words.duration(held.idle_time)}" if held.HasField("idle_time") else "",
         f"grace {words.duration(held.grace)}",
-        f"{held.cpu_cores:g} cores",
+        f"cpu {held.cpu_cores:g}",
         f"memory {words.size(held.memory_bytes)}",
         f"{held.max_processes} processes",
         f"disk {words.size(held.disk_bytes)}",

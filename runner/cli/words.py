@@ -83,10 +83,15 @@ def lasted(task: v1.Task, now: float) -> str:
 def ending(task: v1.Task) -> str:
     """How an ended task ended, in one sentence; empty for one that has not."""
     if task.state == v1.TASK_STATE_FAILED:
-        return f"failed: {task.failure.message} ({reason(task.failure.reason)})"
+        return f"failed: {why(task)}"
     if task.state == v1.TASK_STATE_CANCELLED:
         return "cancelled"
     return "completed" if task.state == v1.TASK_STATE_COMPLETED else ""
+
+
+def why(task: v1.Task) -> str:
+    """Why a failed task failed."""
+    return f"{task.failure.message} ({reason(task.failure.reason)})"
 
 
 def exit_of(attempt: v1.Attempt) -> str:
