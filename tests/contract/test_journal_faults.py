@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from runner import failpoints
 from runner.domain.task import EventType
 from runner.ports import JournalUnavailable, Record
 from runner.storage.journal import open_journal
@@ -86,6 +87,21 @@ async def test_a_failed_sync_is_never_repeated_and_loses_nothing_promised(
     failed = [line for line in syncs if "EIO" in line]
     assert failed == syncs[-1:], "there was a sync after the one that failed"
     assert promised(lines).items() <= (await stored(state)).items()
+
+
+async def test_a_failpoint_before_the_sync_of_a_new_task_stores_nothing(tmp_path: Path) -> None:
+    journal = await open_journal(tmp_path)
+    try:
+        task = await accepted(journal, "known")
+        failpoints.activate("before_accept_fsync:error")
+        await journal.put("key", "no new task is in this commit")
+        with pytest.raises(JournalUnavailable):
+            await accepted(journal, "new")
+        assert await journal.find("new") is None
+        assert (await accepted(journal, "new")).sequence == task.sequence + 1
+    finally:
+        failpoints.activate("")
+        await journal.close()
 
 
 @contextmanager
