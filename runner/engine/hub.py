@@ -1,17 +1,24 @@
 """The newest events in memory, in order, for those who watch. Older ones: the journal.
 
 Commits of different tasks may come back in any order; here an event is told only once all
-before it are. Only what is durable comes here.
+before it are. Only what is durable comes here. Who watches certain tasks is woken by their
+events alone, so that a thousand who wait cost nothing while others are busy.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
 
 from runner.ports import Event
 
 RECENT = 4096
 """Events kept in memory: a watcher that is further behind reads the journal."""
+
+BACKLOG = 1024
+"""Events that wait for one subscriber; a slower one goes back to memory or the journal."""
 
 
 class Hub:
@@ -24,6 +31,7 @@ class Hub:
         self._recent: dict[int, Event] = {}
         self._early: dict[int, Event] = {}
         self._more: asyncio.Future[None] | None = None
+        self._subscribed: dict[str, set[Subscription]] = {}
 
     def begin(self, last: int) -> None:
         """Go on after `last`, which a journal has."""
@@ -36,6 +44,8 @@ class Hub:
             self.last += 1
             self._recent[self.last] = following
             self._recent.pop(self.last - self._size, None)
+            for subscription in self._subscribed.get(following.task.task_id, ()):
+                subscription.put(following)
         self._wake()
 
     def after(self, sequence: int, limit: int) -> list[Event] | None:
@@ -54,12 +64,68 @@ class Hub:
                 self._more = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._more)
 
+    def subscribe(self, task_ids: Iterable[str]) -> Subscription:
+        """The events of these tasks, from now on."""
+        return Subscription(self._subscribed, frozenset(task_ids), stopped=self.stopped)
+
     def stop(self) -> None:
         """Let everybody who waits go."""
         self.stopped = True
+        for subscriptions in self._subscribed.values():
+            for subscription in subscriptions:
+                subscription.stop()
         self._wake()
 
     def _wake(self) -> None:
         if self._more is not None:
             self._more.set_result(None)
             self._more = None
+
+
+class Subscription:
+    """The events of certain tasks, for one reader, for as long as it is entered."""
+
+    def __init__(
+        self, subscribed: dict[str, set[Subscription]], task_ids: frozenset[str], *, stopped: bool
+    ) -> None:
+        self._subscribed, self._task_ids, self._over = subscribed, task_ids, stopped
+        self._events: list[Event] = []
+        self._more = asyncio.Event()
+
+    def __enter__(self) -> Self:
+        for task_id in self._task_ids:
+            self._subscribed.setdefault(task_id, set()).add(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for task_id in self._task_ids:
+            subscriptions = self._subscribed[task_id]
+            subscriptions.discard(self)
+            if not subscriptions:
+                del self._subscribed[task_id]
+
+    def put(self, event: Event) -> None:
+        """One more event, unless the reader is too far behind: that ends it."""
+        if len(self._events) >= BACKLOG:
+            self._over = True
+        elif not self._over:
+            self._events.append(event)
+        self._more.set()
+
+    def stop(self) -> None:
+        """There will be no more."""
+        self._over = True
+        self._more.set()
+
+    async def next(self) -> list[Event]:
+        """The next events; none once it is over."""
+        while not self._events and not self._over:
+            self._more.clear()
+            await self._more.wait()
+        events, self._events = self._events, []
+        return events

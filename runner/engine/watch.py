@@ -1,12 +1,14 @@
 """The stream of events: in order, gapless, from any point that is still kept.
 
 Every watcher reads at its own pace: the newest events from memory, what is older from the
-journal. Nobody's pace touches anybody else.
+journal. Nobody's pace touches anybody else, and who watches certain tasks sleeps through the
+events of others.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 
 from runner.domain.principal import Principal
 from runner.domain.refusal import Code, Refused
@@ -37,20 +39,38 @@ async def watch(
     told = max((task.sequence for task in found if task.state.terminal), default=0)
     if found:
         position = max(position, await _acceptance(journal, found) - 1)
+    batches = _batches(journal, hub, position, frozenset(request.task_ids))
+    async with aclosing(batches):
+        async for events in batches:
+            for event in events:
+                if _wanted(who, request, event.task):
+                    yield event
+            position = events[-1].sequence if events else position
+            running -= {event.task.task_id for event in events if event.task.state.terminal}
+            if request.until_done and not running and position >= told:
+                return
+    raise refusals.stopping()
+
+
+async def _batches(
+    journal: Journal, hub: Hub, position: int, task_ids: frozenset[str]
+) -> AsyncGenerator[list[Event], None]:
+    """The events after `position`, until the hub is stopped; an empty batch says that there is
+    no more for now. From then on, where tasks are named, only their events are among them."""
     while not hub.stopped:
         events = hub.after(position, BATCH)
         if events is None:
             events = await _history(journal, position)
-        for event in events:
-            if _wanted(who, request, event.task):
-                yield event
-        position = events[-1].sequence if events else position
-        running -= {event.task.task_id for event in events if event.task.state.terminal}
-        if request.until_done and not running and position >= told:
-            return
-        if not events:
+        yield events
+        if events:
+            position = events[-1].sequence
+        elif not task_ids:
             await hub.changed(position)
-    raise refusals.stopping()
+        elif hub.last <= position:
+            with hub.subscribe(task_ids) as subscription:
+                while news := await subscription.next():
+                    yield [event for event in news if event.sequence > position]
+                    position = max(position, news[-1].sequence)
 
 
 def _check(journal: Journal, request: WatchRequest) -> None:

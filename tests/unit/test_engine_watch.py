@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
 
+from runner.domain.events import Progressed
 from runner.domain.principal import LOCAL, Principal
 from runner.domain.refusal import Code, Refused
-from runner.domain.task import EventType
+from runner.domain.task import EventType, Progress
 from runner.engine.api import WatchRequest
-from runner.engine.hub import Hub
+from runner.engine.hub import BACKLOG, Hub
 from runner.ports import Event
-from tests.support.engine import SETTINGS, Rig, assign, assignment, ended, events, until
+from tests.support.engine import LONG, SETTINGS, Rig, assign, assignment, ended, events, until
 from tests.support.loop import virtual
 from tests.support.tasks import a_task
 
@@ -82,6 +84,58 @@ async def test_a_watcher_far_behind_catches_up_from_the_journal() -> None:
             await ended(engine, f"t{number}")
         assert [(await anext(stream)).sequence for _ in range(90)] == list(range(2, 92))
     await engine.close()
+
+
+@virtual
+async def test_a_watcher_of_one_task_sleeps_through_the_events_of_others() -> None:
+    rig = Rig()
+    engine = await rig.start()
+    await assign(engine, "slow", ["sleep", 50], of=LONG)
+    request = WatchRequest(task_ids=("slow",), until_done=True)
+    watching = asyncio.ensure_future(_all(engine.watch(LOCAL, request)))
+    await asyncio.sleep(1)
+    reads = 0
+    after = engine._hub.after
+
+    def counted(sequence: int, limit: int) -> list[Event] | None:
+        nonlocal reads
+        reads += 1
+        return after(sequence, limit)
+
+    engine._hub.after = counted  # type: ignore[method-assign] # a count beside it
+    for number in range(50):
+        task = await assign(engine, f"t{number}", ["exit", 0])
+        while not task.state.terminal:
+            await asyncio.sleep(0.1)
+            task = await engine.get(LOCAL, task.task_id)
+    assert [event.type.value for event in await watching][-1] == "completed"
+    assert reads == 0
+    await engine.close()
+
+
+@virtual
+async def test_a_subscriber_that_is_too_slow_loses_nothing() -> None:
+    rig = Rig()
+    engine = await rig.start()
+    await assign(engine, "t1", ["sleep", 50])
+    async with aclosing(engine.watch(LOCAL, WatchRequest(task_ids=("t1",)))) as stream:
+        assert [(await anext(stream)).type.value for _ in range(3)][-1] == "started"
+        following = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(1)
+        actor = engine._tasks.actors["t1"]
+        for number in range(BACKLOG + 500):
+            actor.tell(Progressed(1, 1, Progress(0.5, step=str(number))))
+        await asyncio.sleep(10)  # virtual: all of them are stored by then
+        assert not actor.busy
+        told = [await following, *[await anext(stream) for _ in range(BACKLOG + 499)]]
+    steps = [event.task.progress.step for event in told if event.task.progress]
+    assert steps == [str(number) for number in range(BACKLOG + 500)]
+    await engine.close()
+    rig.world.close()
+
+
+async def _all(stream: AsyncIterator[Event]) -> list[Event]:
+    return [event async for event in stream]
 
 
 @virtual
