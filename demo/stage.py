@@ -112,6 +112,9 @@ class Stage:
             runtime = self.directory / "runtime"
             runtime.mkdir(mode=0o700)
             os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+        session = Path(os.environ.get("XDG_RUNTIME_DIR", "/run"))
+        self.sockets = (session if os.geteuid() else Path("/run")) / "env-runner"
+        self.sockets_were_there = self.sockets.exists()
         self.log = self.directory / "daemon.log"
         self.daemon: subprocess.Popen[bytes] | None = None
 
@@ -159,6 +162,8 @@ class Stage:
         if self.others():
             self.stop_others()
         shutil.rmtree(self.directory, ignore_errors=True)
+        if not self.sockets_were_there:
+            shutil.rmtree(self.sockets, ignore_errors=True)
 
     def _tail(self) -> str:
         return self.log.read_text(errors="replace")[-2000:]

@@ -32,5 +32,13 @@ def resolve(
     runtime = environment.get("XDG_RUNTIME_DIR", "")
     if runtime:
         candidates.append(Path(runtime) / "env-runner" / "supervisor.sock")
-    found = next((path for path in candidates if path.exists()), system_socket)
+    found = next((path for path in candidates if _there(path)), system_socket)
     return f"unix:{found}"
+
+
+def _there(path: Path) -> bool:
+    """Whether this user can see it: what lies in a directory closed to them is not theirs."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
