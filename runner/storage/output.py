@@ -171,8 +171,9 @@ class FileReader:
     ) -> int:
         """Plan what the records from `number` on tell of; the first that is not used up."""
         index = self._files.file(INDEX)
+        window = 4 * PIECES  # mostly enough; a long walk takes larger steps
         while index is not None and number < records:
-            window = min(WINDOW, records - number)
+            window = min(window, records - number)
             data = await fetch(self._threads, index, number * RECORD.size, window * RECORD.size)
             found = spans(data)
             if not found:
@@ -181,6 +182,7 @@ class FileReader:
                 if span.stream in streams and not plan.add(span):
                     return number
                 number += 1
+            window = WINDOW
             await asyncio.sleep(0)  # a long index is not walked through at one go
         return number
 
