@@ -48,7 +48,7 @@ class Scheduler:
         task = who.task
         self._waiting[task.task_id] = who
         self._lines.join(task.task_id, task.task_class, task.tenant, who.age)
-        if self.ledger.lack(need_of(task)) is None:
+        if self._ready(task.plan.executor) and self.ledger.lack(need_of(task)) is None:
             self.dispatch()
 
     def leave(self, task_id: str) -> None:

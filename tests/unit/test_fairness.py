@@ -92,3 +92,42 @@ def test_a_place_can_be_taken_again_after_leaving() -> None:
     lines.join("x", SHORT, "a", 5)
     assert offered(lines, {}) == ["x"]
     assert len(lines) == 0
+
+
+ACTIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("join"), st.integers(0, 9), st.sampled_from("abc")),
+        st.tuples(st.just("leave"), st.integers(0, 9), st.just("")),
+        st.tuples(st.just("offer"), st.integers(0, 4), st.just("")),
+    ),
+    max_size=40,
+)
+
+
+@given(ACTIONS)
+def test_over_many_rounds_it_is_as_if_each_time_all_were_sorted(
+    actions: list[tuple[str, int, str]],
+) -> None:
+    lines, model = Lines(), dict[int, str]()
+    for action, number, tenant in actions:
+        if action == "join" and number not in model:
+            model[number] = tenant
+            lines.join(str(number), SHORT, tenant, number)
+        elif action == "leave":
+            model.pop(number, None)
+            lines.leave(str(number))
+        elif action == "offer":
+            room = number
+            gone: list[int] = []
+
+            def take(task_id: str, room: int = room, gone: list[int] = gone) -> Answer:
+                if len(gone) >= room:
+                    return Answer.CLASS_FULL
+                gone.append(int(task_id))
+                return Answer.GONE
+
+            lines.offer(take)
+            assert gone == sorted(model)[:room]
+            for age in gone:
+                del model[age]
+        assert len(lines) == len(model)
