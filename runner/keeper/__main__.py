@@ -31,7 +31,7 @@ from runner.keeper.service import Service, Settings
 
 _OPTIONS = {"root", "socket", "idle-exit", "allow-users", "daemon-uid", "resume"}
 _FLAGS = {"detach", "no-cgroups", "check-state"}
-_LOCK_PATIENCE = 5.0  # seconds for a keeper that is just leaving
+_LOCK_PATIENCE = 2.0  # seconds for a keeper that is just leaving
 _USAGE, _BUSY, _UNREADABLE = 2, 75, 78
 
 

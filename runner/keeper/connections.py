@@ -136,6 +136,6 @@ def listen(path: str, owner: int | None) -> socket.socket:
             os.chown(near, owner, -1)
     finally:
         os.close(directory)
-    sock.listen(16)
+    sock.listen(128)
     sock.setblocking(False)
     return sock
