@@ -3,7 +3,7 @@
 
 PYTHON_HERE := .venv/bin/python
 # What the tests and checks use beside Python, each with the package that has it.
-TEST_COMMANDS := strace setsid=util-linux ps=procps
+TEST_COMMANDS := strace setsid=util-linux ps=procps node=nodejs npm
 CHECK_COMMANDS := git node=nodejs npm
 # Arguments for pytest: `make test TESTS="tests/unit -k ledger"`.
 TESTS ?=
