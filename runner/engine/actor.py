@@ -69,6 +69,7 @@ class Actor:
         "_heard",
         "_mail",
         "_office",
+        "_stops",
         "_timer",
         "_work",
         "age",
@@ -86,6 +87,7 @@ class Actor:
         self._current: Transition | None = None
         self._timer: asyncio.Task[None] | None = None
         self._work: set[asyncio.Task[None]] = set()
+        self._stops: set[asyncio.Task[None]] = set()
 
     def tell(self, event: Event, heard: Heard | None = None) -> None:
         """Something happened. `heard` gets the task once what it led to is durable."""
@@ -95,6 +97,11 @@ class Actor:
         self._mail.append((event, heard))
         if not self.busy:
             self._read()
+
+    async def stop_asked(self, seconds: float) -> None:
+        """Return once the executor has what it was last asked to stop, or after so long."""
+        if self._stops:
+            await asyncio.wait(self._stops, timeout=seconds)
 
     def granted(self) -> None:
         """See `scheduler.Waiting`."""
@@ -167,6 +174,9 @@ class Actor:
                     work = self._office.spawn(self, effect)
                     self._work.add(work)
                     work.add_done_callback(self._work.discard)
+                    if isinstance(effect, do.Stop):
+                        self._stops.add(work)
+                        work.add_done_callback(self._stops.discard)
 
     def _drop_timer(self) -> None:
         if self._timer is not None:

@@ -185,7 +185,8 @@ class Engine:
         return await listing.page(self._journal, who, request)
 
     async def cancel(self, who: Principal, task_id: str, grace: float | None, reason: str) -> Task:
-        """Ask a task to stop; returns once that is durable. See `CancelTask`."""
+        """Ask a task to stop; returns once that is durable, and the executor has heard of it
+        where it answers soon: it then keeps the grace, daemon or not. See `CancelTask`."""
         task = await self.get(who, task_id)
         standing.check_grace(grace, self._rules.classes[task.task_class].limits)
         if not task.state.terminal and task_id not in self._tasks.actors:
@@ -196,7 +197,9 @@ class Engine:
             return task
         heard: asyncio.Future[Task] = asyncio.get_running_loop().create_future()
         actor.tell(CancelRequested(self._clock.wall(), grace, reason), heard)
-        return await heard
+        task = await heard
+        await actor.stop_asked(standing.STOP_ANSWER)
+        return task
 
     async def acknowledge(self, who: Principal, task_ids: Sequence[str]) -> list[str]:
         """The ids that are not acknowledged: not held, or not ended; see `AcknowledgeTasks`."""

@@ -19,6 +19,9 @@ DRAINING = "draining"
 PATIENCE = 3.0
 """Seconds that a daemon which is stopping waits for what it is storing."""
 
+STOP_ANSWER = 1.0
+"""Seconds that the answer to a cancel waits for the executor to have heard of it."""
+
 _PREFIX = "draining: "
 
 
