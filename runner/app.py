@@ -297,7 +297,7 @@ async def _dismiss_keeper(local: LocalExecutor) -> None:
     await local.close()  # first: where a link breaks, another keeper is started
     if pid is None:
         return
-    with contextlib.ExitStack() as stack:
+    with contextlib.suppress(ProcessLookupError), contextlib.ExitStack() as stack:
         descriptor = os.pidfd_open(pid)
         stack.callback(os.close, descriptor)
         signal.pidfd_send_signal(descriptor, signal.SIGTERM)

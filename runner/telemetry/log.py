@@ -104,30 +104,33 @@ class _Writer:
 
 
 class _Files:
-    """`env-runner.log`, renamed to `.1` and so on when it has grown."""
+    """`env-runner.log`, renamed to `.1` and so on when it has grown.
+
+    Opened for each line: whoever moves or removes the file by hand loses nothing after it.
+    """
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._path = directory / _FILE
-        self._open()
+        self.write(b"")  # it can be written, or the daemon does not start
 
     def write(self, line: bytes) -> None:
-        if self._size + len(line) > _FILE_BYTES:
-            self._rotate()
-        self._size += os.write(self._descriptor, line)
-
-    def _open(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            size = self._path.stat().st_size
+            if size and size + len(line) > _FILE_BYTES:
+                self._rotate()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._descriptor = os.open(self._path, flags, 0o640)
-        self._size = os.fstat(self._descriptor).st_size
+        descriptor = os.open(self._path, flags, 0o640)
+        try:
+            os.write(descriptor, line)
+        finally:
+            os.close(descriptor)
 
     def _rotate(self) -> None:
         for number in range(_FILES - 1, 0, -1):
             older = self._path if number == 1 else self._numbered(number - 1)
             with contextlib.suppress(FileNotFoundError):
                 older.rename(self._numbered(number))
-        os.close(self._descriptor)
-        self._open()
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{_FILE}.{number}")
