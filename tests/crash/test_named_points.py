@@ -33,6 +33,11 @@ async def assign(runner: Supervisor, daemon: Daemon, count: Count) -> None:
     await runner.assign(count.payload(daemon.markers), task_id=count.task_id)
 
 
+async def push(runner: Supervisor, daemon: Daemon, count: Count) -> None:
+    await assign(runner, daemon, count)
+    await ended(runner, count.task_id)
+
+
 @pytest.mark.parametrize("nth", [1, 3])
 @pytest.mark.parametrize("point", sorted(POINTS))
 async def test_killed_at_a_point_nothing_is_lost_or_done_twice(
@@ -42,9 +47,14 @@ async def test_killed_at_a_point_nothing_is_lost_or_done_twice(
     async with asyncio.TaskGroup() as group:
         for count in ALL:
             group.create_task(assign(runner, daemon, count))
+        # Several may have passed the point as one: what passes it alone makes up for that.
+        more = [Count(f"more-{n}", 1, 0) for n in range(nth)]
+        for count in more:
+            pushed = group.create_task(push(runner, daemon, count))
+            await until(lambda: pushed.done() or daemon.is_dead(), "a task ends")  # noqa: B023 - here
         assert await daemon.died() == -9
         await daemon.start()
-    for count in ALL:
+    for count in (*ALL, *more):
         await went_well(runner, daemon, count)
         once_each(await history(runner, count.task_id))
 

@@ -129,6 +129,10 @@ class Daemon:
         self.process = None
         return process.returncode
 
+    def is_dead(self) -> bool:
+        """Whether it has ended, by itself or not."""
+        return self.process is None or self.process.poll() is not None
+
     def _taken(self) -> subprocess.Popen[bytes]:
         process, self.process = self.process, None
         assert process is not None

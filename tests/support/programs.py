@@ -47,7 +47,7 @@ class Count:
     def payload(self, markers: Path) -> dict[str, object]:
         marker = str(markers / self.task_id)
         numbers = (self.last, self.block, self.pause, self.how)
-        return {"execution": {"command": [PYTHON, "-ISc", COUNT, marker, *map(str, numbers)]}}
+        return program(COUNT, marker, *map(str, numbers))
 
     @property
     def code(self) -> int | None:
@@ -80,11 +80,21 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+SMALL: dict[str, object] = {"cpu": 0.05, "memory": "16MiB"}
+"""What a task asks for, so that many may run at once on a small host."""
+
+
 def shell(text: str, **execution: object) -> dict[str, object]:
     """A payload for a few words of shell, with more keys of `execution`."""
-    return {"execution": {"command": ["/bin/sh", "-c", text], **execution}}
+    return _payload(["/bin/sh", "-c", text], execution)
 
 
 def program(text: str, *arguments: str, **execution: object) -> dict[str, object]:
     """A payload for a few lines of Python."""
-    return {"execution": {"command": [PYTHON, "-ISc", text, *arguments], **execution}}
+    return _payload([PYTHON, "-ISc", text, *arguments], execution)
+
+
+def _payload(command: list[str], execution: dict[str, object]) -> dict[str, object]:
+    resources = execution.pop("resources", {})
+    assert isinstance(resources, dict)
+    return {"execution": {"command": command, "resources": SMALL | resources, **execution}}
