@@ -83,6 +83,8 @@ class _Reading:
 
     async def chunks(self) -> AsyncGenerator[Chunk, None]:
         while True:
+            if self._sources.followers.stopped:
+                raise refusals.stopping()
             over = self._over
             pieces = await self._reader.read(self._position, self._wanted.streams)
             for piece in pieces:
@@ -96,8 +98,6 @@ class _Reading:
             if not self._over:
                 await self._reader.changed(self._awaited())
                 await self._refresh()
-            if self._sources.followers.stopped:
-                raise refusals.stopping()
         for chunk in self._gaps() if over else ():
             yield chunk
         yield await self._end(over=over)

@@ -14,8 +14,9 @@ from typing import Self
 
 from runner.ports import Event
 
-RECENT = 4096
-"""Events kept in memory: a watcher that is further behind reads the journal."""
+RECENT = 1024
+"""Events kept in memory: a watcher that is further behind reads the journal. Each may hold on
+to a plan of up to a mebibyte."""
 
 BACKLOG = 1024
 """Events that wait for one subscriber; a slower one goes back to memory or the journal."""

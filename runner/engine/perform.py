@@ -16,7 +16,7 @@ from runner.domain import events as happened
 from runner.domain.events import Event
 from runner.domain.exit import Exit
 from runner.domain.failure import Failure, Fault, Reason
-from runner.domain.task import Task
+from runner.domain.task import Handle, Task
 from runner.engine.bodies import Bodies
 from runner.failpoints import failpoint
 from runner.planning.environment import environment
@@ -69,7 +69,7 @@ class Performer:
             case do.Inquire():
                 return await self._inquire(executor, task)
             case do.Await():
-                return await self._await(executor, task)
+                return await self._await(executor, task, task.attempt.handle)
             case do.Stop(_, grace):
                 await self._stop(executor, task, grace)
                 return None
@@ -103,8 +103,7 @@ class Performer:
                 self._note("adoption was not answered", task, error)
             pause = await self._pause(pause)
 
-    async def _await(self, executor: Executor, task: Task) -> Event:
-        handle = task.attempt.handle
+    async def _await(self, executor: Executor, task: Task, handle: Handle | None) -> Event:
         pause = FIRST_PAUSE
         while handle is not None:
             try:
@@ -119,17 +118,16 @@ class Performer:
     async def _inquire(self, executor: Executor, task: Task) -> Event:
         """Of an attempt of an earlier boot only a recorded end can be learned. It ends as lost
         also where it was not found: a record of its start may have been lost with the host."""
-        lost = "the host was rebooted while it ran, and its end was not recorded"
+        lost = self._lost(task, "the host was rebooted while it ran, and no end was recorded")
+        found = await self._adopt(executor, task)
+        if found is None:
+            return lost
         try:
-            async with asyncio.timeout(INQUIRY), self._adopting:
-                found = await executor.adopt(self._shape(task))
-                if found is None:
-                    return self._lost(task, lost)
-                exit_ = await executor.wait(found.handle)
-        except Exception as error:  # noqa: BLE001 - without an answer it is lost, and said so
-            self._note("inquiry was not answered", task, error)
-            return self._lost(task, lost)
-        return self._lost(task, lost) if exit_.lost else self._exited(task, exit_)
+            async with asyncio.timeout(INQUIRY):
+                event = await self._await(executor, task, found.handle)
+        except TimeoutError:
+            return lost
+        return lost if isinstance(event, happened.Exited) and event.exit.lost else event
 
     async def _stop(self, executor: Executor, task: Task, grace: float) -> None:
         handle = task.attempt.handle
