@@ -95,7 +95,7 @@ class _Reading:
             if over or not self._wanted.follow:
                 break
             await self._refresh()
-            if not self._over:
+            if not self._over and not self._sources.followers.stopped:
                 await self._reader.changed(self._awaited())
                 await self._refresh()
         for chunk in self._gaps() if over else ():
