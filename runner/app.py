@@ -277,6 +277,7 @@ async def _unless(stop: asyncio.Task[None], work: Coroutine[Any, Any, Runner]) -
     task = asyncio.create_task(work, name="start")
     await asyncio.wait({stop, task}, return_when=asyncio.FIRST_COMPLETED)
     if not task.done():
+        _leave_in_time(OK)  # opening a journal that is locked is not to be cut short
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task

@@ -44,8 +44,8 @@ _OPTIONS = (
 class RpcSettings:
     """`max_calls` under way at once; `reserved_calls` more for CancelTask, GetTask, health."""
 
-    max_calls: int = 1024
-    reserved_calls: int = 32
+    max_calls: int = 4096  # followers of output and events among them
+    reserved_calls: int = 64
     insecure: bool = False  # TCP without TLS, on loopback alone
 
 
