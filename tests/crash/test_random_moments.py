@@ -60,4 +60,5 @@ async def test_killed_again_and_again_nothing_is_lost_or_done_twice(
         await daemon.start()
         over = True
         room.release()
+    print(f"{len(assigned)} tasks")  # noqa: T201 - likewise
     assert len(assigned) > KILLS / 2

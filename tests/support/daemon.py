@@ -164,7 +164,7 @@ class Daemon:
                 return False
             about = [process.cwd(), *process.cmdline()]
             about += [f"{k}={v}" for k, v in process.environ().items()]
-        except psutil.Error:
+        except (psutil.Error, OSError):  # gone, or a stranger's with a path beyond all bounds
             return False
         return any(mark in text for text in about)
 
