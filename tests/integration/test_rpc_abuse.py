@@ -74,6 +74,14 @@ async def test_over_the_limit_of_calls_only_the_vital_ones_get_a_place(tmp_path:
         await stub.GetRunner(v1.GetRunnerRequest())
 
 
+async def test_three_thousand_calls_at_once_on_one_connection_are_all_answered(
+    tmp_path: Path,
+) -> None:
+    async with serving(ObedientEngine(), tmp_path) as (address,), stub_at(address) as stub:
+        answers = await asyncio.gather(*(_list(stub) for _ in range(3000)))
+    assert len(answers) == 3000
+
+
 async def _list(stub: object) -> v1.ListTasksResponse:
     answer = await stub.ListTasks(v1.ListTasksRequest())  # type: ignore[attr-defined]  # the stub's type is known to type checkers alone
     assert isinstance(answer, v1.ListTasksResponse)

@@ -37,6 +37,10 @@ _OPTIONS = (
     ("grpc.http2.max_ping_strikes", 2),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.server_handshake_timeout_ms", 10_000),
+    # Calls that came faster than they could be looked at wait for it: over this number (1,000
+    # by default) they end as CANCELLED, of which no client knows what to make.
+    ("grpc.server.max_pending_requests", 20_000),
+    ("grpc.server.max_pending_requests_hard_limit", 20_000),
 )
 
 
