@@ -141,7 +141,7 @@ def test_a_version_that_cannot_start_leaves_the_old_one_in_charge(home: Path) ->
     keeper = Keeper(home / "root", code=home / "code")
     client = keeper.client()
     client.launch("a", "sleep", "999")
-    (package / "__init__.py").write_text("this is no Python\n")
+    (package / "__init__.py").write_text("this is no Python at all\n")
     client.ask("reload")
     eventually(lambda: "not reloaded" in keeper.log.read_text(), "it says that it goes on")
     client.ask("stop", name="a", grace=5)
