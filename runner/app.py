@@ -138,6 +138,14 @@ async def _serve(config: Config, reload: Callable[[], Config], log: Log) -> int:
             if runner is None:
                 return OK
             running.append(runner)
+            host = runner.rules(config).host
+            log.info(
+                "host",
+                cpu_cores=host.cpu_cores,
+                memory_bytes=host.memory_bytes,
+                sandbox=host.sandbox,
+                notes=host.notes,
+            )
             addresses = await servers.start(runner.engine)
             log.info("serving", addresses=addresses, version=__version__, pid=os.getpid())
             notify("READY=1")
