@@ -82,6 +82,23 @@ async def went_well(runner: Supervisor, daemon: Daemon, count: Count) -> None:
     assert task.failure.reason == v1.FailureReason.Value(f"FAILURE_REASON_{reason}")
 
 
+async def went_well_or_lost(runner: Supervisor, daemon: Daemon, count: Count) -> bool:
+    """It went well, or else it is lost (True): with neither code nor signal, started once at
+    most, and what is kept of its output is a beginning of it."""
+    task = await ended(runner, count.task_id)
+    if task.failure.reason != v1.FAILURE_REASON_LOST:
+        await went_well(runner, daemon, count)
+        return False
+    (attempt,) = task.attempts
+    assert (task.state, attempt.signal) == (v1.TASK_STATE_FAILED, 0)
+    assert not attempt.HasField("exit_code")
+    assert daemon.starts(count.task_id) <= 1
+    output = await collect(runner, count.task_id)
+    assert count.stdout().startswith(output.stdout)
+    assert count.stderr().startswith(output.stderr)
+    return True
+
+
 async def history(runner: Supervisor, task_id: str) -> list[v1.TaskEvent]:
     """Every event of an ended task, from the first."""
     return [event async for event in runner.watch([task_id], until_done=True)]
