@@ -13,7 +13,7 @@ import errno
 import os
 import signal
 
-from runner.keeper import syscalls
+from runner.keeper import syscalls, tracing
 
 
 class Unavailable(Exception):
@@ -95,8 +95,7 @@ class Group:
     def populated(self) -> bool:
         """Whether a living process is in it or below it; zombies are none."""
         try:
-            with open(f"{self.path}/cgroup.events") as file:
-                return "populated 1" in file.read()
+            return b"populated 1" in tracing.read(f"{self.path}/cgroup.events")
         except OSError:
             return False
 
@@ -104,8 +103,8 @@ class Group:
         """The pids in it and below it."""
         found: list[int] = []
         for directory, _, _ in os.walk(self.path):
-            with contextlib.suppress(OSError), open(f"{directory}/cgroup.procs") as file:
-                found += map(int, file.read().split())
+            with contextlib.suppress(OSError):
+                found += map(int, tracing.read(f"{directory}/cgroup.procs").split())
         return found
 
     def kill(self) -> None:
@@ -123,8 +122,7 @@ class Group:
     def cpu_seconds(self) -> float | None:
         """What all of its processes took, None where the kernel does not say."""
         try:
-            with open(f"{self.path}/cpu.stat") as file:
-                return int(file.readline().split()[1]) / 1e6
+            return int(tracing.read(f"{self.path}/cpu.stat").split()[1]) / 1e6
         except (OSError, ValueError, IndexError):
             return None
 

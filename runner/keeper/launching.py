@@ -92,7 +92,7 @@ def _launch(
             **{key: _nanoseconds(request[key]) for key in ("wall", "idle", "grace")},
         }
         records.reserve(own, records.EXIT)
-        records.write(own, records.LAUNCH, record)
+        file = _closing(records.create(own, records.LAUNCH, record), opened)
         stage[0] = "cgroup"
         cgroup = _closing(host.cgroups.create(name), opened) if host.cgroups is not None else None
         stage[0] = "fork"
@@ -104,7 +104,7 @@ def _launch(
     process = tracing.look(pid)
     record["start_ticks"] = process.start_ticks if process is not None else 0
     with contextlib.suppress(OSError):  # it runs: a full disk changes nothing about that
-        records.write(own, records.LAUNCH, record)
+        records.update(file, record)
     return Attempt(host, record, copy, exec_pipe)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 VERSION = 1
 LAUNCH = "launch.json"
 EXIT = "exit.json"
-RESERVED = 8192  # bytes kept for an end beforehand: the disk may be full when it comes
+ROOM = 8192  # bytes of each, kept for an end beforehand: the disk may be full when it comes
 
 Record = dict[str, Any]
 
@@ -58,28 +58,46 @@ def read(directory: int, name: str) -> Record | None:
         os.close(file)
 
 
+def create(directory: int, name: str, record: Record) -> int:
+    """Put a record there in one step, as `write`; returns the open file, for `update`, which
+    is the caller's. Raises OSError."""
+    aside = _aside(name)
+    file = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o640, dir_fd=directory)
+    try:
+        update(file, record)
+        os.rename(aside, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except OSError:
+        os.close(file)
+        raise
+    return file
+
+
+def update(file: int, record: Record) -> None:
+    """Write a record over the one in a file that `create` made. Raises OSError.
+
+    One write of less than a page, which kill -9 finds done or not begun; a second rename
+    would make ext4 write the data out at once. The rest of the file is blank, not cut off.
+    """
+    data = encode(record).ljust(ROOM)
+    written = 0
+    while written < len(data):
+        written += os.pwrite(file, data[written:], written)
+    if os.fstat(file).st_size > len(data):  # of a longer one, whose writing was cut short
+        os.ftruncate(file, len(data))
+
+
 def reserve(directory: int, name: str) -> None:
     """Set aside the room for a later `write`, as far as the file system can. Raises OSError."""
     file = os.open(_aside(name), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o640, dir_fd=directory)
     try:
-        os.posix_fallocate(file, 0, RESERVED)
+        os.posix_fallocate(file, 0, ROOM)
     finally:
         os.close(file)
 
 
 def write(directory: int, name: str, record: Record) -> None:
     """Put the record in place of an earlier one, in one step. Raises OSError."""
-    data = encode(record)
-    # not O_TRUNC: what was reserved is written over first, and cut then
-    file = os.open(_aside(name), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o640, dir_fd=directory)
-    try:
-        written = os.write(file, data)
-        while written < len(data):
-            written += os.write(file, data[written:])
-        os.ftruncate(file, len(data))
-    finally:
-        os.close(file)
-    os.rename(_aside(name), name, src_dir_fd=directory, dst_dir_fd=directory)
+    os.close(create(directory, name, record))
 
 
 def _aside(name: str) -> str:

@@ -13,6 +13,7 @@ import contextlib
 import os
 import signal
 
+_CHILDREN = "/proc/thread-self/children"
 MARK = b"ENV_RUNNER_CONTEXT="  # its value begins with the attempt's own directory
 
 
@@ -26,12 +27,23 @@ class Process:
         self.start_ticks = int(fields[19])
 
 
+def read(path: str) -> bytes:
+    """A file of the kernel's, whole. Raises OSError."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        parts = [os.read(file, 65536)]
+        while parts[-1]:
+            parts.append(os.read(file, 65536))
+    finally:
+        os.close(file)
+    return b"".join(parts)
+
+
 def look(pid: int) -> Process | None:
     """The process as it is now, None where there is none."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            # the name may hold spaces and parentheses: fields are counted from the last one
-            return Process(pid, file.read().rpartition(b")")[2].split())
+        # the name may hold spaces and parentheses: fields are counted from the last one
+        return Process(pid, read(f"/proc/{pid}/stat").rpartition(b")")[2].split())
     except (OSError, ValueError, IndexError):
         return None
 
@@ -45,8 +57,7 @@ def everyone() -> list[Process]:
 def named(pid: int, directory: str) -> bool:
     """Whether the environment that a process was started with names an attempt's directory."""
     try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return MARK + os.fsencode(directory) + b"/" in b"\0" + file.read()
+        return b"\0" + MARK + os.fsencode(directory) + b"/" in b"\0" + read(f"/proc/{pid}/environ")
     except OSError:
         return False
 
@@ -85,6 +96,10 @@ class Kin:
         self.mains = mains
 
     def _found(self) -> list[Process]:
+        with contextlib.suppress(OSError):  # not every kernel lists children
+            children = set(map(int, read(_CHILDREN).split()))
+            if not children - (self.mains - {self.main}):
+                return []
         return of_attempt(self.main, self.directory, self.mains - {self.main})
 
     def processes(self) -> list[int]:
