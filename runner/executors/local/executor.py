@@ -89,10 +89,9 @@ class LocalExecutor:
             f"tasks run as uid {uid}, the keeper as uid {welcome['uid']}",
             f"the processes of a task are found and killed {found}",
             *welcome["notes"],
-            "sandbox: none is held",
-            "limits on cpu, memory, processes and disk are reserved and not held",
         )
-        return Readiness(ready=True, version=welcome["version"], modes=(Mode.NATIVE,), notes=notes)
+        version = f"{welcome['version']}, tasks found {found}"  # the one text that GetRunner has
+        return Readiness(ready=True, version=version, modes=(Mode.NATIVE,), notes=notes)
 
     async def launch(self, request: Launch) -> Started:
         """See the port. Where the keeper's answer is lost it is asked again until it is known:
