@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 
 from runner.cli import terminal, words
 from runner.cli.client import ask, print_json
@@ -52,36 +53,36 @@ def _standing(runner: v1.Runner) -> str:
 
 
 def _print(runner: v1.Runner) -> None:
-    safe = terminal.safe
-    terminal.fields(
-        [
-            ("runner", safe(f"{runner.runner_id}, env-runner {runner.version}")),
-            ("state", _standing(runner)),
-            ("since", words.time(runner.start_time)),
-            ("cores", f"{runner.cpu_cores_free:g} of {runner.cpu_cores:g} free"),
-            (
-                "memory",
-                f"{words.size(runner.memory_bytes_free)} of {words.size(runner.memory_bytes)} free",
-            ),
-            ("events", f"{runner.first_sequence} to {runner.last_sequence}"),
-            ("journal", safe(runner.journal_id)),
-        ]
-    )
-    for executor in runner.executors:
-        modes = ", ".join(words.mode(each) for each in executor.modes)
-        ready = f"ready, runs {modes}" if executor.ready else f"not ready: {executor.problem}"
-        terminal.fields(
-            [(f"executor {executor.name}", safe(f"{ready} {executor.version}").strip())]
-        )
-    for gpu in runner.gpus:
-        held = gpu.task_id or "free"
-        terminal.fields(
-            [(f"gpu {gpu.index}", safe(f"{gpu.name} {gpu.uuid} {gpu.problem or held}"))]
-        )
-    terminal.fields(
-        (f"class {words.task_class(each.task_class)}", safe(_class(each)))
-        for each in runner.classes
-    )
+    terminal.fields([*_host(runner), *_executors(runner), *_gpus(runner), *_classes(runner)])
+
+
+def _host(runner: v1.Runner) -> Iterator[tuple[str, str]]:
+    room, memory = runner.memory_bytes_free, runner.memory_bytes
+    yield "runner", terminal.safe(f"{runner.runner_id}, env-runner {runner.version}")
+    yield "state", _standing(runner)
+    yield "since", words.time(runner.start_time)
+    yield "cores", f"{runner.cpu_cores_free:g} of {runner.cpu_cores:g} free"
+    yield "memory", f"{words.size(room)} of {words.size(memory)} free"
+    yield "events", f"{runner.first_sequence} to {runner.last_sequence}"
+    yield "journal", terminal.safe(runner.journal_id)
+
+
+def _executors(runner: v1.Runner) -> Iterator[tuple[str, str]]:
+    for each in runner.executors:
+        modes = ", ".join(words.mode(mode) for mode in each.modes)
+        ready = f"ready, runs {modes}" if each.ready else f"not ready: {each.problem}"
+        yield f"executor {each.name}", terminal.safe(f"{ready} {each.version}").strip()
+
+
+def _gpus(runner: v1.Runner) -> Iterator[tuple[str, str]]:
+    for each in runner.gpus:
+        held = each.problem or each.task_id or "free"
+        yield f"gpu {each.index}", terminal.safe(f"{each.name} {each.uuid} {held}")
+
+
+def _classes(runner: v1.Runner) -> Iterator[tuple[str, str]]:
+    for each in runner.classes:
+        yield f"class {words.task_class(each.task_class)}", terminal.safe(_class(each))
 
 
 def _class(each: v1.ClassStatus) -> str:
