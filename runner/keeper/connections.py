@@ -52,6 +52,11 @@ class Connection:
             self.files.clear()
             self._unsent.clear()
 
+    def dismiss(self, code: str, text: str) -> None:
+        """Tell the peer why, then drop it."""
+        self.send({"type": "error", "id": 0, "code": code, "message": text})
+        self.close()
+
     def send(self, message: Message, file: int | None = None) -> None:
         """Send it when the peer takes it, and a descriptor along, which is closed then."""
         frame = messages.encode(message)
@@ -82,7 +87,7 @@ class Connection:
                 numbers = array.array("i")
                 numbers.frombytes(content[: len(content) - len(content) % 4])
                 self.files.extend(numbers)
-        if not data or flags & socket.MSG_CTRUNC or len(self.files) > _FILES:
+        if not data or flags & socket.MSG_CTRUNC:
             self.close()
             return
         try:
@@ -90,8 +95,9 @@ class Connection:
                 if self.open:
                     self._on_frame(self, frame)
         except Malformed as error:
-            self.send({"type": "error", "id": 0, "code": error.code, "message": str(error)})
-            self.close()
+            self.dismiss(error.code, str(error))
+        if self.files and not self._frames.partial:
+            self.dismiss("BAD_FILES", "descriptors that no request has named")
 
     def _write(self) -> None:
         try:

@@ -63,16 +63,14 @@ def _launch(
     stage[0] = "working_dir"
     cwd = _working_directory(workspace, request["cwd"], user, opened)
     stage[0] = "output"
-    pipes = [output.pipe(), output.pipe()]
-    for _, writing in pipes:
-        _closing(writing, opened)
-    unused = contextlib.ExitStack()  # what belongs to the attempt, once there is one
-    for reading, _ in pipes:
-        unused.callback(os.close, reading)
-    with unused:
+    with contextlib.ExitStack() as unused:  # what belongs to the attempt, once there is one
+        pipes = []
+        for _ in range(2):
+            pipes.append(output.pipe())
+            unused.callback(os.close, pipes[-1][0])
+            _closing(pipes[-1][1], opened)
         copy = Output(out, (pipes[0][0], pipes[1][0]), request["output"])
         unused.pop_all()
-    with contextlib.ExitStack() as unused:
         unused.callback(copy.close)
         for file in (copy.streams[1].file, copy.streams[2].file, copy.index):
             os.fchown(file, -1, reader)

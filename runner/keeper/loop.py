@@ -166,15 +166,18 @@ class Loop:
         self.on_end(record)
 
     def _record(self, record: Record) -> None:
-        self.unrecorded.pop(record["name"], None)
+        known = self.unrecorded.pop(record["name"], None)
         try:
             directory = os.open(record["name"], os.O_RDONLY, dir_fd=self.host.directory)
             try:
                 records.write(directory, records.EXIT, record)
             finally:
                 os.close(directory)
+        except FileNotFoundError:
+            log(f"the directory of {record['name']} is gone, and its end is told and not kept")
         except OSError as error:
-            log(f"the end of {record['name']} cannot be written ({error.strerror}); trying on")
+            if known is None:
+                log(f"the end of {record['name']} cannot be written yet: {error.strerror}")
             self.unrecorded[record["name"]] = record
 
     # --- the loop ---------------------------------------------------------------------------

@@ -157,6 +157,11 @@ class Frames:
     def __init__(self) -> None:
         self._held = bytearray()
 
+    @property
+    def partial(self) -> bool:
+        """Whether a frame has begun and is not whole yet."""
+        return bool(self._held)
+
     def feed(self, data: bytes) -> list[bytes]:
         """The frames that are whole now. Raises Malformed (TOO_LARGE)."""
         self._held += data

@@ -12,7 +12,7 @@ import socket
 from runner.keeper import files, launching, messages, predecessor, records
 from runner.keeper.attempt import Attempt, Host, now
 from runner.keeper.connections import Connection
-from runner.keeper.loop import Loop
+from runner.keeper.loop import Loop, log
 from runner.keeper.messages import NAME, Malformed, Message
 from runner.keeper.records import Record
 
@@ -78,9 +78,8 @@ class Service:
             return  # it has gone again, or no descriptor is left: then later
         connection = Connection(sock, self.loop, self._on_frame)
         if connection.uid not in {os.geteuid(), 0, self.settings.daemon_uid}:
-            text = f"uid {connection.uid} may not use this keeper (see --daemon-uid)"
-            connection.send({"type": "error", "id": 0, "code": "WRONG_USER", "message": text})
-            connection.close()
+            uid = connection.uid
+            connection.dismiss("WRONG_USER", f"uid {uid} may not use this keeper (--daemon-uid)")
             return
         self._strangers = [each for each in self._strangers if each.open and not each.greeted]
         if len(self._strangers) >= _STRANGERS:
@@ -105,6 +104,9 @@ class Service:
         except OSError as error:
             code = "ABSENT" if error.errno == errno.ENOENT else "FAILED"
             self._refuse(connection, number, code, error.strerror or str(error))
+        except Exception as error:  # noqa: BLE001 - every task of the host hangs on this process
+            log(f"a request failed unexpectedly: {error!r}")
+            self._refuse(connection, number, "INTERNAL", "the keeper's log says more")
 
     def _refuse(self, connection: Connection, number: int, code: str, text: str) -> None:
         connection.send({"type": "error", "id": number, "code": code, "message": text})
@@ -141,7 +143,9 @@ class Service:
 
     def _launch(self, connection: Connection, request: Message) -> Message | None:
         name = request["name"]
-        given = [connection.files.popleft() for _ in range(len(connection.files))]
+        # those of a request that comes behind it may be here already
+        count = min(request["stdin"] + request["context"], len(connection.files))
+        given = [connection.files.popleft() for _ in range(count)]
         try:
             if self._state(name)["state"] != "absent":
                 return self._query(connection, request)
@@ -267,7 +271,7 @@ class Service:
         except files.Refused as error:
             raise Refused("REFUSED", f"{request['path'][:200]}: {error}") from error
         size = os.fstat(file).st_size
-        connection.send({"type": "done", "id": request["id"], "size": size}, file)
+        connection.send({"type": "done", "id": request["id"], "size": size, "files": 1}, file)
         return None
 
     def _find(self, _: Connection, request: Message) -> Message:

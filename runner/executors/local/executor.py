@@ -28,6 +28,8 @@ from runner.ports import Launch, LaunchFailed, Readiness, Started
 _VERSION = 1  # of the handles' data
 _PATIENCE = 20.0  # seconds for a keeper to be there, before a launch is said to have failed
 _PROBE_PATIENCE = 5.0
+_PAUSE = 1.0
+_UNREADABLE = "UNREADABLE"  # the keeper's word for a record that is damaged, or newer than it
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
@@ -79,7 +81,8 @@ class LocalExecutor:
     async def probe(self) -> Readiness:
         """Whether a keeper is there (one is started where that is wanted)."""
         try:
-            await self._session.request({"type": "list"}, patience=_PROBE_PATIENCE)
+            question = {"type": "query", "name": "none"}
+            await self._session.request(question, patience=_PROBE_PATIENCE)
         except (Unreachable, KeeperRefused) as error:
             return Readiness(ready=False, problem=f"no keeper: {error}")
         welcome = self._session.welcome
@@ -103,7 +106,11 @@ class LocalExecutor:
             reply, _ = await self._session.request(
                 self._request(request), files, patience=_PATIENCE
             )
-        except (Unreachable, KeeperRefused, Malformed, OSError) as error:
+        except KeeperRefused as error:
+            if error.code == _UNREADABLE:  # it was started before, and `wait` says the rest
+                return Started(self._handle(request, ""), 0)
+            raise LaunchFailed(failures.of_keeper(str(error))) from error
+        except (Unreachable, Malformed, OSError) as error:
             raise LaunchFailed(failures.of_keeper(str(error))) from error
         finally:
             for file in files:
@@ -134,6 +141,8 @@ class LocalExecutor:
                 if reply["state"] == "absent":
                     why = "nothing is left of it on this host: how it ended cannot be learned"
                     return exits.lost(exits.REBOOTED if rebooted else why)
+                if reply["state"] == "unreadable":
+                    return exits.lost(f"the record of its end cannot be read: {reply['problem']}")
                 if record is None:
                     record = await told
             if record is not None:
@@ -223,15 +232,24 @@ class LocalExecutor:
         }
 
     async def _query(self, name: str) -> Message:
-        reply, _ = await self._session.request({"type": "query", "name": name})
-        return reply
+        """How it stands: absent, running, ended, or unreadable with the `problem`."""
+        while True:
+            try:
+                reply, _ = await self._session.request({"type": "query", "name": name})
+            except KeeperRefused as error:
+                if error.code == _UNREADABLE:
+                    return {"state": "unreadable", "problem": str(error)}
+                self._note("keeper cannot tell", attempt=name, problem=str(error))
+            else:
+                return reply
+            await asyncio.sleep(_PAUSE)  # the host is short of something: it will not last
 
     def _handle(self, request: Launch, label: str) -> Handle:
         data = json.dumps({"name": request.name, "boot_id": request.boot_id})
         return Handle(self.name, _VERSION, data, label)
 
     def _started(self, request: Launch, reply: Message) -> Started:
-        facts = reply.get("launch") or reply["record"]
+        facts = reply.get("launch") or reply.get("record") or {"pid": "", "start_time": 0}
         return Started(self._handle(request, str(facts["pid"])), facts["start_time"])
 
     @contextlib.contextmanager

@@ -144,8 +144,9 @@ class Link:
             self._break()
 
     def _take(self, message: Message) -> None:
-        files = list(self._files)
-        self._files.clear()
+        # only its own: those of an answer behind it may be here already
+        count = min(message.get("files", 0), len(self._files))
+        files = [self._files.popleft() for _ in range(count)]
         answer = self._answers.get(message.get("id", 0))
         if answer is not None and not answer.done():
             answer.set_result({**message, "files": files})

@@ -136,7 +136,6 @@ def test_only_sealed_descriptors_are_taken_and_just_as_many_as_named(plain: Keep
         ([unsealed], {"stdin": True}),
         ([pipe[0]], {"stdin": True}),
         ([], {"stdin": True}),
-        ([good], {}),
         ([good], {"stdin": True, "context": True}),
     ):
         with pytest.raises(Refusal, match="BAD_FILES"):
@@ -152,7 +151,7 @@ def test_only_sealed_descriptors_are_taken_and_just_as_many_as_named(plain: Keep
     )
     assert client.end("a")["code"] == 0
     assert plain.stdout("a") == b"wordswords"
-    with pytest.raises((Hung, ConnectionResetError, BrokenPipeError)):
+    with pytest.raises(Refusal, match="BAD_FILES"):
         repeat(lambda: client.ask("list", [good]))
     for file in (unsealed, *pipe, good):
         os.close(file)

@@ -1,0 +1,126 @@
+"""The executor's end of the link: many requests at once, and descriptors that go to their own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from runner.domain.limits import Limits
+from runner.domain.plan import Mode, Plan
+from runner.domain.task import TaskClass
+from runner.executors.local import LocalExecutor
+from runner.executors.local.link import KeeperRefused
+from runner.ports import Launch
+from tests.support import keepers
+from tests.support.waiting import until
+
+LIMITS = Limits(60.0, None, 1.0, 1.0, 0, 0, 0, 1 << 20)
+
+
+@pytest.fixture
+async def executor(home: Path) -> AsyncIterator[LocalExecutor]:
+    executor = LocalExecutor(home / "root", epoch=1)
+    yield executor
+    await executor.close()
+    await keepers.end(home / "root")
+
+
+def request(name: str, script: str, stdin: bytes | None = None) -> Launch:
+    plan = Plan(Mode.NATIVE, "local", ("sh", "-c", script), LIMITS)
+    return Launch(name, f"task-{name}", 1, TaskClass.CPU_SHORT, plan, {}, "", stdin)
+
+
+async def test_each_of_many_launches_at_once_gets_its_own_stdin(executor: LocalExecutor) -> None:
+    async def run(number: int) -> bytes:
+        # some have none, some have more than a frame's worth of other requests around them
+        stdin = None if number % 3 == 0 else b"%d" % number
+        padding = "x" * (number % 7 * 5000)
+        launch = request(f"t{number}", f": {padding}; cat", stdin)
+        started = await executor.launch(launch)
+        assert (await executor.wait(started.handle)).code == 0
+        return (executor.directory(launch.name) / "stdout").read_bytes()
+
+    outputs = await asyncio.gather(*map(run, range(60)))
+    assert outputs == [b"" if n % 3 == 0 else b"%d" % n for n in range(60)]
+
+
+async def test_each_of_many_answers_at_once_has_its_own_file(executor: LocalExecutor) -> None:
+    started = await executor.launch(request("a", "for i in $(seq 40); do echo $i > $i; done"))
+    await executor.wait(started.handle)
+
+    async def read(number: int) -> bytes:
+        if number > 40:
+            with pytest.raises(KeeperRefused, match="No such file"):
+                await executor.open_file("a", str(number))
+            return b""
+        file = await executor.open_file("a", str(number))
+        try:
+            return os.read(file, 100)
+        finally:
+            os.close(file)
+
+    numbers = [1 + n * 7 % 80 for n in range(80)]
+    contents = await asyncio.gather(*map(read, numbers))
+    assert contents == [b"%d\n" % n if n <= 40 else b"" for n in numbers]
+
+
+async def test_a_reload_in_the_midst_of_many_launches_loses_and_doubles_none(
+    executor: LocalExecutor, home: Path
+) -> None:
+    marker = home / "marker"
+
+    async def run(number: int) -> int | None:
+        launch = request(f"t{number}", f"echo {number} >> {marker}; exit {number}", b"x")
+        started = await executor.launch(launch)
+        return (await executor.wait(started.handle)).code
+
+    await executor.probe()
+    pid = executor.keeper_pid
+    assert pid is not None
+    runs = [asyncio.create_task(run(number)) for number in range(60)]
+    for finished in range(0, 60, 20):
+        os.kill(pid, signal.SIGHUP)
+        await until(lambda n=finished: sum(map(asyncio.Task.done, runs)) > n, "some have ended")
+    assert await asyncio.gather(*runs) == list(range(60))
+    assert sorted(map(int, marker.read_text().split())) == list(range(60))
+
+
+async def test_an_end_whose_record_is_damaged_is_lost(executor: LocalExecutor) -> None:
+    launch = request("a", "exit 3")
+    started = await executor.launch(launch)
+    await executor.wait(started.handle)
+    path = executor.directory("a").parent / "exit.json"
+    path.write_bytes(path.read_bytes()[:50])
+    assert await executor.adopt(launch) is not None
+    assert "damaged" in (await executor.wait(started.handle)).lost
+    again = await executor.launch(launch)
+    assert "damaged" in (await executor.wait(again.handle)).lost
+
+
+async def test_no_keeper_and_none_to_be_started_is_said(home: Path) -> None:
+    executor = LocalExecutor(home / "none", start_keeper=False)
+    readiness = await executor.probe()
+    assert not readiness.ready
+    assert "No such file" in readiness.problem
+    await executor.close()
+
+
+async def test_a_keeper_that_cannot_start_says_why(home: Path) -> None:
+    executor = LocalExecutor(home / "root", keeper_options=("--allow-users", "nobody"))
+    readiness = await executor.probe()
+    assert not readiness.ready
+    assert "take numbers" in readiness.problem
+    await executor.close()
+
+
+async def test_a_socket_may_lie_deep(home: Path) -> None:
+    root = home / ("deep" * 20) / ("er" * 40) / "root"
+    executor = LocalExecutor(root)
+    assert (await executor.probe()).ready
+    await executor.close()
+    await keepers.end(root)
