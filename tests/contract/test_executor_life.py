@@ -87,7 +87,7 @@ async def test_what_was_never_launched_is_not_found_and_not_started(rig: Rig) ->
 
 
 async def test_a_later_daemon_finds_what_runs_and_its_end(rig: Rig) -> None:
-    request = rig.request(Workload().write(b"ready").on_term(5).for_ever())
+    request = rig.request(Workload().on_term(5).write(b"ready").for_ever())
     started = await rig.executor.launch(request)
     await rig.says(request.name, b"ready")
     later = await rig.next_daemon()
