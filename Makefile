@@ -2,8 +2,9 @@
 # `make demo` or `make test` is all. Set up once, a target begins at once.
 
 PYTHON_HERE := .venv/bin/python
-# What the tests and checks use beside Python, each with the package that has it.
-TEST_COMMANDS := strace setsid=util-linux ps=procps node=nodejs npm
+# What the tests and checks use beside Python, commands and paths, each with its package.
+TEST_COMMANDS := strace setsid=util-linux ps=procps node=nodejs npm openssl go=golang-go \
+	/usr/share/gocode/src/google.golang.org/grpc=golang-google-grpc-dev
 CHECK_COMMANDS := git node=nodejs npm
 # Arguments for pytest: `make test TESTS="tests/unit -k ledger"`.
 TESTS ?=
@@ -24,6 +25,7 @@ demo:  ## see it work: a daemon, real tasks, a kill -9 in the middle; under a mi
 test:  ## the whole suite; TESTS="…" for a part of it
 	@sh tools/setup.sh dev
 	@sh tools/packages.sh $(TEST_COMMANDS)
+	@sh tools/examples.sh node go
 	@CI=true $(PYTHON_HERE) -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadgroup $(TESTS); \
 	status=$$?; [ -z "$(STATUS_FILE)" ] || { echo $$status > "$(STATUS_FILE)"; exit 0; }; exit $$status
 
@@ -50,6 +52,6 @@ docs:  ## the generated parts of docs/ anew
 	@$(PYTHON_HERE) tools/docs.py
 
 clean:  ## all that can be made again
-	@rm -rf .venv build dist *.egg-info tools/buf/node_modules
+	@rm -rf .venv build dist *.egg-info tools/buf/node_modules docs/examples/node/node_modules
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Installs the commands named, each with the Debian package that has it ("npm", or
+# Installs the commands and paths named, each with the Debian package that has it ("npm",
 # "setsid=util-linux"), where they are missing: as root with apt-get; else says what to do.
 set -eu
 missing=""
 for each in "$@"; do
-    command -v "${each%%=*}" >/dev/null || missing="$missing ${each#*=}"
+    [ -e "${each%%=*}" ] || command -v "${each%%=*}" >/dev/null || missing="$missing ${each#*=}"
 done
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
