@@ -1,12 +1,13 @@
 """The orchestrator's client of one runner: every call of the protocol, for asyncio.
 
     async with Supervisor() as runner:
-        task = await runner.run({"execution": {"command": ["echo", "hello"]}})
+        result = await runner.run({"execution": {"command": ["echo", "hello"]}})
 
-What a call answers is the protocol's own message. Every call may be repeated, so UNAVAILABLE
-is tried again with backoff; streams go on where they were, also through a restart of the
-daemon. Other errors are raised as in `errors.py`. To stop reading a stream early, close it
-(`contextlib.aclosing`). Leaving a call or the client never stops a task: `cancel` does.
+What a call answers is the protocol's own message; `run` makes a `Result` of it. Every call may
+be repeated, so UNAVAILABLE is tried again with backoff; streams go on where they were, also
+through a restart of the daemon. Other errors are raised as in `errors.py`. To stop reading a
+stream early, close it (`contextlib.aclosing`). Leaving a call or the client never stops a task:
+`cancel` does.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from google.protobuf.duration_pb2 import Duration
 from supervisor import resume
 from supervisor.address import resolve
 from supervisor.patience import Patience
+from supervisor.result import Result
 from supervisor.v1 import supervisor_pb2 as v1
 from supervisor.v1.supervisor_pb2_grpc import SupervisorStub
 
@@ -51,7 +53,8 @@ _OPTIONS = (
 class Supervisor:
     """A connection to the runner at `address` (see `address.resolve`).
 
-    Without `credentials` the connection is not encrypted: for unix sockets and loopback.
+    Without `credentials` (see `credentials.py`) the connection is not encrypted: for unix
+    sockets and loopback.
     `connect_timeout` is how many seconds a runner that was never reached is waited for,
     `patience` the same for one that has answered before.
     """
@@ -278,8 +281,8 @@ class Supervisor:
         task_id: str | None = None,
         labels: Mapping[str, str] | None = None,
         on_output: Callable[[v1.OutputChunk], object] | None = None,
-    ) -> v1.Task:
-        """Assign a task, hand each chunk of its output to `on_output`, return it ended."""
+    ) -> Result:
+        """Assign a task, hand each chunk of its output to `on_output`, return how it ended."""
         assigned = await self.assign(payload, task_class=task_class, task_id=task_id, labels=labels)
         task = assigned.task
         if on_output is not None:
@@ -287,7 +290,7 @@ class Supervisor:
                 on_output(chunk)
         async for event in self.watch([task.task_id], now=True, until_done=True):
             task = event.task
-        return task if task.state in TERMINAL else await self.get(task.task_id)
+        return Result(task if task.state in TERMINAL else await self.get(task.task_id))
 
     # --- the one way to call ----------------------------------------------------------------
 

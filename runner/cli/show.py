@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 
 from runner.cli import terminal, words
 from runner.cli.client import ask, print_json
 from runner.cli.exits import Code
 from supervisor.client import Supervisor
+from supervisor.result import Result
 from supervisor.v1 import supervisor_pb2 as v1
 
 
@@ -23,33 +23,10 @@ def show(options: argparse.Namespace) -> int:
     if options.json:
         print_json(task)
     elif options.result:
-        print(json.dumps(result_of(task)))
+        print(Result(task).to_json())
     else:
         terminal.fields(_fields(task))
     return Code.OK
-
-
-def result_of(task: v1.Task) -> dict[str, object]:
-    """The task in the orchestrator's form. `error` is null where there is none."""
-    error: str | None = None
-    if task.HasField("failure"):
-        error = task.failure.message
-        if task.failure.stderr_tail:
-            error += "\n" + task.failure.stderr_tail
-    return {
-        "status": words.state(task),
-        "result": {
-            "latency_ms": round(task.result.latency.ToNanoseconds() / 1e6),
-            "outputs": [
-                {"path": each.uri or each.path, "type": each.type} for each in task.result.outputs
-            ],
-            "metrics": dict(task.result.metrics),
-        }
-        if task.HasField("result")
-        else None,
-        "logs_url": task.result.logs_url,
-        "error": error,
-    }
 
 
 def _fields(task: v1.Task) -> Iterator[tuple[str, str]]:

@@ -32,13 +32,17 @@ async def served(nothing_is_left: Path) -> AsyncIterator[Daemon]:
         yield made
 
 
+@pytest.fixture(params=CLIENTS)
+def language(request: pytest.FixtureRequest) -> str:
+    subprocess.run([ROOT / "tools/examples.sh", request.param], check=True)
+    return str(request.param)
+
+
 # Compiling the Go client takes a minute where `make test` has not done so before.
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("language", CLIENTS)
 async def test_a_task_is_run_and_followed_through_a_kill_of_the_daemon(
     language: str, served: Daemon
 ) -> None:
-    subprocess.run([ROOT / "tools/examples.sh", language], check=True)
     gate = served.root / "gate"
     payload = served.root / "task.json"
     command = ["sh", "-c", SCRIPT.format(gate=gate)]

@@ -168,13 +168,13 @@ async def test_errors_are_raised_by_type_with_all_that_the_runner_said(tmp_path:
             await runner.drain()
 
 
-async def test_run_returns_the_task_when_it_has_ended(tmp_path: Path) -> None:
+async def test_run_returns_the_result_when_the_task_has_ended(tmp_path: Path) -> None:
     engine = HistoricEngine(last=7, done=True)
     engine.tasks = [a_task("t1", state=State.COMPLETED)]
     output = []
     async with serving(engine, tmp_path) as (address,), Supervisor(address) as runner:
-        task = await runner.run(b"{}", on_output=lambda chunk: output.append(chunk.data))
-    assert task.state == v1.TASK_STATE_COMPLETED
+        result = await runner.run(b"{}", on_output=lambda chunk: output.append(chunk.data))
+    assert (result.completed, result.task.state) == (True, v1.TASK_STATE_COMPLETED)
     assert b"".join(output) == b"".join(bytes([number]) * 10 for number in range(7))
 
 

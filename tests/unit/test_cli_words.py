@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.cli import exits, show, terminal, words
+from runner.cli import exits, terminal, words
 from runner.cli.cancel import read_grace
 from runner.cli.exits import Code, Failed
 from supervisor.v1 import supervisor_pb2 as v1
@@ -92,33 +92,3 @@ def test_what_is_no_grace_is_a_fault_of_usage(text: str) -> None:
 @given(st.text())
 def test_text_of_tasks_cannot_steer_a_terminal(text: str) -> None:
     assert terminal.safe(text).isprintable()
-
-
-def test_the_orchestrators_form_of_a_completed_task() -> None:
-    task = v1.Task(state=v1.TASK_STATE_COMPLETED)
-    task.result.latency.FromMilliseconds(1234)
-    task.result.outputs.add(path="out/a.parquet", uri="s3://bucket/a.parquet", type="parquet")
-    task.result.metrics["tokens"] = 512
-    task.result.logs_url = "https://runner.example/tasks/a/logs"
-    assert show.result_of(task) == {
-        "status": "completed",
-        "result": {
-            "latency_ms": 1234,
-            "outputs": [{"path": "s3://bucket/a.parquet", "type": "parquet"}],
-            "metrics": {"tokens": 512},
-        },
-        "logs_url": "https://runner.example/tasks/a/logs",
-        "error": None,
-    }
-
-
-def test_the_orchestrators_form_of_a_failed_task_has_the_end_of_its_stderr() -> None:
-    task = v1.Task(state=v1.TASK_STATE_FAILED)
-    task.failure.message = "exited with code 7"
-    task.failure.stderr_tail = "no such table"
-    assert show.result_of(task) == {
-        "status": "failed",
-        "result": None,
-        "logs_url": "",
-        "error": "exited with code 7\nno such table",
-    }
