@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import pwd
-import signal
 import sys
 import tempfile
 import threading
@@ -28,6 +27,7 @@ from runner.engine.clock import SystemClock
 from runner.engine.service import Engine
 from runner.engine.settings import Settings
 from runner.executors.local import LocalExecutor
+from runner.executors.local.dismissal import dismiss
 from runner.host import HostFacts, facts
 from runner.notify import notify, reloading
 from runner.planning.policy import Rules
@@ -45,7 +45,6 @@ OK, FAILED, IN_USE, BAD_CONFIG = 0, 1, 75, 78
 _STOP_SECONDS = 4.0
 """A stop takes no longer, whatever hangs: what is acknowledged is durable without it."""
 
-_KEEPER_SECONDS = 10.0  # for a keeper that is told to go, to kill what it still has
 _CALL_GRACE = 1.0  # seconds for calls under way when the daemon stops
 
 
@@ -108,7 +107,7 @@ async def local_runner(config: Config) -> AsyncIterator[str]:
                     yield (await servers.start(runner.engine))[0]
                 finally:
                     await _stop(servers, runner.engine)
-                    await _dismiss_keeper(runner.local)
+                    await dismiss(runner.local)
         finally:
             await servers.stop(0)
 
@@ -298,25 +297,6 @@ def _leave_in_time(code: int) -> None:
     timer = threading.Timer(_STOP_SECONDS, os._exit, (code,))
     timer.daemon = True
     timer.start()
-
-
-async def _dismiss_keeper(local: LocalExecutor) -> None:
-    """Tell the keeper that was started for this process alone to go, and wait until it has."""
-    pid = local.keeper_pid
-    await local.close()  # first: where a link breaks, another keeper is started
-    if pid is None:
-        return
-    with contextlib.suppress(ProcessLookupError), contextlib.ExitStack() as stack:
-        descriptor = os.pidfd_open(pid)
-        stack.callback(os.close, descriptor)
-        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
-        gone = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        loop.add_reader(descriptor, gone.set)
-        stack.callback(loop.remove_reader, descriptor)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_KEEPER_SECONDS):
-                await gone.wait()
 
 
 def _left(log: Log | None, problem: object, code: int) -> int:
