@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runner.cli.exits import Code, Failed
 from runner.cli.terminal import note
-from runner.config import Config, ConfigError, load
+from runner.config import Config, ConfigError, Reading, read
 
 
 def read_config(name: str | None) -> Config:
@@ -15,8 +15,13 @@ def read_config(name: str | None) -> Config:
 
     Raises Failed, once every fault but the last has been told in a line of its own.
     """
+    return read_whole(name).config
+
+
+def read_whole(name: str | None) -> Reading:
+    """Likewise, with what it was made from."""
     try:
-        return load(Path(name) if name else None, os.environ)
+        return read(Path(name) if name else None, os.environ)
     except ConfigError as error:
         *others, last = error.faults
         for fault in others:

@@ -45,8 +45,7 @@ def _command(
     client: bool = True,
     end: int | None = None,
 ) -> argparse.ArgumentParser:
-    said = text[0].upper() + text[1:] + "."
-    made = commands.add_parser(name, help=text, description=said, allow_abbrev=False)
+    made = commands.add_parser(name, help=text, description=_sentence(text), allow_abbrev=False)
     made.set_defaults(command=target, end=end)
     if client:
         made.add_argument(
@@ -56,6 +55,10 @@ def _command(
             "socket, where it is not given",
         )
     return made
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."
 
 
 def _payload(command: argparse.ArgumentParser) -> None:
@@ -100,6 +103,31 @@ def _here(commands: Commands[argparse.ArgumentParser]) -> None:
     _payload(run)
     _config(run)
     _command(commands, "schema", "schema:schema", "prints the payload's JSON Schema", client=False)
+    _configuration(commands)
+
+
+def _configuration(commands: Commands[argparse.ArgumentParser]) -> None:
+    text = "the configuration: its faults, and what it comes to here"
+    config = commands.add_parser("config", help=text, description=_sentence(text))
+    parts = config.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    check = _command(
+        parts, "check", "config:check", "tells its faults, with file, line and key", client=False
+    )
+    check.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        help="/etc/env-runner/config.toml where it is not given",
+    )
+    check.add_argument("--json", action="store_true", help="the faults as JSON, one a line")
+    show = _command(
+        parts,
+        "show",
+        "config:show",
+        "prints the configuration in effect as TOML, with who said what, without secrets",
+        client=False,
+    )
+    _config(show)
 
 
 def _tasks(commands: Commands[argparse.ArgumentParser]) -> None:

@@ -4,7 +4,17 @@ Nothing heavy is imported here: a command reads its configuration before anythin
 """
 
 from runner.config.classes import rules
-from runner.config.load import ConfigError, ConfigFault, load, reference
+from runner.config.load import ConfigError, ConfigFault, Reading, load, read, reference
 from runner.config.model import Config, Socket
 
-__all__ = ["Config", "ConfigError", "ConfigFault", "Socket", "load", "reference", "rules"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "ConfigFault",
+    "Reading",
+    "Socket",
+    "load",
+    "read",
+    "reference",
+    "rules",
+]

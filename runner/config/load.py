@@ -50,12 +50,28 @@ class ConfigError(Exception):
         self.faults = faults
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A configuration with what it was made from: the document with the variables in it, where
+    each of its places (by pointer) was said, and the form it was read by."""
+
+    config: Config
+    tree: Mapping[str, Any]
+    places: Mapping[str, tuple[str, int]]
+    form: Record
+
+
 def load(path: Path | None, environ: Mapping[str, str], *, root: bool | None = None) -> Config:
     """The configuration. Raises ConfigError.
 
     Without a path the default file is read where it is there; a path that is given must be.
     `root` says whose default places are meant, by default those of this process.
     """
+    return read(path, environ, root=root).config
+
+
+def read(path: Path | None, environ: Mapping[str, str], *, root: bool | None = None) -> Reading:
+    """Likewise, with what it was made from."""
     root = os.geteuid() == 0 if root is None else root
     source, text = _text(path)
     tree = _parse(source, text)
@@ -73,7 +89,8 @@ def load(path: Path | None, environ: Mapping[str, str], *, root: bool | None = N
         raise ConfigError(
             [_located(fault.field, fault.message, found, source) for fault in faults.found]
         )
-    return _config(sections, tuple(later.notes(tree)), source if text else None)
+    config = _config(sections, tuple(later.notes(tree)), source if text else None)
+    return Reading(config, tree, found, form)
 
 
 def reference(environ: Mapping[str, str], *, root: bool = False) -> Record:
