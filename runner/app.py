@@ -29,7 +29,7 @@ from runner.engine.settings import Settings
 from runner.executors.local import LocalExecutor
 from runner.executors.local.dismissal import dismiss
 from runner.host import HostFacts, facts
-from runner.notify import notify, reloading
+from runner.notify import notify, reloading, stay_alive
 from runner.planning.policy import Rules
 from runner.ports import JournalBroken, JournalUnavailable, Observer
 from runner.process import prepare
@@ -97,7 +97,7 @@ async def local_runner(config: Config) -> AsyncIterator[str]:
             config,
             state=replace(config.state, directory=home / "state"),
             grpc=replace(config.grpc, listen=(f"unix:{home}/s.sock",), sockets=()),
-            local=replace(config.local, keeper_socket="", start_keeper=True),
+            local=replace(config.local, keeper_socket="", keeper_root="", start_keeper=True),
         )
         servers = RpcServers(_listeners(own), quiet, RpcSettings())
         servers.claim()
@@ -130,6 +130,7 @@ async def _serve(config: Config, reload: Callable[[], Config], log: Log) -> int:
     signals = Signals(lambda: _reload(config, reload, running, log))
     signals.install()
     stop = asyncio.create_task(signals.stop(), name="stop")
+    alive = asyncio.create_task(stay_alive(), name="alive")
     code = OK
     try:
         async with contextlib.AsyncExitStack() as stack:
@@ -160,6 +161,7 @@ async def _serve(config: Config, reload: Callable[[], Config], log: Log) -> int:
             await _stop(servers, runner.engine)
     finally:
         stop.cancel()
+        alive.cancel()
         signals.remove()
         await servers.stop(0)
     log.info("stopped")
@@ -211,8 +213,9 @@ def _local(config: Config, epoch: int, journal_id: str, observer: Observer) -> L
     """The executor, and the keeper where it is to start one."""
     user = _user(config.local.user)
     socket = Path(config.local.keeper_socket) if config.local.keeper_socket else None
+    root = config.state.directory / "keeper" if socket is None else socket.parent
     return LocalExecutor(
-        config.state.directory / "keeper" if socket is None else socket.parent,
+        Path(config.local.keeper_root) if config.local.keeper_root else root,
         socket,
         epoch,
         user,

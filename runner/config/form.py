@@ -327,6 +327,11 @@ _local = Record(
         "keeper_socket": Field(
             Text(check=_socket_or_none), "Where the keeper listens; below the state if empty.", ""
         ),
+        "keeper_root": Field(
+            Text("(?:/.*)?", hint="an absolute path"),
+            "Where the keeper keeps tasks' files; beside its socket if empty.",
+            "",
+        ),
         "start_keeper": Field(
             Flag(), "Whether the daemon starts a keeper where it finds none.", default=True
         ),

@@ -98,12 +98,14 @@ class Class:
 @dataclass(frozen=True, slots=True)
 class Local:
     """The local executor. `user` is a name or uid:gid, empty for the keeper's own user;
-    `keeper_socket` is empty for the one in the state directory."""
+    `keeper_socket` is empty for the one in the state directory, `keeper_root` for the
+    socket's own directory."""
 
     enabled: bool = True
     sandbox: str = "strict"
     user: str = ""
     keeper_socket: str = ""
+    keeper_root: str = ""
     start_keeper: bool = True
 
 

@@ -3,8 +3,8 @@
 --root DIR               where attempts' directories are made; one keeper each
 --socket PATH            default: keeper.sock in there
 --idle-exit SECONDS      end when there was no task, no unread end and no daemon for so long
---allow-users A[-B],…    the uids that tasks may have; default: the daemon's own
---daemon-uid UID         who may connect, besides root and the keeper's own user
+--allow-users A[-B],…    whom tasks may run as, by uid or name; default: the daemon's user
+--daemon-uid UID         who may connect, besides root and the keeper's own user; or a name
 --detach                 go on in the background, once it listens
 --no-cgroups             trace processes even where there are cgroups
 """
@@ -15,6 +15,7 @@ import contextlib
 import fcntl
 import gc
 import os
+import pwd
 import resource
 import signal
 import socket
@@ -62,15 +63,27 @@ def _settings(options: dict[str, str]) -> tuple[Settings, float]:
     settings.version = __version__
     try:
         if "daemon-uid" in options:
-            settings.daemon_uid = int(options["daemon-uid"])
+            settings.daemon_uid = _uid(options["daemon-uid"])
         if "allow-users" in options:
             settings.users = []
             for part in options["allow-users"].split(","):
-                first, _, last = part.partition("-")
-                settings.users.append(range(int(first), int(last or first) + 1))
+                first, dash, last = part.partition("-")
+                if not (dash and first.isdecimal()):  # a name may have a dash in it
+                    first = last = part
+                settings.users.append(range(_uid(first), _uid(last) + 1))
         return settings, float(options.get("idle-exit", "inf"))
     except ValueError:
-        _leave(_USAGE, "--daemon-uid, --allow-users and --idle-exit take numbers")
+        _leave(_USAGE, "--daemon-uid and --allow-users take users, --idle-exit takes seconds")
+
+
+def _uid(user: str) -> int:
+    """The uid that is meant by a number or a name. Raises ValueError where it is neither."""
+    if user.isdecimal():
+        return int(user)
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        _leave(_USAGE, f"there is no user {user[:64]!r} here")
 
 
 def _lock(root: str) -> int:
@@ -86,6 +99,18 @@ def _lock(root: str) -> int:
             time.sleep(0.02)
         else:
             return lock
+
+
+def _notify(state: str) -> None:
+    """A word to systemd (sd_notify(3)), where it started this process and waits for one."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address.startswith(("/", "@")):
+        with (
+            contextlib.suppress(OSError),  # nobody listens: no reason not to keep tasks
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
+        ):
+            sender.setblocking(False)
+            sender.sendto(state.encode(), address.replace("@", "\0", 1))
 
 
 def _detach() -> int:
