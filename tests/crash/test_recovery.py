@@ -55,9 +55,8 @@ async def test_a_thousand_ended_tasks_delay_no_start_and_are_told_no_second_time
 async def test_every_task_that_was_taken_is_there_after_a_kill_and_the_surplus_was_refused(
     daemon: Daemon, runner: Supervisor
 ) -> None:
-    """F38, with a fifth of its tasks."""
+    """F38."""
     daemon.settings["CLASSES__CPU_SHORT__MAX_RUNNING"] = "1"
-    daemon.settings["CLASSES__CPU_SHORT__MAX_QUEUED"] = "1500"
     await daemon.start()
     taken: list[str] = []
     refused: list[ResourceExhausted] = []
@@ -73,10 +72,12 @@ async def test_every_task_that_was_taken_is_there_after_a_kill_and_the_surplus_w
             refused.append(error)
 
     async with asyncio.TaskGroup() as group:
-        for number in range(2000):
+        for number in range(10_500):
             group.create_task(assign(number))
-    assert 1500 <= len(taken) <= 1501
-    assert len(refused) == 2000 - len(taken)
+    assert 10_000 <= len(taken) <= 10_001
+    assert len(refused) == 10_500 - len(taken)
+    assert {error.reason for error in refused} == {"QUEUE_FULL"}
+    assert all(error.retry_after for error in refused)
     daemon.kill()
     await daemon.start()
     held = {task.task_id async for task in runner.list(page_size=1000)}
