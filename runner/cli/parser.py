@@ -104,6 +104,15 @@ def _here(commands: Commands[argparse.ArgumentParser]) -> None:
     _config(run)
     _command(commands, "schema", "schema:schema", "prints the payload's JSON Schema", client=False)
     _configuration(commands)
+    doctor = _command(
+        commands,
+        "doctor",
+        "doctor:doctor",
+        "checks this host as the daemon would use it, and says how to mend what is wrong",
+        client=False,
+    )
+    _config(doctor)
+    doctor.add_argument("--json", action="store_true", help="the findings as JSON, one a line")
 
 
 def _configuration(commands: Commands[argparse.ArgumentParser]) -> None:

@@ -21,6 +21,11 @@ STATES = {  # state to SGR code
 }
 
 
+def person() -> bool:
+    """Whether a person reads stdout: then tables and colour, else plain lines for programs."""
+    return sys.stdout.isatty()
+
+
 def colourful(stream: TextIO) -> bool:
     """Whether to colour what goes there: a terminal, and nobody said NO_COLOR."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -55,7 +60,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     A column named STATE is coloured.
     """
     cells = [[safe(cell) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
+    if not person():
         for row in cells:
             print("\t".join(row))
         return
@@ -72,7 +77,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def fields(pairs: Iterable[tuple[str, str]]) -> None:
     """Print names and values, a line each; empty values are left out."""
     shown = [(name, value) for name, value in pairs if value]
-    width = max((len(name) for name, _ in shown), default=0) if sys.stdout.isatty() else 0
+    width = max((len(name) for name, _ in shown), default=0) if person() else 0
     for name, value in shown:
         print(f"{paint(name.ljust(width), '2')}  {value}" if width else f"{name}\t{value}")
 
