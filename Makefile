@@ -9,11 +9,13 @@ CHECK_COMMANDS := git node=nodejs npm
 # Arguments for pytest: `make test TESTS="tests/unit -k ledger"`.
 TESTS ?=
 WORKERS ?= auto
+# Arguments for the benchmarks: `make bench ARGS="round-trip --directory /srv"`.
+ARGS ?=
 # Where to leave pytest's exit code, for who needs it as it was (make has one of its own).
 STATUS_FILE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lock protos docs clean
+.PHONY: help demo test bench check format lock protos docs clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -28,6 +30,10 @@ test:  ## the whole suite; TESTS="…" for a part of it
 	@sh tools/examples.sh node go
 	@CI=true $(PYTHON_HERE) -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadgroup $(TESTS); \
 	status=$$?; [ -z "$(STATUS_FILE)" ] || { echo $$status > "$(STATUS_FILE)"; exit 0; }; exit $$status
+
+bench:  ## what it costs, against bare baselines; ARGS="round-trip …" for some cases, under 5 minutes
+	@sh tools/setup.sh run
+	@$(PYTHON_HERE) -m bench $(ARGS)
 
 check:  ## everything that needs no test run: style, types, layers, the contract, the tree
 	@sh tools/setup.sh dev

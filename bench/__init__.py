@@ -1,0 +1,1 @@
+"""Measures what the runner costs; `make bench`. Nothing of it is installed."""
