@@ -3,7 +3,7 @@
 
 PYTHON_HERE := .venv/bin/python
 # What the tests and checks use beside Python, commands and paths, each with its package.
-TEST_COMMANDS := strace setsid=util-linux ps=procps node=nodejs npm openssl go=golang-go \
+TEST_COMMANDS := strace setsid=util-linux ps=procps node=nodejs npm openssl zsh fish go=golang-go \
 	/usr/share/gocode/src/google.golang.org/grpc=golang-google-grpc-dev
 CHECK_COMMANDS := git node=nodejs npm
 # Arguments for pytest: `make test TESTS="tests/unit -k ledger"`.
@@ -56,6 +56,7 @@ protos:  ## the stubs in supervisor/v1 anew from protos/
 docs:  ## the generated parts of docs/ anew
 	@sh tools/setup.sh dev
 	@$(PYTHON_HERE) tools/docs.py
+	@$(PYTHON_HERE) tools/man.py
 
 clean:  ## all that can be made again
 	@rm -rf .venv build dist *.egg-info tools/buf/node_modules docs/examples/node/node_modules

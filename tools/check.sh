@@ -23,6 +23,7 @@ check "layers" $bin/lint-imports
 check "contract" sh tools/contract.sh
 check "stubs" $bin/python tools/protos.py --check
 check "generated documents" $bin/python tools/docs.py --check
+check "manual" $bin/python tools/man.py --check
 check "tree" $bin/python tools/tidy.py
 [ -z "$failed" ] || {
     printf '\nfailed: %s\n' "${failed#, }"

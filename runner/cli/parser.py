@@ -113,6 +113,14 @@ def _here(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     _config(doctor)
     doctor.add_argument("--json", action="store_true", help="the findings as JSON, one a line")
+    completion = _command(
+        commands,
+        "completion",
+        "completion:completion",
+        "prints a script that completes this command in a shell",
+        client=False,
+    )
+    completion.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"))
 
 
 def _configuration(commands: Commands[argparse.ArgumentParser]) -> None:

@@ -12,9 +12,10 @@ ROOT = Path(__file__).parents[2]
 DECISIONS = sorted((ROOT / "docs/decisions").glob("*.md"))
 
 
-def test_the_generated_parts_of_documents_are_what_the_code_makes_of_them_now() -> None:
+@pytest.mark.parametrize("tool", ["docs.py", "man.py"])
+def test_what_is_generated_is_what_the_code_makes_of_it_now(tool: str) -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / "tools/docs.py", "--check"],
+        [sys.executable, ROOT / "tools" / tool, "--check"],
         check=False,
         capture_output=True,
         text=True,
