@@ -31,13 +31,14 @@ from runner.executors.local.dismissal import dismiss
 from runner.host import HostFacts, facts
 from runner.notify import notify, reloading, stay_alive
 from runner.planning.policy import Rules
-from runner.ports import JournalBroken, JournalUnavailable, Observer
+from runner.ports import Executor, JournalBroken, JournalUnavailable, Observer
 from runner.process import prepare
 from runner.signals import Signals
-from runner.storage.journal import JournalDamaged, StateLocked, open_journal
+from runner.storage.journal import JournalDamaged, SqliteJournal, StateLocked, open_journal
 from runner.storage.output import FileOutput
 from runner.telemetry.log import Log, open_log
 from runner.telemetry.observer import LogObserver
+from runner.web import Web, web
 
 OK, FAILED, IN_USE, BAD_CONFIG = 0, 1, 75, 78
 """Exit codes of `serve`: the last two as in sysexits.h (EX_TEMPFAIL, EX_CONFIG)."""
@@ -59,6 +60,7 @@ class Runner:
     engine: Engine
     local: LocalExecutor
     rules: Callable[[Config], Rules]  # what another configuration would come to here
+    journal: SqliteJournal
 
 
 def serve(config: Config, reload: Callable[[], Config]) -> int:
@@ -121,20 +123,26 @@ def _directory() -> Iterator[Path]:
 
 
 async def _serve(config: Config, reload: Callable[[], Config], log: Log) -> int:
-    observer = LogObserver(log)
+    shown = web(config, LogObserver(log))
+    observer = shown.observer
     for line in config.notes:
         log.warning("configuration key without effect", note=line)
-    servers = RpcServers(_listeners(config), observer, RpcSettings(insecure=config.grpc.insecure))
+    settings = RpcSettings(insecure=config.grpc.insecure)
+    servers = RpcServers(_listeners(config), observer, settings, shown.call_ended)
     servers.claim()  # before anything of another daemon's is touched
     running: list[Runner] = []
-    signals = Signals(lambda: _reload(config, reload, running, log))
+    signals = Signals(lambda: _reload(config, reload, running, log, shown))
     signals.install()
     stop = asyncio.create_task(signals.stop(), name="stop")
     alive = asyncio.create_task(stay_alive(), name="alive")
     code = OK
     try:
+        shown.claim()
+        if address := await shown.start():  # before the state is looked at: that may take long
+            log.info("answering HTTP", address=address)
         async with contextlib.AsyncExitStack() as stack:
-            runner = await _unless(stop, stack.enter_async_context(_runner(config, observer)))
+            begun = _runner(config, observer, shown.executor)
+            runner = await _unless(stop, stack.enter_async_context(begun))
             if runner is None:
                 return OK
             running.append(runner)
@@ -146,7 +154,8 @@ async def _serve(config: Config, reload: Callable[[], Config], log: Log) -> int:
                 sandbox=host.sandbox,
                 notes=host.notes,
             )
-            addresses = await servers.start(runner.engine)
+            link = await shown.begin(runner.engine, runner.journal)
+            addresses = await servers.start(runner.engine, link)
             log.info("serving", addresses=addresses, version=__version__, pid=os.getpid())
             notify("READY=1")
             broken = asyncio.create_task(runner.engine.broken(), name="broken")
@@ -164,6 +173,7 @@ async def _serve(config: Config, reload: Callable[[], Config], log: Log) -> int:
         alive.cancel()
         signals.remove()
         await servers.stop(0)
+        await shown.stop()
     log.info("stopped")
     return code
 
@@ -176,7 +186,9 @@ async def _stop(servers: RpcServers, engine: Engine) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _runner(config: Config, observer: Observer) -> AsyncIterator[Runner]:
+async def _runner(
+    config: Config, observer: Observer, timed: Callable[[Executor], Executor] = lambda each: each
+) -> AsyncIterator[Runner]:
     """Journal, executor and engine, recovered; closed in the opposite order."""
     host = facts()
     directory = config.state.directory
@@ -197,7 +209,7 @@ async def _runner(config: Config, observer: Observer) -> AsyncIterator[Runner]:
 
         engine = Engine(
             journal,
-            {"local": local} if config.local.enabled else {},
+            {"local": timed(local)} if config.local.enabled else {},
             FileOutput(),
             SystemClock(),
             observer,
@@ -206,7 +218,7 @@ async def _runner(config: Config, observer: Observer) -> AsyncIterator[Runner]:
         )
         stack.push_async_callback(engine.close)
         await engine.start()
-        yield Runner(engine, local, ruled)
+        yield Runner(engine, local, ruled, journal)
 
 
 def _local(config: Config, epoch: int, journal_id: str, observer: Observer) -> LocalExecutor:
@@ -262,7 +274,9 @@ def _listeners(config: Config) -> list[Listener]:
     ]
 
 
-def _reload(config: Config, reload: Callable[[], Config], running: list[Runner], log: Log) -> None:
+def _reload(
+    config: Config, reload: Callable[[], Config], running: list[Runner], log: Log, shown: Web
+) -> None:
     """Admit by the configuration as it is now; one that cannot be read changes nothing."""
     notify(reloading())
     try:
@@ -273,6 +287,7 @@ def _reload(config: Config, reload: Callable[[], Config], running: list[Runner],
         problem = ""
         for runner in running:
             runner.engine.rule_by(runner.rules(fresh))
+    shown.reloaded(good=not problem)
     if problem:
         log.error("configuration not reloaded", problem=problem)
     else:

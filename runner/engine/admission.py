@@ -139,6 +139,10 @@ class Admission:
         if self._room.queued(task_class) >= most:
             message = f"the queue of class {task_class} is full: {most} tasks wait"
             return _full("QUEUE_FULL", message)
+        return self.disk_obstacle()
+
+    def disk_obstacle(self) -> Refused | None:
+        """Why no task of any class is taken for want of disk; None where there is enough."""
         total, _, free = self._disk(self._settings.state_directory)
         least = max(self._settings.min_free_bytes, round(total * self._settings.min_free_share))
         if free < least:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from runner.domain.limits import Limits
 from runner.domain.plan import Mode, Plan
 from runner.domain.task import State, TaskClass
+from runner.ports import Readiness
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,25 @@ class ClassState:
     queued: int
     max_queued: int
     default_executor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What probes and gauges are made of: in memory all of it, but for a look at the disk.
+
+    Problems are sentences, empty where there is none; `draining` is None where it is not.
+    """
+
+    stopping: bool
+    draining: str | None
+    journal_problem: str
+    disk_problem: str
+    executors: Mapping[str, Readiness]
+    queued: Mapping[TaskClass, int]
+    running: Mapping[TaskClass, int]
+    cpu_reserved: float
+    memory_reserved: int
+    followers: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,11 @@ class Followers:
         self._readers: dict[str, set[OutputReader]] = {}
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 
+    @property
+    def count(self) -> int:
+        """How many there are now."""
+        return sum(map(len, self._readers.values())) + sum(map(len, self._waiting.values()))
+
     def join(self, task_id: str, reader: OutputReader) -> None:
         """Wake this reader from now on."""
         self._readers.setdefault(task_id, set()).add(reader)

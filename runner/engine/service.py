@@ -27,6 +27,7 @@ from runner.engine.api import (
     OutputRequest,
     Planned,
     Status,
+    Vitals,
     WatchRequest,
 )
 from runner.engine.attempt_output import Sources
@@ -241,6 +242,23 @@ class Engine:
             start_time=self._start_time,
             bounds=await self._journal.bounds(),
             journal_id=self._journal.journal_id,
+        )
+
+    def vitals(self) -> Vitals:
+        """How the runner is now; cheap enough to be asked by probes."""
+        broken, ledger = self._tasks.broken, self.scheduler.ledger
+        disk = self._admission.disk_obstacle()
+        return Vitals(
+            stopping=self._stopping,
+            draining=self._drain,
+            journal_problem=str(broken.result()) if broken.done() else "",
+            disk_problem=disk.message if disk else "",
+            executors={name: self._board.of(name) for name in self._executors},
+            queued={name: self.queued(name) for name in TaskClass},
+            running={name: ledger.running(name) for name in TaskClass},
+            cpu_reserved=ledger.cpu_reserved,
+            memory_reserved=ledger.memory_reserved,
+            followers=self._followers.count,
         )
 
     async def set_drain(self, who: Principal, drain: bool, reason: str) -> Status:  # noqa: FBT001 - the request's field

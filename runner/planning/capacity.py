@@ -97,6 +97,16 @@ class Ledger:
         return frozenset(self._held)
 
     @property
+    def cpu_reserved(self) -> float:
+        """Cores that somebody holds."""
+        return self._cpu / _MILLIONTHS
+
+    @property
+    def memory_reserved(self) -> int:
+        """Bytes of memory that somebody holds."""
+        return self._memory
+
+    @property
     def cpu_free(self) -> float:
         """Cores that nobody holds."""
         return max(self._cpu_total - self._cpu, 0) / _MILLIONTHS

@@ -130,6 +130,10 @@ class SqliteJournal:
         while await self._write(lambda writes: prune_tombstones(writes.db, tombstones_before)):
             pass
 
+    def on_commit(self, told: Callable[[float], None]) -> None:
+        """Tell `told` of each transaction, from the writing thread: its seconds until durable."""
+        self._writer.told = told
+
     async def close(self) -> None:
         """See Journal. What still waits for a locked or full journal is given up in the end."""
         if not self._closed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from runner.domain.exit import Exit
 from runner.domain.failure import Failure
 from runner.domain.limits import Limits
@@ -13,8 +15,16 @@ from runner.engine.api import Chunk
 from runner.ports import Event
 from supervisor.v1 import supervisor_pb2 as v1
 
+Link = Callable[[Task], str]
+"""The address of a task's output over HTTP; empty where there is none."""
 
-def to_task(task: Task) -> v1.Task:
+
+def no_link(_task: Task) -> str:
+    """What a runner without HTTP has."""
+    return ""
+
+
+def to_task(task: Task, link: Link = no_link) -> v1.Task:
     """The task as a caller sees it."""
     return v1.Task(
         task_id=task.task_id,
@@ -26,7 +36,7 @@ def to_task(task: Task) -> v1.Task:
         plan=to_plan(task.plan),
         attempts=[_attempt(each) for each in task.attempts],
         progress=_progress(task),
-        result=None if task.result is None else _result(task.result),
+        result=None if task.result is None else _result(task.result, link(task)),
         failure=None if task.failure is None else _failure(task.failure),
         accept_time=timestamp(task.accept_time),
         start_time=timestamp(task.start_time),
@@ -77,13 +87,13 @@ def to_limits(limits: Limits) -> v1.Limits:
     )
 
 
-def to_event(event: Event) -> v1.TaskEvent:
+def to_event(event: Event, link: Link = no_link) -> v1.TaskEvent:
     """A stored event."""
     return v1.TaskEvent(
         sequence=event.sequence,
         time=timestamp(event.time),
         type=EVENT_TYPE[event.type],
-        task=to_task(event.task),
+        task=to_task(event.task, link),
     )
 
 
@@ -175,12 +185,13 @@ def _progress(task: Task) -> v1.Progress | None:
     )
 
 
-def _result(result: Result) -> v1.Result:
+def _result(result: Result, logs_url: str) -> v1.Result:
     return v1.Result(
         latency=duration(result.latency),
         outputs=[_artifact(each) for each in result.outputs],
         metrics=result.metrics,
         value=result.value,
+        logs_url=logs_url,
     )
 
 

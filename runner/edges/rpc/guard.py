@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import secrets
+import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -22,7 +23,7 @@ from grpc import aio
 from runner.domain.principal import Principal
 from runner.domain.refusal import Code, Refused
 from runner.edges.rpc.admission import Admission
-from runner.edges.rpc.auth import allow
+from runner.edges.rpc.auth import SERVICE, allow
 from runner.edges.rpc.errors import DETAILS_KEY, status_code, to_status
 from runner.ports import Observer
 
@@ -30,11 +31,22 @@ Context = aio.ServicerContext[Any, Any]  # of whatever service is called
 Decode = Callable[[bytes], Any]
 
 
+Told = Callable[[str, str, float], None]
+"""Of each call that has ended: its method, its status code's name, its seconds."""
+
+
+def untold(_method: str, _code: str, _seconds: float) -> None:
+    """Who tells nobody."""
+
+
 class Guard(aio.ServerInterceptor):
     """The interceptor of one listener, whose callers are all `who`."""
 
-    def __init__(self, who: Principal, admission: Admission, observer: Observer) -> None:
+    def __init__(
+        self, who: Principal, admission: Admission, observer: Observer, told: Told = untold
+    ) -> None:
         self._who = who
+        self._told = told
         self._admission = admission
         self._observer = observer
 
@@ -52,16 +64,23 @@ class Guard(aio.ServerInterceptor):
         method = handler_call_details.method
         if not handler.response_streaming:
             return grpc.unary_unary_rpc_method_handler(
-                self._unary(method, handler.unary_unary, handler.request_deserializer),
+                self._timed(
+                    method, self._unary(method, handler.unary_unary, handler.request_deserializer)
+                ),
                 response_serializer=handler.response_serializer,
             )
         if handler.request_streaming:
             return grpc.stream_stream_rpc_method_handler(
-                self._stream(method, handler.stream_stream, handler.request_deserializer),
+                self._timed(
+                    method,
+                    self._stream(method, handler.stream_stream, handler.request_deserializer),
+                ),
                 response_serializer=handler.response_serializer,
             )
         return grpc.unary_stream_rpc_method_handler(
-            self._stream(method, handler.unary_stream, handler.request_deserializer),
+            self._timed(
+                method, self._stream(method, handler.unary_stream, handler.request_deserializer)
+            ),
             response_serializer=handler.response_serializer,
         )
 
@@ -103,6 +122,24 @@ class Guard(aio.ServerInterceptor):
 
         return guarded
 
+    def _timed(self, method: str, guarded: Callable[..., Any]) -> Any:
+        name = method.rpartition("/")[2] if method.startswith(f"/{SERVICE}/") else method[1:]
+
+        async def timed(body: bytes | AsyncIterator[bytes], context: Context) -> Any:
+            began = time.monotonic()
+            code = grpc.StatusCode.CANCELLED.name
+            try:
+                answer = await guarded(body, context)
+                code = grpc.StatusCode.OK.name
+            except aio.AbortError:
+                code = _name_of(context.code())
+                raise
+            finally:
+                self._told(name, code, time.monotonic() - began)
+            return answer
+
+        return timed
+
     async def _fail(self, method: str, context: Context, error: Exception) -> NoReturn:
         if isinstance(error, aio.AbortError):  # a servicer's own answer (health)
             raise error
@@ -129,6 +166,14 @@ class Guard(aio.ServerInterceptor):
             grpc.StatusCode.INTERNAL,
             f"the runner failed at this call; its log says more under reference {reference}",
         )
+
+
+_CODES = {code.value[0]: code.name for code in grpc.StatusCode}
+
+
+def _name_of(code: Any) -> str:
+    """A status code's name; grpc.aio keeps it as a number."""
+    return _CODES.get(getattr(code, "value", (code,))[0], "UNKNOWN")
 
 
 def _decoded(decode: Decode, body: bytes) -> Any:

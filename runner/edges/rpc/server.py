@@ -17,7 +17,8 @@ from grpc_reflection.v1alpha import reflection
 from runner.edges.rpc.admission import Admission
 from runner.edges.rpc.auth import SERVICE
 from runner.edges.rpc.calls import Calls
-from runner.edges.rpc.guard import Guard
+from runner.edges.rpc.convert_task import Link, no_link
+from runner.edges.rpc.guard import Guard, Told, untold
 from runner.edges.rpc.listen import AddressTaken, Claim, Listener, check_tcp
 from runner.edges.rpc.servicer import Servicer
 from runner.ports import Observer
@@ -57,10 +58,14 @@ class RpcServers:
     """All listeners of one daemon."""
 
     def __init__(
-        self, listeners: Sequence[Listener], observer: Observer, settings: RpcSettings
+        self,
+        listeners: Sequence[Listener],
+        observer: Observer,
+        settings: RpcSettings,
+        told: Told = untold,
     ) -> None:
         self._listeners = tuple(listeners)
-        self._observer = observer
+        self._observer, self._told = observer, told
         self._settings = settings
         self._admission = Admission(settings.max_calls, settings.reserved_calls)
         self._claims: dict[Listener, Claim] = {}
@@ -82,15 +87,16 @@ class RpcServers:
             self._release()
             raise
 
-    async def start(self, engine: Calls) -> list[str]:
-        """Answer calls. Returns the addresses, with the port that a port 0 became.
+    async def start(self, engine: Calls, link: Link = no_link) -> list[str]:
+        """Answer calls; `link` gives a result's logs_url.
 
-        Raises AddressTaken where a TCP port was taken since `claim`.
+        Returns the addresses, with the port that a port 0 became. Raises AddressTaken where a
+        TCP port was taken since `claim`.
         """
         await self._health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
         addresses = []
         for listener in self._listeners:
-            server = self._server(engine, listener)
+            server = self._server(engine, listener, link)
             addresses.append(self._bind(server, listener))
             self._servers.append(server)
         for server in self._servers:
@@ -109,12 +115,13 @@ class RpcServers:
         self._servers.clear()
         self._release()
 
-    def _server(self, engine: Calls, listener: Listener) -> aio.Server:
+    def _server(self, engine: Calls, listener: Listener, link: Link) -> aio.Server:
         server = aio.server(
-            interceptors=[Guard(listener.who, self._admission, self._observer)],
+            interceptors=[Guard(listener.who, self._admission, self._observer, self._told)],
             options=_OPTIONS,
         )
-        supervisor_pb2_grpc.add_SupervisorServicer_to_server(Servicer(engine, listener.who), server)
+        servicer = Servicer(engine, listener.who, link)
+        supervisor_pb2_grpc.add_SupervisorServicer_to_server(servicer, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         services = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, server)

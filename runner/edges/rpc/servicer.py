@@ -22,7 +22,7 @@ from runner.edges.rpc.convert_request import (
     trace_parent_of,
 )
 from runner.edges.rpc.convert_runner import to_runner
-from runner.edges.rpc.convert_task import to_chunk, to_event, to_plan, to_task
+from runner.edges.rpc.convert_task import Link, no_link, to_chunk, to_event, to_plan, to_task
 from supervisor.v1 import supervisor_pb2 as v1
 from supervisor.v1.supervisor_pb2_grpc import SupervisorServicer
 
@@ -38,18 +38,19 @@ _PAGE_BYTES = 3 << 20
 
 
 class Servicer(SupervisorServicer):
-    """Answers the callers of one listener, who are all `who`."""
+    """Answers the callers of one listener, who are all `who`; `link` gives a logs_url."""
 
-    def __init__(self, engine: Calls, who: Principal) -> None:
+    def __init__(self, engine: Calls, who: Principal, link: Link = no_link) -> None:
         self._engine = engine
         self._who = who
+        self._link = link
 
     async def AssignTask(
         self, request: v1.AssignTaskRequest, context: Context
     ) -> v1.AssignTaskResponse:
         assignment = from_assign(request, trace_parent_of(context.invocation_metadata()))
         task, created = await self._engine.assign(self._who, assignment)
-        return v1.AssignTaskResponse(task=to_task(task), created=created)
+        return v1.AssignTaskResponse(task=to_task(task, self._link), created=created)
 
     async def PlanTask(self, request: v1.PlanTaskRequest, context: Context) -> v1.PlanTaskResponse:
         planned = await self._engine.plan(self._who, from_plan(request))
@@ -60,7 +61,7 @@ class Servicer(SupervisorServicer):
         )
 
     async def GetTask(self, request: v1.GetTaskRequest, context: Context) -> v1.Task:
-        return to_task(await self._engine.get(self._who, request.task_id))
+        return to_task(await self._engine.get(self._who, request.task_id), self._link)
 
     async def ListTasks(
         self, request: v1.ListTasksRequest, context: Context
@@ -71,7 +72,7 @@ class Servicer(SupervisorServicer):
             answer = v1.ListTasksResponse(next_page_token=token)
             size = 0
             for task in tasks:
-                message = to_task(task)
+                message = to_task(task, self._link)
                 size += message.ByteSize()
                 if size > _PAGE_BYTES and answer.tasks:
                     break
@@ -85,7 +86,7 @@ class Servicer(SupervisorServicer):
         task = await self._engine.cancel(
             self._who, request.task_id, grace_of(request), request.reason
         )
-        return to_task(task)
+        return to_task(task, self._link)
 
     async def AcknowledgeTasks(
         self, request: v1.AcknowledgeTasksRequest, context: Context
@@ -98,7 +99,7 @@ class Servicer(SupervisorServicer):
     ) -> AsyncIterator[v1.TaskEvent]:
         async with _closing(self._engine.watch(self._who, from_watch(request))) as events:
             async for event in events:
-                yield to_event(event)
+                yield to_event(event, self._link)
 
     async def StreamOutput(
         self, request: v1.StreamOutputRequest, context: Context

@@ -73,6 +73,7 @@ class Writer:
         self._db = db
         self._path = path
         self._checkpoint = checkpoint
+        self.told: Callable[[float], None] = lambda _seconds: None  # of each transaction
         self._writes = Writes(db)
         self._closing_patience = closing_patience
         self._queue: queue.SimpleQueue[Work[Any] | None] = queue.SimpleQueue()
@@ -171,6 +172,7 @@ class Writer:
     def _transact(self, batch: list[Work[Any]]) -> None:
         """Store `batch` in one transaction, then tell. Raises _Blocked or JournalBroken where
         nothing of it is stored."""
+        began = time.monotonic()
         try:
             self._db.execute("BEGIN IMMEDIATE")
             answers = [self._answer(work) for work in batch]
@@ -183,6 +185,7 @@ class Writer:
             self._roll_back()
             _fail(batch, JournalUnavailable(str(error)))
             return
+        self.told(time.monotonic() - began)
         for answer in answers:
             answer()
 

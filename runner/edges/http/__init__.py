@@ -1,0 +1,1 @@
+"""HTTP: health, readiness, metrics, and tasks' output by signed link."""
