@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from runner.cli import words
 from runner.cli.exits import Failed
+from runner.cli.live import Line, below
 from runner.cli.terminal import note
 from supervisor.client import TERMINAL, Supervisor
 from supervisor.v1 import supervisor_pb2 as v1
@@ -28,7 +29,7 @@ class Printer:
     """Prints chunks. `stamps` puts before each line the time at which it began.
 
     `whole` says that the chunks begin at the start of each stream, so that their digests can be
-    compared; `streams` are those asked for.
+    compared; `streams` are those asked for; `line` makes way for what is printed.
     """
 
     def __init__(
@@ -37,7 +38,9 @@ class Printer:
         *,
         whole: bool = True,
         stamps: bool = False,
+        line: Line | None = None,
     ) -> None:
+        self._line = line
         self._streams = streams
         self._whole = whole
         self._stamps = stamps
@@ -75,11 +78,16 @@ class Printer:
 
     def _write(self, chunk: v1.OutputChunk) -> None:
         out = _target(chunk.stream)
+        shared = self._line is not None and self._line.wanted and out.isatty()
+        if self._line is not None and shared:
+            self._line.hide()
         if self._stamps:
             out.write(self._stamped(chunk))
         else:
             out.write(chunk.data)
         out.flush()
+        if self._line is not None and shared:
+            self._line.printed(chunk.data)
 
     def _stamped(self, chunk: v1.OutputChunk) -> bytes:
         stamp = words.time(chunk.time).encode() + b" "
@@ -93,12 +101,15 @@ def _target(stream: v1.OutputStream.ValueType) -> BinaryIO:
     return sys.stderr.buffer if stream == v1.OUTPUT_STREAM_STDERR else sys.stdout.buffer
 
 
-async def follow(runner: Supervisor, task_id: str) -> v1.Task:
-    """Print a task's output, all attempts, until it has ended; returns it ended."""
-    printer = Printer()
-    async for chunk in runner.output(task_id):
-        printer.take(chunk)
-    return await ended(runner, task_id)
+async def follow(runner: Supervisor, task: v1.Task) -> v1.Task:
+    """Print a task's output, all attempts, until it has ended; returns it ended. On a terminal
+    a line below says meanwhile how it stands."""
+    line = Line()
+    printer = Printer(line=line)
+    async with below(runner, task, line):
+        async for chunk in runner.output(task.task_id):
+            printer.take(chunk)
+        return await ended(runner, task.task_id)
 
 
 async def ended(runner: Supervisor, task_id: str) -> v1.Task:

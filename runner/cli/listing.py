@@ -8,6 +8,7 @@ import time
 from runner.cli import terminal, words
 from runner.cli.client import ask, print_json
 from runner.cli.exits import Code
+from runner.cli.live import Line
 from supervisor.client import TERMINAL, Supervisor
 from supervisor.v1 import supervisor_pb2 as v1
 
@@ -50,18 +51,26 @@ def _row(task: v1.Task, now: float) -> tuple[str, ...]:
 
 def watch(options: argparse.Namespace) -> int:
     """Print events: of the tasks named from their beginning until they have ended, else all
-    from now on."""
+    from now on. On a terminal, progress is a line that changes."""
     named = list(options.task_ids)
+    line = Line()
+    live = terminal.person() and not options.json
 
     async def print_events(runner: Supervisor) -> None:
         events = runner.watch(named, now=not named, until_done=bool(named))
         async for event in events:
+            line.hide()
             if options.json:
                 print_json(event)
+            elif live and line.wanted and event.type == v1.TASK_EVENT_TYPE_PROGRESS:
+                line.show(event.task)
             else:
                 print(_line(event), flush=True)
 
-    ask(options.address, print_events)
+    try:
+        ask(options.address, print_events)
+    finally:
+        line.hide()
     return Code.OK
 
 

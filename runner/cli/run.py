@@ -46,17 +46,18 @@ async def _run(config: Config, task_class: str, payload: bytes) -> int:
                 answer = await runner.assign(payload, task_class=task_class, task_id=new_task_id())
             except SupervisorError as error:
                 raise refused(error, "the runner of this command") from error
-            task = await _followed(runner, answer.task.task_id, interrupted)
+            task = await _followed(runner, answer.task, interrupted)
         tell_end(task)
         return of_task(task)
 
 
 async def _followed(
-    runner: Supervisor, task_id: str, interrupted: asyncio.Queue[signal.Signals]
+    runner: Supervisor, task: v1.Task, interrupted: asyncio.Queue[signal.Signals]
 ) -> v1.Task:
+    task_id = task.task_id
     canceller = asyncio.create_task(_cancel_when_asked(runner, task_id, interrupted))
     try:
-        return await follow(runner, task_id)
+        return await follow(runner, task)
     except SupervisorError as error:
         raise Failed(sentence(error, runner.address), Code.NOT_THE_TASK) from error
     finally:

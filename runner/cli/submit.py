@@ -49,7 +49,7 @@ async def _submit(options: argparse.Namespace, task_id: str, payload: bytes) -> 
         if not options.follow:
             return Code.OK
         try:
-            task = await follow(runner, task_id)
+            task = await follow(runner, answer.task)
         except SupervisorError as error:
             absent = code(error) == Code.NO_DAEMON
             raise Failed(

@@ -5,9 +5,10 @@ Text that came from a task or a client is data: control characters in it are sho
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TextIO
 
 STATES = {  # state to SGR code
@@ -82,9 +83,24 @@ def fields(pairs: Iterable[tuple[str, str]]) -> None:
         print(f"{paint(name.ljust(width), '2')}  {value}" if width else f"{name}\t{value}")
 
 
+_aside: list[Callable[[], None]] = []
+
+
+@contextlib.contextmanager
+def stepping_aside(hide: Callable[[], None]) -> Iterator[None]:
+    """Call `hide` before each note, as long as the block runs."""
+    _aside.append(hide)
+    try:
+        yield
+    finally:
+        _aside.remove(hide)
+
+
 def note(message: str, code: str = "2") -> None:
     """One line about the command itself, on stderr."""
     try:
+        for hide in _aside:
+            hide()
         print(paint(f"env-runner: {safe(message)}", code, sys.stderr), file=sys.stderr, flush=True)
     except OSError:  # nobody reads stderr: what was to be said is lost, the exit code is not
         sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - for the rest of the process
