@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from runner.domain.refusal import Refused
 from runner.ports import Observer
 
 T = TypeVar("T")
@@ -40,5 +41,7 @@ class Background:
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if not isinstance(error, Refused):  # that is an answer, and no fault of ours
             self._observer.note("background work failed", error=error)

@@ -106,6 +106,7 @@ async def test_what_is_of_bad_form_is_refused_by_field() -> None:
         refused = await refusal(engine.assign(LOCAL, request))
         assert (refused.violations[0].field, refused.reason) == (field, reason)
     assert len(rig.notes.refusals) == 5
+    assert not rig.notes.said("background work failed")
     assert rig.journal.commits == 0
     await engine.close()
 
