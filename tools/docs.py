@@ -15,14 +15,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone that this file is in, wherever it is run from
 
+from runner.config import toml  # noqa: E402 - the path comes first
 from runner.config.later import LATER  # noqa: E402 - the path comes first
 from runner.config.load import reference  # noqa: E402
 from runner.domain.lifecycle import IGNORED, TRANSITIONS, Phase  # noqa: E402
-from runner.domain.shape import ListOf, MapOf, Quantity, Record, Shape  # noqa: E402
+from runner.domain.shape import Choice, Flag, ListOf, Quantity, Record, Shape, Text  # noqa: E402
 from runner.domain.task import TaskClass  # noqa: E402
-
-HOURS_AND_MINUTES = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-SIZES = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
 def states() -> Iterator[str]:
@@ -59,11 +57,12 @@ def cells() -> Iterator[str]:
 
 def keys() -> Iterator[str]:
     """Every key of the configuration that has an effect."""
-    yield "| key | default | |"
-    yield "| --- | --- | --- |"
+    yield "| key | type | default | meaning |"
+    yield "| --- | --- | --- | --- |"
     form = reference({}, root=True)
     for path, shape, default, doc in _walk(form, ""):
-        yield f"| `{path}` | {_default(shape, default)} | {doc.replace('|', chr(92) + '|')} |"
+        said = doc.replace("|", r"\|")
+        yield f"| `{path}` | {_type(shape)} | {_default(shape, default)} | {said} |"
 
 
 def _walk(form: Record, above: str) -> Iterator[tuple[str, Shape, object, str]]:
@@ -81,23 +80,22 @@ def _walk(form: Record, above: str) -> Iterator[tuple[str, Shape, object, str]]:
             yield from _walk(known.shape, f"{above}{name}.")
 
 
+def _type(shape: Shape) -> str:
+    if isinstance(shape, Choice):
+        return ", ".join(f"`{word}`" for word in shape.words)
+    if isinstance(shape, ListOf):
+        return f"list of {_type(shape.item)}"
+    if isinstance(shape, Record):
+        return "table with " + ", ".join(f"`{name}`" for name in shape.fields)
+    if isinstance(shape, Quantity):
+        named = {"seconds": "time", "bytes": "size", "cores": "number", "processes": "whole number"}
+        kind = named.get(shape.unit, "whole number")
+        return f'{kind} or `"none"`' if shape.unbounded else kind
+    return {Flag: "true or false", Text: "text"}.get(type(shape), "size or share")
+
+
 def _default(shape: Shape, value: object) -> str:
-    if value is None or isinstance(shape, Record):
-        return ""
-    if isinstance(shape, Quantity) and isinstance(value, int | float):
-        units = {"seconds": HOURS_AND_MINUTES, "bytes": SIZES}.get(shape.unit, ())
-        for step, name in units:
-            if value and value % step == 0:
-                return f'`"{int(value // step)}{name}"`'
-        return f"`{value:g}`"
-    if isinstance(shape, ListOf | MapOf) and isinstance(value, tuple):
-        return "`[" + ", ".join(f'"{each}"' for each in value) + "]`"
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    if isinstance(value, int | float):
-        return f"`{value:g}`"
-    fraction = getattr(value, "fraction", None)  # a share of the file system
-    return f'`"{fraction:.0%}"`' if fraction else f'`"{value}"`'
+    return "" if value is None or isinstance(shape, Record) else f"`{toml.amount(shape, value)}`"
 
 
 PARTS: Mapping[str, Mapping[str, Callable[[], Iterator[str]]]] = {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from runner.config import addresses
 from runner.config.later import EXECUTORS, GRPC_TLS, LATER
 from runner.config.model import Class, Grpc, Http, Local, Logging, MinFree, Runner, Socket, State
 from runner.domain import image, paths, values
@@ -37,8 +37,6 @@ from runner.domain.task import TaskClass
 from runner.planning.policy import ENV_DENIED, HostPath, Policy
 
 _TEN_YEARS = 10 * 366 * 86_400.0
-_LONGEST_SOCKET = 107  # bytes: sockaddr_un.sun_path less its NUL
-_PORT = re.compile(r"(.+):([0-9]{1,5})")
 
 
 class _MinFree:
@@ -72,40 +70,6 @@ def _duration() -> Quantity:
     return Quantity(days, 0, _TEN_YEARS, "seconds")
 
 
-def _unix_path(path: str) -> tuple[str, str] | None:
-    if fault := paths.absolute(path):
-        return fault
-    if len(path.encode()) > _LONGEST_SOCKET:
-        return "BAD_PATH", f"a socket's path has at most {_LONGEST_SOCKET} bytes"
-    return None
-
-
-def _address(text: str) -> tuple[str, str] | None:
-    if text.startswith("unix:"):
-        return _unix_path(text.removeprefix("unix:"))
-    match = _PORT.fullmatch(text)
-    if match and int(match[2]) < 2**16:
-        return None
-    return "BAD_REFERENCE", f'{quote(text)} is neither "unix:/path" nor "host:port"'
-
-
-def _http_address(text: str) -> tuple[str, str] | None:
-    return (
-        _address(text)
-        if text and not text.startswith("unix:")
-        else (("BAD_REFERENCE", f'{quote(text)} is no "host:port"') if text else None)
-    )
-
-
-def is_loopback(address: str) -> bool:
-    """Whether a "host:port" can be reached from this host alone."""
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _check_grpc(grpc: Grpc, at: str, faults: Faults) -> None:
     listen: tuple[Any, ...] = grpc.listen
     for i, address in enumerate(listen):
@@ -115,7 +79,7 @@ def _check_grpc(grpc: Grpc, at: str, faults: Faults) -> None:
         if not grpc.insecure:
             message = "TCP needs TLS, which this version does not have; or grpc.insecure = true"
             faults.add(here, "CONFLICT", f"{message} on a loopback address")
-        elif not is_loopback(address):
+        elif not addresses.is_loopback(address):
             message = f"grpc.insecure is for loopback addresses alone, not {quote(address)}"
             faults.add(here, "CONFLICT", message)
 
@@ -161,10 +125,6 @@ def _path_or_none(text: str) -> tuple[str, str] | None:
     return paths.absolute(text) if text else None
 
 
-def _socket_or_none(text: str) -> tuple[str, str] | None:
-    return _unix_path(text) if text else None
-
-
 _tenant: Shape = Text(rf"\*|{NAME}", hint='a tenant\'s name, or "*" for all')
 _modes = ListOf(Choice(MODES))
 _resources = Record(RESOURCES, Resources)
@@ -172,11 +132,16 @@ _resources = Record(RESOURCES, Resources)
 _class_record = Record(
     {
         "executor": Field(
-            Choice(("auto", *EXECUTOR_NAMES)), "Where tasks run that do not say.", "auto"
+            Choice(("auto", *EXECUTOR_NAMES)), "Where its tasks run that do not say.", "auto"
         ),
-        "image": Field(Text(check=_image), "For tasks that name none.", ""),
-        "max_running": Field(whole(0, 100_000), "Tasks at once."),
-        "max_queued": Field(whole(0, 10_000_000), "Tasks that wait.", 10_000),
+        "image": Field(Text(check=_image), "The image of tasks that name none.", ""),
+        "max_running": Field(
+            whole(0, 100_000),
+            "How many of its tasks run at once; by default as the table below has it.",
+        ),
+        "max_queued": Field(
+            whole(0, 10_000_000), "How many may wait; one more is refused with QUEUE_FULL.", 10_000
+        ),
         "modes": Field(_modes, "Which modes its tasks may have; policy.modes where absent."),
         "defaults": Field(_resources, "What a task gets that asks for nothing.", EMPTY),
         "limits": Field(_resources, "The most that it may ask for.", EMPTY),
@@ -187,7 +152,7 @@ _class_record = Record(
 
 _sockets = Record(
     {
-        "path": Field(Text(check=_unix_path), "Where it is.", required=True),
+        "path": Field(Text(check=addresses.unix_path), "Where it is.", required=True),
         "name": Field(Text(longest=256), "The caller's name in logs; the path where empty.", ""),
         "roles": Field(ListOf(Choice(tuple(Role))), "What its callers may do.", required=True),
         "tenants": Field(ListOf(_tenant), 'Whose tasks they see; ["*"] for all.', required=True),
@@ -210,7 +175,14 @@ def table(listen: str, directory: str) -> Record:
         {
             "runner": Field(
                 Record(
-                    {"id": Field(Text(f"(?:{NAME})?"), "Default: the host's name.", "")}, Runner
+                    {
+                        "id": Field(
+                            Text(f"(?:{NAME})?"),
+                            "The name of this runner in answers and logs; the host's where empty.",
+                            "",
+                        )
+                    },
+                    Runner,
                 ),
                 default=EMPTY,
             ),
@@ -218,12 +190,14 @@ def table(listen: str, directory: str) -> Record:
                 Record(
                     {
                         "listen": Field(
-                            ListOf(Text(check=_address)),
+                            ListOf(Text(check=addresses.grpc)),
                             '"unix:/path", or "host:port".',
                             (listen,),
                         ),
                         "insecure": Field(
-                            Flag(), "TCP without TLS, on loopback addresses.", default=False
+                            Flag(),
+                            "Whether TCP without TLS is allowed, on loopback addresses.",
+                            default=False,
                         ),
                         "sockets": Field(
                             ListOf(_sockets), "More unix sockets, each for one caller.", ()
@@ -239,15 +213,19 @@ def table(listen: str, directory: str) -> Record:
                 Record(
                     {
                         "listen": Field(
-                            Text(check=_http_address), '"" switches it off.', Http().listen
+                            Text(check=addresses.http),
+                            '"host:port" of HTTP; port 0 takes a free one, "" switches it off.',
+                            Http().listen,
                         ),
                         "public_url": Field(
                             Text(r"(?:https?://[!-~]+)?", "BAD_REFERENCE"),
-                            "What logs_url begins with.",
+                            "What logs_url begins with; the bound address where empty.",
                             "",
                         ),
                         "hosts": Field(
-                            ListOf(Text("[A-Za-z0-9._:*\\[\\]-]+")), "Host headers taken.", ()
+                            ListOf(Text("[A-Za-z0-9._:*\\[\\]-]+")),
+                            "Host headers taken beside localhost and the bound address.",
+                            (),
                         ),
                     },
                     Http,
@@ -259,14 +237,20 @@ def table(listen: str, directory: str) -> Record:
                 Record(
                     {
                         "level": Field(
-                            Choice(("debug", "info", "warning", "error")), "From which on.", "info"
+                            Choice(("debug", "info", "warning", "error")),
+                            "The least level that is logged.",
+                            "info",
                         ),
                         "format": Field(
                             Choice(("auto", "json", "console")),
-                            "auto: console on a terminal.",
+                            "The form of log lines; auto is console on a terminal, else json.",
                             "auto",
                         ),
-                        "directory": Field(Text(check=_path_or_none), "Log files also here.", ""),
+                        "directory": Field(
+                            Text(check=_path_or_none),
+                            "Where log files are written too, and rotated.",
+                            "",
+                        ),
                     },
                     Logging,
                 ),
@@ -281,7 +265,15 @@ def table(listen: str, directory: str) -> Record:
             ),
             "policy": Field(_policy_record, default=EMPTY),
             "testing": Field(
-                Record({"failpoints": Field(Flag(), "Heed ENV_RUNNER_FAILPOINT.", default=False)}),
+                Record(
+                    {
+                        "failpoints": Field(
+                            Flag(),
+                            "Whether ENV_RUNNER_FAILPOINT is heeded: for tests.",
+                            default=False,
+                        )
+                    }
+                ),
                 default=EMPTY,
             ),
             **LATER,
@@ -293,17 +285,29 @@ def _state(directory: str) -> Record:
     known = State(Path(directory))
     return Record(
         {
-            "directory": Field(Text(check=paths.absolute), "Where state is.", directory),
-            "retention": Field(
-                _duration(), "Of ended tasks that nobody acknowledged.", known.retention
+            "directory": Field(
+                Text(check=paths.absolute), "Where the journal and the output are.", directory
             ),
-            "event_retention": Field(_duration(), "Of events.", known.event_retention),
-            "id_retention": Field(_duration(), "Of ids after that.", known.id_retention),
+            "retention": Field(
+                _duration(),
+                "How long tasks that ended are kept if nobody acknowledges them.",
+                known.retention,
+            ),
+            "event_retention": Field(
+                _duration(), "How long events are kept, for those who watch.", known.event_retention
+            ),
+            "id_retention": Field(
+                _duration(),
+                "How long the id of a task is remembered after the task was forgotten.",
+                known.id_retention,
+            ),
             "min_free": Field(
-                _MinFree(), "Below it no new task is taken: a size or a share.", known.min_free
+                _MinFree(), "Free space below which no new task is taken.", known.min_free
             ),
             "reserve": Field(
-                Quantity(values.size, 0, 2**40, "bytes"), "Kept for the journal.", known.reserve
+                Quantity(values.size, 0, 2**40, "bytes"),
+                "Space kept back, so that the journal can be written on a full disk.",
+                known.reserve,
             ),
         },
         lambda directory, **rest: State(Path(directory), **rest),
@@ -314,7 +318,9 @@ _local = Record(
     {
         "enabled": Field(Flag(), "Whether tasks run on this host itself.", default=True),
         "sandbox": Field(
-            Choice(("strict", "standard", "none")), "How tasks are kept apart.", "strict"
+            Choice(("strict", "standard", "none")),
+            "How tasks are kept apart from the host and from each other.",
+            "strict",
         ),
         "user": Field(
             Text(
@@ -325,7 +331,9 @@ _local = Record(
             "",
         ),
         "keeper_socket": Field(
-            Text(check=_socket_or_none), "Where the keeper listens; below the state if empty.", ""
+            Text(check=addresses.unix_path_or_none),
+            "Where the keeper listens; below the state if empty.",
+            "",
         ),
         "keeper_root": Field(
             Text("(?:/.*)?", hint="an absolute path"),
@@ -341,15 +349,24 @@ _local = Record(
 
 _policy_record = Record(
     {
-        "modes": Field(_modes, "What may run.", MODES),
-        "executors": Field(ListOf(Choice(EXECUTOR_NAMES)), "Where; all that are configured."),
-        "images": Field(ListOf(Text(longest=512, shortest=1)), "Patterns of images.", ()),
-        "host_paths": Field(ListOf(_host_path), "Below which mounts may lie.", ()),
-        "networks": Field(ListOf(Choice(("none", "bridge", "host"))), "Networks to name.", ()),
-        "users": Field(ListOf(Text(shortest=1, longest=64)), "Container users to name.", ()),
+        "modes": Field(_modes, "The modes that tasks may have.", MODES),
+        "executors": Field(
+            ListOf(Choice(EXECUTOR_NAMES)),
+            "The executors they may run on; all that are configured where absent.",
+        ),
+        "images": Field(
+            ListOf(Text(longest=512, shortest=1)), "Patterns of images that may be run.", ()
+        ),
+        "host_paths": Field(ListOf(_host_path), "Directories below which mounts may lie.", ()),
+        "networks": Field(
+            ListOf(Choice(("none", "bridge", "host"))), "Networks that tasks may name.", ()
+        ),
+        "users": Field(
+            ListOf(Text(shortest=1, longest=64)), "Container users that tasks may name.", ()
+        ),
         "env_denied": Field(
             ListOf(Text("[A-Za-z_*][A-Za-z0-9_*]{0,127}")),
-            "Variables that change what is run.",
+            "Patterns of variables that tasks may not set: they change what is run.",
             ENV_DENIED,
         ),
     },
