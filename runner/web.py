@@ -96,7 +96,8 @@ class _On:
 
     def __init__(self, config: Config, observer: Observer) -> None:
         # Here and not above, for the memory: see the module's first lines.
-        from runner.edges.http.health import Health  # noqa: PLC0415
+        from runner.doctor import Verdict, standing  # noqa: PLC0415
+        from runner.edges.http.health import Check, Health  # noqa: PLC0415
         from runner.edges.http.routes import Routes, host_of  # noqa: PLC0415
         from runner.edges.http.scrape import Scrape  # noqa: PLC0415
         from runner.edges.http.server import HttpServer  # noqa: PLC0415
@@ -110,7 +111,13 @@ class _On:
         self.observer: Observer = Observers(observer, self._metrics)
         self.call_ended: Told = self._metrics.call_ended
         self._pulse = Pulse(self._metrics.late, observer)
-        self._health = Health(self._pulse)
+        self._health = Health(
+            self._pulse,
+            lambda: [
+                Check(each.id, each.found if each.verdict is Verdict.FAIL else "")
+                for each in standing(config.state)
+            ],
+        )
         public = config.http.public_url.partition("//")[2].partition("/")[0]
         names = (config.http.listen, public, *config.http.hosts)
         self._routes = Routes(

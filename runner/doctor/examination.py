@@ -22,7 +22,8 @@ async def examine(config: Config) -> list[Finding]:
         system.kernel(),
         system.sqlite(),
         state.directory(config.state.directory),
-        *standing(config.state, at_once),
+        *standing(config.state),
+        system.descriptors(at_once),
         *addresses.grpc(config),
         addresses.http(config),
         *await tasks.keeper(config),
@@ -31,9 +32,9 @@ async def examine(config: Config) -> list[Finding]:
     ]
 
 
-def standing(of: State, tasks_at_once: int) -> list[Finding]:
-    """What may change while a daemon runs, and costs it microseconds to ask."""
-    return [state.room(of), system.clock(), system.descriptors(tasks_at_once)]
+def standing(of: State) -> list[Finding]:
+    """What may change while a daemon runs, and costs it microseconds to ask: for /readyz."""
+    return [state.room(of), system.clock()]
 
 
 def _configuration(config: Config) -> Finding:

@@ -74,11 +74,18 @@ class JournalProbe:
         return ""
 
 
-class Health:
-    """What there is to look at: the engine and its journal once there are any."""
+def nothing() -> list[Check]:
+    """No checks of the host."""
+    return []
 
-    def __init__(self, pulse: Pulse) -> None:
+
+class Health:
+    """What there is to look at: the engine and its journal once there are any; `host` makes
+    checks of the host, and is asked each time."""
+
+    def __init__(self, pulse: Pulse, host: Callable[[], list[Check]] = nothing) -> None:
         self.journal_probe = JournalProbe()
+        self._host = host
         self._pulse = pulse
         self._engine: Calls | None = None
         self._journal: Journal | None = None
@@ -112,6 +119,7 @@ class Health:
             Check("taking_tasks", _draining(now.draining)),
             Check("disk", now.disk_problem),
             Check("executor", none if len(unready) == len(now.executors) else ""),
+            *self._host(),
         ]
 
     def _loop(self) -> str:
