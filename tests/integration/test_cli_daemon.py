@@ -152,6 +152,19 @@ async def test_leaving_a_follower_leaves_the_task(command: Command) -> None:
     assert "state\trunning\n" in (await command("show", "a")).text
 
 
+async def test_a_failure_that_was_not_the_tasks_is_told_apart(
+    command: Command, served: Daemon
+) -> None:
+    payload = command.payload("sh", "-c", "echo ready; exec sleep 600")
+    following = await command.start("submit", payload, "--id", "a", "--follow")
+    assert following.stdout is not None
+    assert await following.stdout.readline() == b"ready\n"
+    await served.kill_keeper()
+    ended = await finish(following)
+    assert ended.code == 125
+    assert "(LOST)" in ended.lines[-1]
+
+
 async def test_logs_go_on_through_a_kill_of_the_daemon(command: Command, served: Daemon) -> None:
     gate = served.root / "gate"
     script = f"seq 1000; until [ -e {gate} ]; do sleep 0.05; done; seq 1001 2000"
