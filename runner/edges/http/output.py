@@ -77,10 +77,12 @@ class Output:
                     if chunk.data:
                         async with asyncio.timeout(_STALLED):
                             await response.write(chunk.data)  # returns as the reader takes it
-        except (Refused, TimeoutError):
+        except Exception as error:
             if request.transport is not None:
                 request.transport.abort()  # not ended: the reader must not take it for whole
-            raise ConnectionResetError("the answer was cut off") from None
+            if isinstance(error, Refused | TimeoutError):
+                raise ConnectionResetError("the answer was cut off") from None
+            raise
 
 
 def _wanted(task_id: str, query: Query) -> OutputRequest:

@@ -10,15 +10,17 @@ import asyncio
 import errno
 import logging
 import socket
+from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 
+from runner.edges.http import answers
 from runner.edges.http.routes import Routes
 from runner.edges.rpc.listen import AddressTaken, BadAddress
 
 MAX_CONNECTIONS = 512
 IDLE_SECONDS = 10.0
-"""For a request to come in, and between two on one connection."""
 
 _LONGEST = 8190  # bytes of the request line, and of each header
 _MOST_HEADERS = 64
@@ -31,10 +33,15 @@ _quiet.propagate = False
 
 
 class HttpServer:
-    """First `claim`, then `start`. `listen` is "host:port"; port 0 becomes a free one."""
+    """First `claim`, then `start`. `listen` is "host:port"; port 0 becomes a free one.
 
-    def __init__(self, listen: str) -> None:
-        self._listen = listen
+    `idle` are the seconds for a request to come in, and between two on one connection.
+    """
+
+    def __init__(
+        self, listen: str, *, idle: float = IDLE_SECONDS, connections: int = MAX_CONNECTIONS
+    ) -> None:
+        self._listen, self._idle, self._most = listen, idle, connections
         self._socket: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._http: web.Server | None = None
@@ -51,11 +58,10 @@ class HttpServer:
 
     async def start(self, routes: Routes) -> None:
         """Answer requests."""
-        http = web.Server(
+        http = _Server(
             routes.answer,
-            handler_cancellation=True,  # who has gone is not read for
-            keepalive_timeout=IDLE_SECONDS,
-            lingering_time=1.0,
+            keepalive_timeout=self._idle,
+            lingering_time=0.25,
             max_line_size=_LONGEST,
             max_field_size=_LONGEST,
             max_headers=_MOST_HEADERS,
@@ -65,7 +71,7 @@ class HttpServer:
         )
 
         def connection() -> asyncio.Protocol:
-            return http() if len(http.connections) < MAX_CONNECTIONS else _Refusal()
+            return http() if len(http.connections) < self._most else _Refusal()
 
         self._http = http
         self._server = await asyncio.get_running_loop().create_server(
@@ -87,6 +93,38 @@ class HttpServer:
         if self._socket is None:
             raise RuntimeError("the address was not claimed")
         return self._socket
+
+
+class _Connection(web.RequestHandler):
+    """One connection: what is no HTTP is answered in this daemon's own words."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,  # noqa: ARG002 - it quotes the stranger
+        message: str | None = None,  # noqa: ARG002 - likewise
+    ) -> web.StreamResponse:
+        """See RequestHandler; it closes the connection."""
+        if request.writer.output_size:
+            raise ConnectionResetError("an answer was begun already")
+        response = answers.text(status, "this is no request of HTTP/1.1, or too large a one")
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    """See web.Server."""
+
+    def __init__(self, answer: Callable[..., Any], **options: Any) -> None:
+        super().__init__(answer, handler_cancellation=True)  # who has gone is not read for
+        self._options = options
+
+    def __call__(self) -> web.RequestHandler:
+        """A new connection."""
+        return _Connection(self, loop=asyncio.get_running_loop(), **self._options)
 
 
 class _Refusal(asyncio.Protocol):
