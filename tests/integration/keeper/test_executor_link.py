@@ -111,10 +111,10 @@ async def test_no_keeper_and_none_to_be_started_is_said(home: Path) -> None:
 
 
 async def test_a_keeper_that_cannot_start_says_why(home: Path) -> None:
-    executor = LocalExecutor(home / "root", keeper_options=("--allow-users", "nobody"))
+    executor = LocalExecutor(home / "root", keeper_options=("--allow-users", "no such user"))
     readiness = await executor.probe()
     assert not readiness.ready
-    assert "take numbers" in readiness.problem
+    assert "there is no user 'no such user' here" in readiness.problem
     await executor.close()
 
 
