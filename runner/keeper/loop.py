@@ -108,17 +108,20 @@ class Loop:
         self._schedule(attempt)
 
     def _pump(self, attempt: Attempt, number: int) -> None:
-        pipe = attempt.output.streams[number].pipe
         if not attempt.pump(number, now()):
-            self._sources.pop(pipe, None)  # closed: epoll has forgotten it
+            # First, since a child that has not come to exec has the pipe too: epoll would go on
+            # about what is closed here, and this loop would spin.
+            self.unwatch(attempt.output.streams[number].pipe)
+            attempt.output.hang_up(number)
 
     def _starting(self, attempt: Attempt) -> None:
         pipe = attempt.exec_pipe
+        self.unwatch(pipe)  # before it is closed, see `_pump`
         try:
             attempt.started()
         except BlockingIOError:
+            self.watch(pipe, partial(self._starting, attempt))
             return
-        self._sources.pop(pipe, None)
         if attempt.problem is None:
             self.on_started(attempt)
 

@@ -56,7 +56,7 @@ class Output:
     def pump(self, number: int, time: int) -> bool:
         """Copy what is there of a stream, at most a turn's worth; `time` (ns) is now.
 
-        False where there is nothing more to come: the pipe is closed then.
+        False where there is nothing more to come.
         """
         stream = self.streams[number]
         for _ in range(_READS_A_TURN):
@@ -65,8 +65,6 @@ class Output:
             except BlockingIOError:
                 return True
             if count == 0:
-                os.close(stream.pipe)
-                stream.pipe = -1
                 return False
             self._take(number, stream, count, time)
             if count < len(_buffer):
@@ -85,6 +83,12 @@ class Output:
                 waiting -= stream.seen - before
         self._write_index(self.merger.flush())
         self.close()
+
+    def hang_up(self, number: int) -> None:
+        """Close the pipe of a stream that nothing more comes from."""
+        stream = self.streams[number]
+        os.close(stream.pipe)
+        stream.pipe = -1
 
     def close(self) -> None:
         """Let go of every descriptor; twice is fine."""
