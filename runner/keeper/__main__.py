@@ -24,7 +24,7 @@ import time
 from typing import NoReturn
 
 from runner import __version__
-from runner.keeper import connections, predecessor, reload, syscalls
+from runner.keeper import connections, predecessor, reload, spawn, syscalls
 from runner.keeper.attempt import Host
 from runner.keeper.cgroups import Cgroups, Unavailable
 from runner.keeper.loop import Loop, fix_standard_streams, log
@@ -208,6 +208,8 @@ def main() -> None:
     if keeper.ready is not None:
         os.write(keeper.ready, b"1")
         os.close(keeper.ready)
+    spawn.begin()
+    _notify("READY=1")
     gc.freeze()  # what is there now stays: a fork need not copy it for the collector
     keeper.run()
 

@@ -15,11 +15,11 @@ import signal
 
 from runner.keeper import syscalls
 
-_IGNORED = [n for n in signal.valid_signals() if signal.getsignal(n) == signal.SIG_IGN]
-"""Exec resets handlers, but leaves ignored what is ignored: Python's SIGPIPE, nohup's SIGHUP."""
 _UMASK = 0o022
 FILES_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)
 """As the keeper was started with; it raises its own soft limit, its tasks get the first one."""
+
+_NO_CORE = (0, 0)
 
 User = tuple[int, int]
 
@@ -43,10 +43,31 @@ class Program:
         self.user = user
 
 
+_protected = False
+
+
+def begin() -> None:
+    """Make this process one whose children need little set right, since all that a child
+    touches before its exec has to be copied for it. Once, before the first `start`."""
+    global _protected  # noqa: PLW0603 - of the process, as all that is set here
+    for number in signal.valid_signals():
+        # Exec resets handlers, but leaves ignored what is: Python's SIGPIPE, nohup's SIGHUP.
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, _nothing)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    with open("/proc/self/oom_score_adj") as file:
+        _protected = int(file.read()) < 0
+
+
+def _nothing(_number: int, _frame: object) -> None:
+    """What a signal does that was ignored."""
+
+
 def start(program: Program, cgroup: int | None) -> tuple[int, int]:
     """Fork, into an open cgroup where there is one. Returns the pid and the reading end of
     the error pipe (non-blocking); see `problem`. Raises OSError where no fork was had."""
     reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    syscalls.close_on_exec_from(3)
     try:
         pid = os.fork() if cgroup is None else syscalls.clone_into(cgroup)
     except OSError:
@@ -89,18 +110,14 @@ def _child(program: Program, writing: int) -> None:
 
 def _prepare(program: Program, stage: list[str]) -> None:
     os.setsid()
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    with contextlib.suppress(OSError):
-        file = os.open("/proc/self/oom_score_adj", os.O_RDWR)
-        if int(os.read(file, 16)) < 0:  # the keeper's own protection is not its tasks'
-            os.write(file, b"0")
+    if _protected:  # the keeper's own protection is not its tasks'
+        file = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        os.write(file, b"0")
     stage[0] = "stdio"
     for target, source in enumerate(program.stdio):
         os.dup2(source, target)
     stage[0] = "limits"
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, _NO_CORE)
     resource.setrlimit(resource.RLIMIT_NOFILE, FILES_LIMIT)
     os.umask(_UMASK)
     if program.user is not None:
@@ -112,7 +129,6 @@ def _prepare(program: Program, stage: list[str]) -> None:
         os.setresuid(uid, uid, uid)
     stage[0] = "working_dir"
     os.fchdir(program.directory)
-    syscalls.close_on_exec_from(3)
 
 
 def _execute(program: Program, stage: list[str]) -> None:
