@@ -93,7 +93,7 @@ class Service:
             number = request["id"]
             _check_order(connection, request)
             reply = getattr(self, "_" + request["type"])(connection, request)
-            if reply is not None:
+            if reply is not None and number != 0:  # 0: no answer is wanted
                 connection.send({"type": "done", "id": number, **reply})
         except Malformed as error:
             self._refuse(connection, number or error.id, error.code, str(error))

@@ -67,6 +67,9 @@ class LocalExecutor:
         self._note = note
         self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._waiting: dict[str, set[asyncio.Future[Message | None]]] = {}
+        # attempts launched over the link as it is now, each with its end once that is told
+        self._launched: dict[str, Message | None] = {}
+        self._real_root = ""  # once there is one
         self._session = Session(
             self._root,
             socket or self._root / "keeper.sock",
@@ -100,12 +103,15 @@ class LocalExecutor:
         """See the port. Where the keeper's answer is lost it is asked again until it is known:
         it starts a name once."""
         files: list[int] = []
+        running = False
+        self._launched[request.name] = None  # first: its end may come with the answer
         try:
             given = (data for data in (request.stdin, request.context) if data is not None)
             files.extend(_sealed(data) for data in given)
             reply, _ = await self._session.request(
                 self._request(request), files, patience=_PATIENCE
             )
+            running = reply["state"] == "running"
         except KeeperRefused as error:
             if error.code == _UNREADABLE:  # it was started before, and `wait` says the rest
                 return Started(self._handle(request, ""), 0)
@@ -115,6 +121,8 @@ class LocalExecutor:
         finally:
             for file in files:
                 os.close(file)
+            if not running:
+                self._launched.pop(request.name, None)
         if reply["state"] == "failed":
             request = dataclasses.replace(request, environment=self._environment(request))
             raise LaunchFailed(failures.of_start(request, reply["stage"], reply["errno"]))
@@ -136,16 +144,20 @@ class LocalExecutor:
         name, rebooted = data["name"], data["boot_id"] not in ("", self._boot_id)
         while True:
             with self._listening(name) as told:
-                reply = await self._query(name)
-                record = reply.get("record")
-                if reply["state"] == "absent":
-                    why = "nothing is left of it on this host: how it ended cannot be learned"
-                    return exits.lost(exits.REBOOTED if rebooted else why)
-                if reply["state"] == "unreadable":
-                    return exits.lost(f"the record of its end cannot be read: {reply['problem']}")
+                record = self._launched.get(name)
+                if name not in self._launched:
+                    reply = await self._query(name)
+                    record = reply.get("record")
+                    if reply["state"] == "absent":
+                        why = "nothing is left of it on this host: how it ended cannot be learned"
+                        return exits.lost(exits.REBOOTED if rebooted else why)
+                    if reply["state"] == "unreadable":
+                        problem = reply["problem"]
+                        return exits.lost(f"the record of its end cannot be read: {problem}")
                 if record is None:
                     record = await told
             if record is not None:
+                self._launched.pop(name, None)
                 self._session.post({"type": "seen", "name": name})
                 end = exits.from_record(record)
                 if end.lost and rebooted:
@@ -193,6 +205,7 @@ class LocalExecutor:
     async def close(self) -> None:
         """See the port."""
         await self._session.close()
+        self._launched.clear()
         for futures in self._waiting.values():
             for future in futures:
                 future.cancel()
@@ -218,7 +231,7 @@ class LocalExecutor:
         }
 
     def _environment(self, request: Launch) -> dict[str, str]:
-        root = os.path.realpath(self._root)
+        self._real_root = root = self._real_root or os.path.realpath(self._root)
         workspace, task = f"{root}/{request.name}/workspace", f"{root}/{request.name}/task"
         return {
             "PATH": _PATH,
@@ -266,11 +279,15 @@ class LocalExecutor:
 
     def _told(self, message: Message) -> None:
         if message.get("type") == "ended":
-            for future in self._waiting.get(message["record"]["name"], ()):
+            name = message["record"]["name"]
+            if name in self._launched:
+                self._launched[name] = message["record"]
+            for future in self._waiting.get(name, ()):
                 if not future.done():
                     future.set_result(message["record"])
 
     def _connected(self) -> None:
+        self._launched.clear()  # an end may have been told to nobody
         for futures in self._waiting.values():
             for future in futures:
                 if not future.done():

@@ -57,7 +57,8 @@ class Link:
         `files` go along and stay the caller's; they must stay open until this returns.
         Raises KeeperRefused, LinkBroken, Malformed where it is too large to be sent.
         """
-        number = self.post(request, files)
+        self._last = number = self._last + 1
+        self._send({**request, "id": number}, files)
         answer: asyncio.Future[Message] = self._loop.create_future()
         self._answers[number] = answer
         try:
@@ -73,14 +74,15 @@ class Link:
             raise KeeperRefused(reply["code"], reply["message"])
         return reply, reply.pop("files", [])
 
-    def post(self, request: Message, files: Sequence[int] = ()) -> int:
-        """Send a request and do not wait for its answer. Returns its number."""
-        self._last += 1
-        frame = messages.encode({**request, "id": self._last})
+    def post(self, request: Message) -> None:
+        """Send a request that wants no answer: its number is 0."""
+        self._send({**request, "id": 0}, ())
+
+    def _send(self, message: Message, files: Sequence[int]) -> None:
+        frame = messages.encode(message)
         if self._open:
             self._unsent.append((frame, files))
             self._write()
-        return self._last
 
     def close(self) -> None:
         """Hang up; whoever waits for an answer is told LinkBroken."""
