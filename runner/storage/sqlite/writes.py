@@ -57,13 +57,20 @@ class Writes:
 
     def commit(self, records: Sequence[Record]) -> list[Task]:
         """See Journal."""
-        return [self._store(record) for record in records]
+        if len(records) > _HELD:  # what is not written yet has to be remembered
+            return [self._store(record, last=True) for record in records]
+        last = {record.after.task_id: number for number, record in enumerate(records)}
+        return [
+            self._store(record, last=last[record.after.task_id] == number)
+            for number, record in enumerate(records)
+        ]
 
     def put(self, key: str, value: str) -> None:
         """See Journal."""
         self.db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, value))
 
-    def _store(self, record: Record) -> Task:
+    def _store(self, record: Record, *, last: bool) -> Task:
+        """Store a step; what others see of the task is changed with the `last` one of it."""
         held = self._load(record.after.task_id)
         before = held.task if held else None
         check(before, record)
@@ -94,7 +101,11 @@ class Writes:
                 ),
             )
             self._last = sequence
-        self._replace(_Held(held.position, task, run))
+        held = _Held(held.position, task, run)
+        if last:
+            self._replace(held, change if run == 0 else encode_status(task))
+        else:
+            self._held.keep(task.task_id, held)
         return task
 
     def _accept(self, task: Task, payload: bytes) -> _Held:
@@ -119,7 +130,7 @@ class Writes:
         )
         return _Held(position, task, 0)
 
-    def _replace(self, held: _Held) -> None:
+    def _replace(self, held: _Held, status: bytes) -> None:
         task = held.task
         ended = task.state.terminal
         self.db.execute(
@@ -136,7 +147,7 @@ class Writes:
         )
         self.db.execute(
             "UPDATE records SET status = ? WHERE position = ?",
-            (encode_status(task), held.position),
+            (status, held.position),
         )
         if ended:  # nobody will run it again
             self.db.execute("DELETE FROM payloads WHERE position = ?", (held.position,))
