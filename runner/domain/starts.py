@@ -35,9 +35,13 @@ from runner.domain.transition import Transition, step, with_attempt
 _SECOND = 1_000_000_000
 
 
-def accept(task: Task) -> Transition:
-    """A new task."""
-    return step(task, EventType.ACCEPTED, Enqueue())
+def accept(task: Task, granted: Granted | None = None) -> Transition:
+    """A new task; `granted` where its turn has come already: then both are stored at once."""
+    accepted = step(task, EventType.ACCEPTED, Enqueue())
+    if granted is None:
+        return accepted
+    begun = begin_attempt(task, granted)
+    return Transition(begun.task, (*accepted.steps, *begun.steps), begun.effects)
 
 
 def enqueue_again(task: Task, _event: Resumed) -> Transition:

@@ -43,6 +43,16 @@ class Scheduler:
         """Reserve for what runs already."""
         self.ledger.hold(task.task_id, need_of(task))
 
+    def seize(self, task: Task) -> bool:
+        """Reserve for a new task at once, where there is room for it and nobody waits."""
+        if not self._open or self._waiting or not self._ready(task.plan.executor):
+            return False
+        need = need_of(task)
+        if self.ledger.lack(need) is not None:
+            return False
+        self.ledger.hold(task.task_id, need)
+        return True
+
     def join(self, who: Waiting) -> None:
         """Wait for a turn."""
         task = who.task

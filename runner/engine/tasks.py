@@ -63,6 +63,7 @@ class Tasks:
         self._boot_id = boot_id
         self._searching: set[asyncio.Task[None]] = set()
         self._pending: Counter[TaskClass] = Counter()
+        self._entering = 0  # new tasks that are being stored and have to wait for their turn
 
     def queued(self, task_class: TaskClass) -> int:
         """Tasks of the class that wait for capacity or a retry, or are being accepted."""
@@ -87,24 +88,35 @@ class Tasks:
         return actor
 
     async def accept(self, task: Task, payload: bytes, body: Body) -> Task:
-        """Store a new task and begin with it. Raises Refused where the journal cannot."""
-        transition = starts.accept(task)
+        """Store a new task and begin with it; the launch intent along with it, where there is
+        room at once: one transaction less. Returns the task as it was accepted. Raises Refused
+        where the journal cannot."""
+        at_once = not self._entering and self._scheduler.seize(task)
+        transition = starts.accept(task, self._granted(task) if at_once else None)
         self._pending[task.task_class] += 1
+        self._entering += not at_once
         try:
             records = _records(None, transition.steps, self._clock.wall(), payload)
             stored = await self._journal.commit(records, patient=False)
         except BaseException as error:
             self._pending[task.task_class] -= 1
+            if at_once:
+                self._scheduler.release(task.task_id)
             if isinstance(error, JournalUnavailable):
                 raise refusals.journal_unavailable() from error
             if isinstance(error, Exception):
                 self.broke(error)
                 raise refusals.journal_unavailable() from error
             raise
-        accepted = stored[-1]
-        actor = self.actors[task.task_id] = Actor(accepted, accepted.sequence, self)
+        finally:
+            self._entering -= not at_once
+        accepted = stored[0]
+        actor = self.actors[task.task_id] = Actor(stored[-1], accepted.sequence, self)
+        self._pending[task.task_class] -= at_once
         self._bodies.keep(task.task_id, body)
         self._tell(records, stored)
+        if at_once:
+            self._point("after_intent")
         actor.begin(transition)
         failpoint("after_accept")
         return accepted
@@ -147,9 +159,7 @@ class Tasks:
 
     def grant(self, actor: Actor) -> None:
         """See Office."""
-        task = actor.task
-        name = handle_name(self._journal.journal_id, task.task_id, len(task.attempts) + 1)
-        actor.tell(Granted(self._clock.wall(), name, self._boot_id))
+        actor.tell(self._granted(actor.task))
 
     def retire(self, actor: Actor) -> None:
         """See Office."""
@@ -163,6 +173,10 @@ class Tasks:
         self._observer.note("impossible event", task_id=actor.task.task_id, error=error)
 
     # --- how it is done
+
+    def _granted(self, task: Task) -> Granted:
+        name = handle_name(self._journal.journal_id, task.task_id, len(task.attempts) + 1)
+        return Granted(self._clock.wall(), name, self._boot_id)
 
     async def _perform(self, actor: Actor, effect: do.Effect, task: Task) -> None:
         event = await self._performer.perform(effect, task)
