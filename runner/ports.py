@@ -330,8 +330,10 @@ class Observer(Protocol):
         """A step of a task has become durable."""
         ...
 
-    def refused(self, task_class: TaskClass | None, code: str, reason: str, rule: str) -> None:
-        """An assignment was refused."""
+    def refused(
+        self, task_class: TaskClass | None, code: str, reason: str, rule: str, task_id: str = ""
+    ) -> None:
+        """An assignment was refused. `task_id` is empty where it is none by its form."""
         ...
 
     def note(self, event: str, **fields: object) -> None:

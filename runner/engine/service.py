@@ -164,7 +164,11 @@ class Engine:
             return await self._whole(self._assign(who, request, read))
         except Refused as refused:
             self._observer.refused(
-                standing.class_of(request), refused.code, refused.reason, refused.rule
+                standing.class_of(request),
+                refused.code,
+                refused.reason,
+                refused.rule,
+                standing.id_of(request),
             )
             raise
 

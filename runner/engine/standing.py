@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from runner.domain.identity import check_task_id
 from runner.domain.limits import Limits
+from runner.domain.refusal import Refused
 from runner.domain.task import TaskClass
 from runner.engine import refusals
 from runner.engine.api import Assignment, ClassState, ExecutorStatus, Status
@@ -41,6 +43,15 @@ def class_of(request: Assignment) -> TaskClass | None:
         return TaskClass(request.task_class)
     except ValueError:
         return None
+
+
+def id_of(request: Assignment) -> str:
+    """The task id that a request names, if it is one by its form."""
+    try:
+        check_task_id(request.task_id)
+    except Refused:
+        return ""
+    return request.task_id
 
 
 def check_grace(grace: float | None, limits: Limits) -> None:

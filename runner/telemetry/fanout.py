@@ -17,10 +17,12 @@ class Observers:
         for observer in self._each:
             observer.stored(before, after, type_)
 
-    def refused(self, task_class: TaskClass | None, code: str, reason: str, rule: str) -> None:
+    def refused(
+        self, task_class: TaskClass | None, code: str, reason: str, rule: str, task_id: str = ""
+    ) -> None:
         """See Observer."""
         for observer in self._each:
-            observer.refused(task_class, code, reason, rule)
+            observer.refused(task_class, code, reason, rule, task_id)
 
     def note(self, event: str, **fields: object) -> None:
         """See Observer."""

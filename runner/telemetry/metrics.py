@@ -134,7 +134,14 @@ class Metrics:
         if after.attempts and after.attempt.exit is not None and not _had_exit(before, after):
             self._attempt_ended(after.attempt)
 
-    def refused(self, task_class: TaskClass | None, code: str, reason: str, rule: str) -> None:  # noqa: ARG002 - see Observer
+    def refused(
+        self,
+        task_class: TaskClass | None,
+        code: str,
+        reason: str,  # noqa: ARG002 - without a bound, as far as metrics go
+        rule: str,  # noqa: ARG002 - likewise
+        task_id: str = "",  # noqa: ARG002 - likewise
+    ) -> None:
         """Count a refusal."""
         name = "unknown" if task_class is None else task_class.value
         self._refused.labels(name, str(code)).inc()

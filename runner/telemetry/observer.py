@@ -32,9 +32,13 @@ class LogObserver:
         tell = self._log.debug if type_ in _QUIET else self._log.info
         tell(f"task {type_.value}", **fields)
 
-    def refused(self, task_class: TaskClass | None, code: str, reason: str, rule: str) -> None:
+    def refused(
+        self, task_class: TaskClass | None, code: str, reason: str, rule: str, task_id: str = ""
+    ) -> None:
         """`task refused`, with the reason and the policy's rule."""
         fields = {"code": code, "reason": reason, "rule": rule}
+        if task_id:
+            fields["task_id"] = task_id
         if task_class is not None:
             fields["task_class"] = task_class.value
         self._log.warning("task refused", logger="env_runner.tasks", **fields)

@@ -49,7 +49,9 @@ class Notes:
     def stored(self, before: Task | None, after: Task, type_: EventType | None) -> None:
         self.steps.append(type_)
 
-    def refused(self, task_class: TaskClass | None, code: str, reason: str, rule: str) -> None:
+    def refused(
+        self, task_class: TaskClass | None, code: str, reason: str, rule: str, task_id: str = ""
+    ) -> None:
         self.refusals.append(reason)
 
     def note(self, event: str, **fields: object) -> None:

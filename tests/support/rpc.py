@@ -44,7 +44,9 @@ class Notes:
     def stored(self, before: Task | None, after: Task, type_: EventType | None) -> None:
         pass
 
-    def refused(self, task_class: TaskClass | None, code: str, reason: str, rule: str) -> None:
+    def refused(
+        self, task_class: TaskClass | None, code: str, reason: str, rule: str, task_id: str = ""
+    ) -> None:
         self.notes.append(("refused", {"code": code, "reason": reason, "rule": rule}))
 
     def note(self, event: str, **fields: object) -> None:

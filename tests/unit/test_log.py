@@ -103,13 +103,14 @@ def test_an_event_of_a_task_has_the_fields_by_which_it_is_found() -> None:
 def test_a_refusal_names_its_reason_and_its_rule() -> None:
     stream = io.StringIO()
     observer = LogObserver(open_log("info", "json", stream=stream))
-    observer.refused(TaskClass.GPU, "PERMISSION_DENIED", "MODE_DENIED", "policy.modes")
+    observer.refused(TaskClass.GPU, "PERMISSION_DENIED", "MODE_DENIED", "policy.modes", "t1")
     observer.refused(None, "INVALID_ARGUMENT", "BAD_REFERENCE", "")
     first, second = lines(stream)
     assert (first["event"], first["rule"], first["task_class"]) == (
         "task refused", "policy.modes", "gpu",
     )  # fmt: skip
-    assert "task_class" not in second
+    assert first["task_id"] == "t1"
+    assert not {"task_class", "task_id"} & set(second)
 
 
 def test_a_note_says_itself_how_grave_it_is() -> None:
