@@ -160,11 +160,11 @@ class Attempt:
         return False
 
     def finish(self) -> Record:
-        """The record of its end; drains the output and lets go of everything but the file."""
+        """The record of its end; drains the output and closes what it held. Its group is still
+        to be removed: that takes a while, and may be done once the end was told."""
         assert self.exit is not None  # noqa: S101 - the owner's order of calls
         self.output.drain(self.wall_time(now()))
         cpu = self.group.cpu_seconds()
-        self.group.remove()
         status = self.exit["status"]
         lost = ""
         if self.stopped == KEEPER_STOPPED:

@@ -128,6 +128,9 @@ class Group:
 
     def remove(self) -> None:
         """Remove it with the groups that a task made below it; fine where it is gone."""
+        with contextlib.suppress(OSError):
+            os.rmdir(self.path)  # as most are: with none below
+            return
         for directory, _, _ in os.walk(self.path, topdown=False):
             with contextlib.suppress(OSError):
                 os.rmdir(directory)

@@ -38,6 +38,7 @@ class Connection:
         self._frames = Frames()
         self._unsent: deque[tuple[bytes, int | None]] = deque()
         self._unsent_bytes = 0
+        self._full = False  # the peer took no more: the loop tells when it does
         sock.setblocking(False)
         loop.watch(sock.fileno(), self._ready)
 
@@ -114,12 +115,15 @@ class Connection:
                 if count == len(frame):
                     self._unsent.popleft()
         except BlockingIOError:
+            self._full = True
             self._loop.watch(self._sock.fileno(), self._ready, select.EPOLLIN | select.EPOLLOUT)
             return
         except OSError:
             self.close()
             return
-        self._loop.watch(self._sock.fileno(), self._ready)
+        if self._full:
+            self._full = False
+            self._loop.watch(self._sock.fileno(), self._ready)
 
 
 def _packed(file: int) -> bytes:

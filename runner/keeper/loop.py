@@ -167,6 +167,7 @@ class Loop:
         self.unread[attempt.name] = None
         self._record(record)
         self.on_end(record)
+        attempt.group.remove()
 
     def _record(self, record: Record) -> None:
         known = self.unrecorded.pop(record["name"], None)
