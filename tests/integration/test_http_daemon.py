@@ -13,7 +13,7 @@ import pytest
 
 from supervisor.errors import InvalidArgument
 from tests.support.daemon import Daemon, daemon
-from tests.support.http import get
+from tests.support.http import exchange, get, parsed, request
 from tests.support.metrics import promtool
 
 HELLO = {"execution": {"command": ["echo", "hello"]}}
@@ -77,6 +77,30 @@ async def test_what_is_thrown_at_it_is_counted_and_the_page_stays_readable(serve
     ):
         assert labels in page
     promtool(page)
+
+
+async def test_whatever_strangers_send_it_goes_on_and_runs_a_task(served: Daemon) -> None:
+    """B49; the last is closed after 10 s."""
+    large = b"a" * 1_000_000
+    sent = {
+        "post": request("/metrics", method="POST"),
+        "trace": request("/metrics", "Cookie: secret", method="TRACE"),
+        "path": request("/../../etc/passwd"),
+        "query": b"GET /metrics?" + large + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "header": b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: " + large + b"\r\n\r\n",
+        "slow": b"GET /metrics HTTP/1.1\r\nHost: local",
+    }
+    asked = (exchange(address(served), each) for each in sent.values())
+    said = dict(zip(sent, await asyncio.gather(*asked), strict=True))
+    assert [parsed(said[name]).status for name in ("post", "trace", "path")] == [405, 405, 404]
+    assert b"secret" not in said["trace"]
+    for name in ("query", "header"):  # the answer may be lost where the rest is on its way
+        assert not said[name] or parsed(said[name]).status in {400, 414, 431}
+    assert said["slow"] == b""
+    async with served.client() as runner:
+        result = await runner.run(HELLO)
+    assert json.loads(result.to_json())["status"] == "completed"
+    assert not lines(served, "internal error")
 
 
 async def test_a_port_that_is_taken_is_75_and_one_line_that_says_what_to_do(
