@@ -150,7 +150,8 @@ class _Reading:
         end: OutputEnd | None = None,
     ) -> Chunk:
         number = self._attempt.number
-        cursor = output_cursor(self._task.task_id, Place(number, self._position))
+        place = Place(number, self._position, ended=end is not None and self._over)
+        cursor = output_cursor(self._task.task_id, place)
         return Chunk(
             self._task.task_id, number, stream, offset, data, time, cursor, gap=gap, end=end
         )
@@ -207,10 +208,11 @@ def _gap(attempt: Attempt, stream: int, sizes: Position) -> OutputGap | None:
 def _of_what_is_gone(task: Task, attempt: Attempt, wanted: Wanted) -> list[Chunk]:
     """A gap for each stream that had something, and the end."""
     written = _written(attempt, Position())
-    cursor = output_cursor(task.task_id, Place(attempt.number, Position()))
 
     def chunk(stream: int, gap: OutputGap | None, end: OutputEnd | None = None) -> Chunk:
         number, time = attempt.number, attempt.end_time
+        place = Place(number, Position(), ended=end is not None)
+        cursor = output_cursor(task.task_id, place)
         return Chunk(task.task_id, number, stream, 0, b"", time, cursor, gap=gap, end=end)
 
     gaps = [

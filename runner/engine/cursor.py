@@ -16,35 +16,36 @@ from runner.engine import refusals
 from runner.ports import Position
 
 _VERSION = 1
-_OUTPUT = struct.Struct("<B8sIQQ")  # version, task, attempt, stdout, stderr
+_OUTPUT = struct.Struct("<B8sIQQ?")  # version, task, attempt, stdout, stderr, ended
 _PAGE = struct.Struct("<BQ")  # version, position
 _LONGEST = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A point in the output of a task: how far one attempt was read."""
+    """A point in the output of a task: how far one attempt was read. `ended` is right after its
+    end, which is told once."""
 
     attempt: int
     position: Position
+    ended: bool = False
 
 
 def output_cursor(task_id: str, place: Place) -> str:
     """The cursor of `place` in the task's output."""
-    position = place.position
-    return _text(
-        _OUTPUT.pack(_VERSION, _mark(task_id), place.attempt, position.stdout, position.stderr)
-    )
+    at = place.position
+    mark = _mark(task_id)
+    return _text(_OUTPUT.pack(_VERSION, mark, place.attempt, at.stdout, at.stderr, place.ended))
 
 
 def read_output_cursor(task_id: str, cursor: str) -> Place:
     """The place that a cursor is of. Raises Refused BAD_CURSOR."""
-    version, mark, attempt, stdout, stderr = _unpack(_OUTPUT, "cursor", cursor)
+    version, mark, attempt, stdout, stderr, ended = _unpack(_OUTPUT, "cursor", cursor)
     if version != _VERSION:
         raise refusals.bad_cursor("cursor", "the cursor is of another version of the runner")
     if mark != _mark(task_id) or not attempt:
         raise refusals.bad_cursor("cursor", "the cursor is not of this task")
-    return Place(attempt, Position(stdout, stderr))
+    return Place(attempt, Position(stdout, stderr), ended)
 
 
 def page_token(position: int) -> str:

@@ -36,7 +36,11 @@ class Output:
         place, number = _begin(task, request)
         tail = request.tail_bytes
         while True:
-            if number <= len(task.attempts):
+            if place is not None and place.ended:  # all of that attempt was told
+                if request.attempt:
+                    return
+                place, number = None, number + 1
+            elif number <= len(task.attempts):
                 wanted = Wanted(
                     request.streams or BOTH, place, request.follow, None if place else tail
                 )

@@ -8,10 +8,10 @@ SOON, LATER = 1.0, 5.0
 """Seconds after which another try is worth it: something that passes, something that is full."""
 
 
-def no_task(task_id: str) -> Refused:
+def no_task(task_id: str, field: str = "task_id") -> Refused:
     """The same for an id that never was and for another tenant's."""
     message = f"this runner holds no task {quote(task_id)}"
-    return Refused.of_field(Code.NOT_FOUND, "task_id", "NO_TASK", message)
+    return Refused.of_field(Code.NOT_FOUND, field, "NO_TASK", message)
 
 
 def stopping() -> Refused:

@@ -34,7 +34,7 @@ async def watch(
     _check(journal, request)
     first, last = await journal.bounds()
     position = _start(request, first, last, hub.last)
-    found = [await find(who, task_id) for task_id in set(request.task_ids)]
+    found = [await _named(find, who, task_id) for task_id in set(request.task_ids)]
     running = {task.task_id for task in found if not task.state.terminal}
     told = max((task.sequence for task in found if task.state.terminal), default=0)
     if found:
@@ -82,6 +82,16 @@ def _check(journal: Journal, request: WatchRequest) -> None:
         raise Refused.of_field(Code.FAILED_PRECONDITION, "journal_id", "JOURNAL_CHANGED", message)
 
 
+async def _named(find: Find, who: Principal, task_id: str) -> Task:
+    """A task that the request names. Raises Refused NO_TASK of the request's own field."""
+    try:
+        return await find(who, task_id)
+    except Refused as refused:
+        if refused.reason != "NO_TASK":
+            raise
+        raise refusals.no_task(task_id, "task_ids") from refused
+
+
 def _start(request: WatchRequest, first: int, last: int, newest: int) -> int:
     """The sequence to go on after."""
     if request.now:
@@ -101,7 +111,7 @@ async def _acceptance(journal: Journal, tasks: list[Task]) -> int:
     try:
         return min([await journal.accepted(task.task_id) for task in tasks])
     except KeyError:
-        raise refusals.no_task(tasks[0].task_id) from None  # forgotten just now
+        raise refusals.no_task(tasks[0].task_id, "task_ids") from None  # forgotten just now
 
 
 async def _history(journal: Journal, position: int) -> list[Event]:

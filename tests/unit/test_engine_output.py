@@ -96,8 +96,10 @@ async def test_following_goes_on_to_the_next_attempt() -> None:
     assert ends(await read(engine)) == [3]
     first_end = next(chunk for chunk in chunks if chunk.end)
     again = await read(engine, cursor=first_end.cursor)
-    assert ends(again) == [1, 2, 3]
+    assert ends(again) == [2, 3]  # right after that end: it is told once
     assert text(again, 1, 1) == b""
+    assert await read(engine, cursor=chunks[-1].cursor, follow=True) == []
+    assert await read(engine, attempt=1, cursor=first_end.cursor) == []
     await engine.close()
 
 

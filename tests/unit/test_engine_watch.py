@@ -162,6 +162,7 @@ async def test_what_cannot_be_watched_is_said() -> None:
     assert (refused.code, refused.reason) == (Code.OUT_OF_RANGE, "HISTORY_AHEAD")
     refused = await refusal(engine, WatchRequest(task_ids=("t1", "never")))
     assert (refused.code, refused.reason) == (Code.NOT_FOUND, "NO_TASK")
+    assert refused.violations[0].field == "task_ids"
     await engine.close()
 
 
