@@ -59,6 +59,7 @@ def test_where_nobody_listens_nothing_happens(
         ("soon", None, None),
         (None, None, None),
     ],
+    ids=["all", "this", "other", "zero", "empty", "word", "none"],  # a pid differs by worker
 )
 def test_systemd_watches_whom_it_names(
     monkeypatch: pytest.MonkeyPatch, usec: str | None, pid: str | None, seconds: float | None
