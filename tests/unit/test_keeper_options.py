@@ -1,0 +1,41 @@
+"""Whom the keeper's command line names: by number, by range, by name."""
+
+from __future__ import annotations
+
+import os
+import pwd
+
+import pytest
+
+from runner.keeper.__main__ import _settings
+
+ROOT, OWN = 0, pwd.getpwuid(os.getuid())
+
+
+@pytest.mark.parametrize(
+    ("given", "users"),
+    [
+        ("1000", [range(1000, 1001)]),
+        ("1000-1009,2000", [range(1000, 1010), range(2000, 2001)]),
+        ("root", [range(1)]),
+        (f"1000,{OWN.pw_name}", [range(1000, 1001), range(OWN.pw_uid, OWN.pw_uid + 1)]),
+    ],
+)
+def test_tasks_may_run_as_whom_it_names(given: str, users: list[range]) -> None:
+    settings, _ = _settings({"allow-users": given})
+    assert settings.users == users
+
+
+def test_the_daemons_user_may_be_named() -> None:
+    assert _settings({"daemon-uid": "root"})[0].daemon_uid == ROOT
+    assert _settings({"daemon-uid": "1000"})[0].daemon_uid == 1000
+
+
+@pytest.mark.parametrize("name", ["nobody-of-that-name", "1000-x", "-5", ""])
+def test_a_user_that_is_not_there_is_refused_in_one_line(
+    name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        _settings({"daemon-uid": name})
+    assert left.value.code == 2
+    assert capfd.readouterr().err == f"env-runner keeper: there is no user {name!r} here\n"
