@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from supervisor.client import Supervisor
@@ -131,10 +133,13 @@ async def test_a_task_that_names_lost_is_tried_again(
     assert len(task.attempts) == daemon.starts("again") == 2
 
 
+@pytest.mark.root
 async def test_after_a_reboot_its_tasks_are_lost_and_the_message_says_why(
     daemon: Daemon, runner: Supervisor
 ) -> None:
     """F9: the boot id is another one; the tasks, keeper and daemon of before are gone."""
+    if os.geteuid() != 0:
+        pytest.skip("cannot here: needs root")
     await daemon.start()
     await runner.assign(program(FAMILY), task_id="family")
     await said(runner, "family")

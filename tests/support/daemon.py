@@ -65,7 +65,7 @@ class Daemon:
 
     def environment(self, failpoint: str = "") -> dict[str, str]:
         settings = {f"ENV_RUNNER_{key}": value for key, value in self.settings.items()}
-        names = ("PATH", "HOME", "LANG", "TMPDIR")
+        names = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
         inherited = {name: os.environ[name] for name in names if name in os.environ}
         return {**inherited, **settings, "ENV_RUNNER_FAILPOINT": failpoint}
 
@@ -104,9 +104,9 @@ class Daemon:
         if process.poll() is not None:
             raise AssertionError(f"the daemon ended with {process.returncode}:\n{self.tail()}")
 
-    def tail(self) -> str:
-        """The end of its log."""
-        return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
+    def tail(self, most: int = 4000) -> str:
+        """The end of its log, so many characters at most."""
+        return self.log.read_text(errors="replace")[-most:] if self.log.exists() else ""
 
     def kill(self) -> None:
         """kill -9, and reap it."""
