@@ -69,3 +69,16 @@ def cause(error: sqlite3.Error | MemoryError) -> Cause:
     if primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM) or code in _FULL_EXTENDED:
         return Cause.FULL
     return Cause.CALLER if primary in _CALLER else Cause.BROKEN
+
+
+_BREAKS_READING = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def cause_of_reading(error: sqlite3.Error) -> Cause:
+    """The same for a question, which promises nothing: only a disk that fails and a file that
+    is damaged are BROKEN. What SQLite will not do for this question alone is CALLER."""
+    why = cause(error)
+    if why is not Cause.BROKEN:
+        return why
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return Cause.BROKEN if code in _BREAKS_READING else Cause.CALLER

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable
 
@@ -11,6 +12,10 @@ from runner.storage.rules import NOT_HELD, remains
 from runner.storage.sqlite.codec import decode_task
 
 _RECORD = "SELECT fixed, status, sequence FROM tasks JOIN records USING (position)"
+
+_OTHER_LABELS = """NOT EXISTS (SELECT 1 FROM json_each(?) AS wanted WHERE NOT EXISTS (
+    SELECT 1 FROM labels AS other WHERE other.name = wanted.value ->> 0
+        AND other.value = wanted.value ->> 1 AND other.position = l.position))"""
 
 
 class Reads:
@@ -88,10 +93,11 @@ def _conditions(query: Query) -> tuple[str, list[str], list[object]]:
     tables = "tasks"
     where = ["forgotten_time = 0"]
     values: list[object] = []
-    for number, (name, value) in enumerate(query.labels.items()):
-        tables += f" JOIN labels AS l{number} USING (position)"
-        where.append(f"l{number}.name = ? AND l{number}.value = ?")
-        values += [name, value]
+    if query.labels:  # the first leads through its index; the others are looked up, however many
+        first, *others = query.labels.items()
+        tables += " JOIN labels AS l USING (position)"
+        where += ["l.name = ? AND l.value = ?", _OTHER_LABELS]
+        values += [*first, json.dumps(others)]
     for column, wanted in (("tenant", query.tenant), ("workflow_id", query.workflow_id)):
         if wanted is not None:
             where.append(f"{column} = ?")
