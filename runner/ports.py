@@ -221,8 +221,8 @@ class Journal(Protocol):
         """A setting of the runner that outlives it, such as draining."""
         ...
 
-    async def put(self, key: str, value: str) -> None:
-        """Store such a setting, durably."""
+    async def put(self, key: str, value: str, *, patient: bool = True) -> None:
+        """Store such a setting, durably; patient or not as `commit` is."""
         ...
 
     async def expired(self, ended_before: int, limit: int) -> list[Task]:

@@ -33,6 +33,7 @@ from runner.engine.api import (
 from runner.engine.attempt_output import Sources
 from runner.engine.bodies import Bodies
 from runner.engine.follow import Followers
+from runner.engine.guarded import Guarded
 from runner.engine.hub import Hub
 from runner.engine.output import Output
 from runner.engine.perform import Performer
@@ -51,8 +52,6 @@ from runner.ports import (
     Event,
     Executor,
     Journal,
-    JournalBroken,
-    JournalUnavailable,
     Observer,
     OutputStore,
     Record,
@@ -77,7 +76,9 @@ class Engine:
         *,
         disk: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage,
     ) -> None:
-        self._journal, self._executors, self._clock = journal, executors, clock
+        journal, asked = self._guarded(journal), self._guarded(journal, refusing=True)
+        self._journal, self._asked = journal, asked  # for its own work, and for calls
+        self._executors, self._clock = executors, clock
         self._observer, self._rules, self._settings = observer, rules, settings
         self._hub, self._followers, self._turns = Hub(), Followers(), Turns()
         self._board = Board(executors, observer, settings.probe_interval)
@@ -187,22 +188,26 @@ class Engine:
 
     async def page(self, who: Principal, request: ListRequest) -> tuple[list[Task], str]:
         """Tasks, newest first, and the token of the next page; see `ListTasks`."""
-        return await listing.page(self._journal, who, request)
+        return await listing.page(self._asked, who, request)
 
     async def cancel(self, who: Principal, task_id: str, grace: float | None, reason: str) -> Task:
         """Ask a task to stop; returns once that is durable, and the executor has heard of it
         where it answers soon: it then keeps the grace, daemon or not. See `CancelTask`."""
         task = await self.get(who, task_id)
         standing.check_grace(grace, self._rules.classes[task.task_class].limits)
-        if not task.state.terminal and task_id not in self._tasks.actors:
-            async with self._turns.of(task_id):  # it is just being accepted
-                task = await self.get(who, task_id)
-        actor = self._tasks.actors.get(task_id)
-        if actor is None:
-            return task
-        heard: asyncio.Future[Task] = asyncio.get_running_loop().create_future()
-        actor.tell(CancelRequested(self._clock.wall(), grace, reason), heard)
-        task = await heard
+        try:
+            async with asyncio.timeout(standing.STORED):
+                if not task.state.terminal and task_id not in self._tasks.actors:
+                    async with self._turns.of(task_id):  # it is just being accepted
+                        task = await self.get(who, task_id)
+                actor = self._tasks.actors.get(task_id)
+                if actor is None:
+                    return task
+                heard: asyncio.Future[Task] = asyncio.get_running_loop().create_future()
+                actor.tell(CancelRequested(self._clock.wall(), grace, reason), heard)
+                task = await heard
+        except TimeoutError:
+            raise refusals.journal_unavailable() from None  # it may still be stored
         await actor.stop_asked(standing.STOP_ANSWER)
         return task
 
@@ -220,15 +225,12 @@ class Engine:
                 fresh.append(transition.task)
                 records.append(Record(task, transition.task, None, now))
         if records:
-            await self._whole(self._store(records))
-            for record in records:
-                self._followers.settled(record.after)
-            self._tasks.effects.spawn(self._retention.remove_all(fresh))
+            await self._whole(self._let_go(records, fresh))
         return missing
 
     def watch(self, who: Principal, request: WatchRequest) -> AsyncGenerator[Event, None]:
         """Events, in order; see `WatchTasks`."""
-        return watch(self._journal, self._hub, self.get, who, request)
+        return watch(self._asked, self._hub, self.get, who, request)
 
     def output(self, who: Principal, request: OutputRequest) -> AsyncGenerator[Chunk, None]:
         """Output, in order; see `StreamOutput`."""
@@ -244,7 +246,7 @@ class Engine:
             draining=self._drain is not None,
             queued=self.queued,
             start_time=self._start_time,
-            bounds=await self._journal.bounds(),
+            bounds=await self._asked.bounds(),
             journal_id=self._journal.journal_id,
         )
 
@@ -268,22 +270,22 @@ class Engine:
     async def set_drain(self, who: Principal, drain: bool, reason: str) -> Status:  # noqa: FBT001 - the request's field
         """Stop, or start again, taking new tasks; survives a restart."""
         told = reason if drain else None
-        try:
-            await self._journal.put(standing.DRAINING, standing.write_drain(told))
-        except JournalUnavailable as error:
-            raise refusals.journal_unavailable() from error
-        except JournalBroken as error:
-            self._tasks.broke(error)
-            raise refusals.journal_unavailable() from error
+        await self._asked.put(standing.DRAINING, standing.write_drain(told), patient=False)
         self._drain = told
         self._observer.note("draining" if drain else "taking tasks", reason=reason, who=who.name)
         return await self.status(who)
 
     # --- how it is done
 
+    def _guarded(self, journal: Journal, *, refusing: bool = False) -> Guarded:
+        return Guarded(journal, self._broke, refusing=refusing)
+
+    def _broke(self, error: Exception) -> None:
+        self._tasks.broke(error)  # which is made later than the guard
+
     async def _assign(self, who: Principal, request: Assignment, read: Read) -> tuple[Task, bool]:
         async with self._turns.of(request.task_id):
-            held = self._tasks.task(request.task_id) or await self._journal.find(request.task_id)
+            held = self._tasks.task(request.task_id) or await self._asked.find(request.task_id)
             if held is not None:
                 known = held.task if isinstance(held, Tombstone) else held
                 return self._admission.repeated(who, read, known), False
@@ -302,19 +304,16 @@ class Engine:
                 raise refusals.stopping() from None
             raise
 
-    async def _store(self, records: Sequence[Record]) -> None:
-        try:
-            stored = await self._journal.commit(records)
-        except JournalUnavailable as error:
-            raise refusals.journal_unavailable() from error
-        except JournalBroken as error:
-            self._tasks.broke(error)
-            raise refusals.journal_unavailable() from error
+    async def _let_go(self, records: Sequence[Record], fresh: Sequence[Task]) -> None:
+        """Store acknowledgements, and remove what is not needed for them any more."""
+        stored = await self._asked.commit(records, patient=False)
         for record, after in zip(records, stored, strict=True):
             self._observer.stored(record.before, after, record.type)
+            self._followers.settled(record.after)
+        self._tasks.effects.spawn(self._retention.remove_all(fresh))
 
     async def _held(self, task_id: str) -> Task | None:
-        task = self._tasks.task(task_id) or await self._journal.find(task_id)
+        task = self._tasks.task(task_id) or await self._asked.find(task_id)
         return None if isinstance(task, Tombstone) else task
 
     async def _again(self, task: Task) -> Task:

@@ -13,6 +13,7 @@ from runner.engine.api import Assignment, ClassState, ExecutorStatus, Status
 from runner.engine.readiness import Board
 from runner.engine.settings import Settings
 from runner.planning.capacity import Ledger
+from runner.planning.placing import default_executor
 from runner.planning.policy import Rules
 
 DRAINING = "draining"
@@ -20,6 +21,10 @@ DRAINING = "draining"
 
 PATIENCE = 3.0
 """Seconds that a daemon which is stopping waits for what it is storing."""
+
+STORED = 5.0
+"""Seconds that a cancel waits until it is durable: as long as the journal keeps anybody waiting
+who does not wait for ever. It may still be stored later; to ask again does no harm."""
 
 STOP_ANSWER = 1.0
 """Seconds that the answer to a cancel waits for the executor to have heard of it."""
@@ -105,5 +110,5 @@ def _class(name: TaskClass, rules: Rules, ledger: Ledger, queued: int) -> ClassS
         max_running=of_class.max_running,
         queued=queued,
         max_queued=of_class.max_queued,
-        default_executor=of_class.executor,
+        default_executor=default_executor(name, rules),
     )

@@ -123,8 +123,8 @@ class Tasks:
 
     def broke(self, error: Exception) -> None:
         """Nothing more may be promised by this process."""
-        self._observer.note("journal failed", error=error)
         if not self.broken.done():
+            self._observer.note("journal failed", error=error)
             self.broken.set_result(error)
 
     # --- what actors ask for (see `actor.Office`)

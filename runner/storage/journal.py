@@ -19,7 +19,7 @@ from typing import TypeVar
 from runner.domain.task import Task
 from runner.ports import Event, JournalUnavailable, Query, Record, Tombstone
 from runner.storage.sqlite.codec import Undecodable
-from runner.storage.sqlite.errors import Cause, JournalDamaged, StateLocked, cause
+from runner.storage.sqlite.errors import Cause, JournalDamaged, StateLocked, cause_of_reading
 from runner.storage.sqlite.forgetting import forget, prune_events, prune_tombstones
 from runner.storage.sqlite.history import History
 from runner.storage.sqlite.opening import Opened, open_files
@@ -110,9 +110,9 @@ class SqliteJournal:
         """See Journal."""
         return await self._read(self._reads.get, key)
 
-    async def put(self, key: str, value: str) -> None:
+    async def put(self, key: str, value: str, *, patient: bool = True) -> None:
         """See Journal."""
-        await self._write(lambda writes: writes.put(key, value))
+        await self._write(lambda writes: writes.put(key, value), patient=patient)
 
     async def expired(self, ended_before: int, limit: int) -> list[Task]:
         """See Journal."""
@@ -158,14 +158,17 @@ class SqliteJournal:
     def _asked(self, function: Callable[..., T], *args: object) -> T:
         try:
             return function(*args)
-        except (sqlite3.Error, Undecodable) as error:
-            if isinstance(error, sqlite3.Error):
-                why = cause(error)
-                if why in (Cause.LOCKED, Cause.FULL):
-                    raise JournalUnavailable(
-                        f"the journal cannot be read now: {why.value}"
-                    ) from error
+        except Undecodable as error:
             raise self._writer.give_up(error) from error
+        except sqlite3.Error as error:
+            match cause_of_reading(error):
+                case Cause.BROKEN:
+                    raise self._writer.give_up(error) from error
+                case Cause.CALLER:
+                    raise ValueError(f"the journal cannot answer this: {error}") from error
+                case why:
+                    why_not = f"the journal cannot be read now: {why.value}"
+                    raise JournalUnavailable(why_not) from error
 
     def _close(self) -> None:
         self._writer.close()

@@ -156,9 +156,9 @@ class MemoryJournal:
         await asyncio.sleep(0)
         return self._kept.settings.get(key)
 
-    async def put(self, key: str, value: str) -> None:
+    async def put(self, key: str, value: str, *, patient: bool = True) -> None:
         """See Journal."""
-        await self._turn(patient=True)
+        await self._turn(patient=patient)
         self._kept.settings[key] = value
 
     async def expired(self, ended_before: int, limit: int) -> list[Task]:
