@@ -3,7 +3,8 @@
 
 PYTHON_HERE := .venv/bin/python
 # What the tests and checks use beside Python, commands and paths, each with its package.
-TEST_COMMANDS := strace promtool=prometheus setsid=util-linux ps=procps node=nodejs npm openssl zsh fish go=golang-go \
+TEST_COMMANDS := strace promtool=prometheus setsid=util-linux ps=procps node=nodejs npm openssl zsh fish systemd-analyze=systemd \
+	go=golang-go \
 	/usr/share/gocode/src/google.golang.org/grpc=golang-google-grpc-dev
 CHECK_COMMANDS := git node=nodejs npm
 # Arguments for pytest: `make test TESTS="tests/unit -k ledger"`.
@@ -15,10 +16,10 @@ ARGS ?=
 STATUS_FILE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check format lock protos docs clean
+.PHONY: help demo test test-vm bench check format lock protos docs clean
 
 help:  ## what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 demo:  ## see it work: a daemon, real tasks, a kill -9 in the middle; under a minute
 	@sh tools/setup.sh run
@@ -30,6 +31,9 @@ test:  ## the whole suite; TESTS="…" for a part of it
 	@sh tools/examples.sh node go
 	@CI=true $(PYTHON_HERE) -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadgroup $(TESTS); \
 	status=$$?; [ -z "$(STATUS_FILE)" ] || { echo $$status > "$(STATUS_FILE)"; exit 0; }; exit $$status
+
+test-vm:  ## the units in a throw-away Debian: systemd as PID 1, in qemu without KVM; 4 minutes
+	@sh tools/test_vm.sh
 
 bench:  ## what it costs, against bare baselines; ARGS="round-trip …" for some cases, under 5 minutes
 	@sh tools/setup.sh run

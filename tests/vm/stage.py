@@ -1,0 +1,94 @@
+"""What the acts in `guest.py` stand on: systemd's word, processes, numbered checks.
+
+Runs in the throw-away guest, with what is installed there: no pytest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+DAEMON, KEEPER = "env-runner", "env-runner-keeper"
+LOG = Path("/var/log/env-runner/env-runner.log")
+PATIENCE = 120.0  # seconds; the guest's processor is emulated
+
+
+class Checks:
+    """Counts what holds and what does not, and says each as it is seen."""
+
+    def __init__(self) -> None:
+        self.passed = 0
+        self.failed = 0
+        self._begun = time.monotonic()
+
+    def that(self, holds: object, sentence: str, found: object = "") -> None:
+        """One numbered line; `found` is told where it does not hold."""
+        self.passed += bool(holds)
+        self.failed += not holds
+        number = self.passed + self.failed
+        verdict = "ok    " if holds else "FAILED"
+        line = f"{verdict} {number:2} [{time.monotonic() - self._begun:4.0f} s] {sentence}"
+        print(line if holds else f"{line}: {found!r}", flush=True)
+
+
+async def until(condition: Callable[[], object], patience: float = PATIENCE) -> bool:
+    """Wait until it holds; False where it did not in time."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.1)  # a condition of another process: nothing to be woken by
+    return True
+
+
+def said(*command: str) -> str:
+    """What a command says, on both streams."""
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return (done.stdout + done.stderr).strip()
+
+
+async def systemctl(*words: str) -> int:
+    """Its exit code; what follows output meanwhile goes on."""
+    process = await asyncio.create_subprocess_exec("systemctl", *words)
+    return await process.wait()
+
+
+def show(unit: str, name: str) -> str:
+    """A property of a unit."""
+    return said("systemctl", "show", "--value", "--property", name, unit)
+
+
+def pid(unit: str) -> int:
+    """Of its main process; 0 for none."""
+    return int(show(unit, "MainPID") or 0)
+
+
+def status(process: int | str) -> dict[str, str]:
+    """`/proc/PID/status`; empty where it has gone."""
+    try:
+        text = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return {}
+    return {key: value.strip() for key, _, value in (s.partition(":") for s in text.splitlines())}
+
+
+def uid(process: int | str) -> int:
+    """The effective uid; -1 where it has gone."""
+    return int(status(process).get("Uid", "-1 -1").split()[1])
+
+
+def processes_of(user: int) -> list[str]:
+    """Living processes with this uid."""
+    found = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    return [each for each in found if uid(each) == user and status(each)["State"][0] != "Z"]
+
+
+def log(event: str = "") -> list[dict[str, Any]]:
+    """The daemon's log lines with that event."""
+    lines = [json.loads(line) for line in LOG.read_text().splitlines()] if LOG.exists() else []
+    return [line for line in lines if event in ("", line["event"])]
