@@ -41,14 +41,17 @@ async def open_journal(
     directory: Path,
     *,
     patience: float = BUSY_SECONDS,
+    reserve: int = 0,
     migrations: Sequence[Migration] = MIGRATIONS,
 ) -> SqliteJournal:
     """Open the journal `directory`/journal.db, made where there is none, and lock `directory`.
 
+    `reserve` bytes are kept back on its disk, for what has to be stored when that is full.
+
     Raises StateLocked where another daemon has it, JournalDamaged where it is damaged or of a
     newer version (it is left as it is), JournalUnavailable and JournalBroken.
     """
-    opened = await asyncio.to_thread(open_files, directory, migrations, patience)
+    opened = await asyncio.to_thread(open_files, directory, migrations, patience, reserve)
     return SqliteJournal(opened, patience)
 
 
@@ -62,7 +65,9 @@ class SqliteJournal:
         self._patience = patience
         self._unfinished: list[Task] | None = opened.unfinished
         self._wal = Wal(opened.writing, opened.path)
-        self._writer = Writer(opened.writing, opened.path, self._wal.checkpoint, patience)
+        self._writer = Writer(
+            opened.writing, opened.path, self._wal.checkpoint, patience, opened.reserve
+        )
         self._reads = Reads(opened.reading)
         self._history = History(opened.reading)
         self._reader = ThreadPoolExecutor(1, "journal-reading")
@@ -129,6 +134,11 @@ class SqliteJournal:
             pass
         while await self._write(lambda writes: prune_tombstones(writes.db, tombstones_before)):
             pass
+
+    @property
+    def reserve_out(self) -> bool:
+        """Whether the disk was full, and what is kept back for that is not whole again."""
+        return self._opened.reserve.out
 
     def on_commit(self, told: Callable[[float], None]) -> None:
         """Tell `told` of each transaction, from the writing thread: its seconds until durable."""

@@ -6,11 +6,12 @@ none or a whole one, and whatever else lies there is damage.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from runner.domain.task import Task
 from runner.ports import JournalBroken, JournalUnavailable
 from runner.storage.sqlite.errors import Cause, StateLocked, cause
 from runner.storage.sqlite.examination import examine, examine_records, present
+from runner.storage.sqlite.reserve import Reserve
 from runner.storage.sqlite.schema import Migration, migrate
 
 NAME = "journal.db"
@@ -36,14 +38,37 @@ class Opened:
     journal_id: str
     epoch: int
     unfinished: list[Task]
+    reserve: Reserve
 
 
-def open_files(directory: Path, migrations: Sequence[Migration], patience: float) -> Opened:
-    """Open the journal in `directory`, which is made where it is not there. Blocks.
+def open_files(
+    directory: Path, migrations: Sequence[Migration], patience: float, reserve: int = 0
+) -> Opened:
+    """Open the journal in `directory`, which is made where it is not there, with `reserve`
+    bytes kept back on its disk; on a full one what was kept back is let go of. Blocks.
 
     Raises StateLocked, JournalDamaged, JournalUnavailable (another process kept it locked for
     `patience` seconds, the disk is full, a file may not be opened) and JournalBroken.
     """
+    kept = Reserve(directory, reserve)
+    while True:
+        try:
+            opened = _open_files(directory, migrations, patience, kept)
+        except _Full as full:
+            if not kept.release():
+                raise JournalUnavailable(str(full)) from full.__cause__
+        else:
+            kept.open()
+            return opened
+
+
+class _Full(Exception):
+    """The disk is full; the message says what could not be opened."""
+
+
+def _open_files(
+    directory: Path, migrations: Sequence[Migration], patience: float, reserve: Reserve
+) -> Opened:
     path = directory / NAME
     try:
         with ExitStack() as undo:
@@ -64,15 +89,17 @@ def open_files(directory: Path, migrations: Sequence[Migration], patience: float
             _wait_ms(reading, int(patience * 1000))
             reading.execute("PRAGMA query_only = ON")
             undo.pop_all()
-            return Opened(path, lock, writing, reading, journal_id, epoch, unfinished)
+            return Opened(path, lock, writing, reading, journal_id, epoch, unfinished, reserve)
     except sqlite3.Error as error:
         if cause(error) is Cause.BROKEN:
             raise JournalBroken(f"the journal {path} cannot be opened: {error}") from error
-        why = cause(error).value
-        raise JournalUnavailable(f"the journal {path} cannot be opened: {why}") from error
+        why = cause(error)
+        kind = _Full if why is Cause.FULL else JournalUnavailable
+        raise kind(f"the journal {path} cannot be opened: {why.value}") from error
     except OSError as error:
-        why = error.strerror or str(error)
-        raise JournalUnavailable(f"{error.filename or path} cannot be opened: {why}") from error
+        why_not = error.strerror or str(error)
+        kind = _Full if error.errno in (errno.ENOSPC, errno.EDQUOT) else JournalUnavailable
+        raise kind(f"{error.filename or path} cannot be opened: {why_not}") from error
 
 
 def _lock(directory: Path) -> int:
@@ -87,8 +114,9 @@ def _lock(directory: Path) -> int:
             f"another env-runner{f' (process {owner})' if owner else ''} uses the state "
             f"directory {directory}: stop it, or give this one a directory of its own"
         ) from error
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    with suppress(OSError):  # on a full disk: it is but for the message above
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
 
 

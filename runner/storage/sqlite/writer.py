@@ -1,7 +1,8 @@
 """The one thread that writes the journal: whatever waits is committed together.
 
 Each piece of work is whole or not there (a savepoint), and one that fails fails alone. While
-the file is locked or its disk full, work waits: patient work for as long as it takes. After
+the file is locked or its disk full, and nothing is left of what was kept back on it, work
+waits: patient work for as long as it takes. After
 any other error of SQLite nothing is tried again: a sync that failed may not be repeated, since
 the kernel may have dropped what it could not write and then says that all is well.
 """
@@ -24,6 +25,7 @@ from runner.failpoints import FailpointHit, failpoint
 from runner.ports import JournalBroken, JournalUnavailable
 from runner.storage.sqlite.codec import Undecodable
 from runner.storage.sqlite.errors import Cause, cause
+from runner.storage.sqlite.reserve import INTERVAL, Reserve
 from runner.storage.sqlite.writes import Writes
 
 T = TypeVar("T")
@@ -69,10 +71,12 @@ class Writer:
         path: Path,
         checkpoint: Callable[[bool], None],
         closing_patience: float,
+        reserve: Reserve,
     ) -> None:
         self._db = db
         self._path = path
         self._checkpoint = checkpoint
+        self._reserve = reserve
         self.told: Callable[[float], None] = lambda _seconds: None  # of each transaction
         self._writes = Writes(db)
         self._closing_patience = closing_patience
@@ -129,7 +133,7 @@ class Writer:
     def _take(self, waiting: list[Work[Any]], pause: float) -> bool:
         """Wait for work, or for `pause` seconds where some waits; False once all is done."""
         block = not waiting and not self._drained
-        timeout = None if block else pause
+        timeout = (INTERVAL if self._reserve.out else None) if block else pause
         while len(waiting) < _TOGETHER and not self._drained:
             try:
                 work = self._queue.get(block or pause > 0, timeout)
@@ -144,6 +148,7 @@ class Writer:
 
     def _advance(self, waiting: list[Work[Any]]) -> float:
         """Try to store what waits; how long to pause before the next try, in seconds."""
+        self._reserve.restore()
         if self._broken is not None or not waiting:
             return 0.0
         try:
@@ -152,6 +157,9 @@ class Writer:
         except _Blocked as blocked:
             if blocked.why is Cause.FULL and len(waiting) > 1:
                 self._one_by_one(waiting)
+            if blocked.why is Cause.FULL and waiting and self._reserve.release():
+                self._refuse_new(waiting, blocked)
+                return 0.0
             self._dismiss_overdue(waiting, blocked)
             return _PAUSE_SECONDS if blocked.why is Cause.FULL else 0.0
         self._checkpoint(self._queue.empty())
@@ -162,6 +170,12 @@ class Writer:
             with contextlib.suppress(_Blocked):
                 self._transact([work])
                 waiting.remove(work)
+
+    def _refuse_new(self, waiting: list[Work[Any]], blocked: _Blocked) -> None:
+        """What was kept back is for what was accepted already."""
+        new = [work for work in waiting if work.accepts]
+        waiting[:] = [work for work in waiting if not work.accepts]
+        _fail(new, JournalUnavailable(f"the journal takes no new task for now: {blocked}"))
 
     def _dismiss_overdue(self, waiting: list[Work[Any]], blocked: _Blocked) -> None:
         patience = self._closing_patience if self._closing else None
