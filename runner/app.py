@@ -195,7 +195,7 @@ async def _runner(
     if not directory.exists():
         directory.mkdir(parents=True)
         directory.chmod(0o711)  # see `local_runner`
-    journal = await open_journal(directory)
+    journal = await open_journal(directory, reserve=config.state.reserve)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(journal.close)
         local = _local(config, journal.epoch, journal.journal_id, observer)
@@ -215,6 +215,7 @@ async def _runner(
             observer,
             ruled(config),
             _settings(config, host),
+            reserve_out=lambda: journal.reserve_out,
         )
         stack.push_async_callback(engine.close)
         await engine.start()

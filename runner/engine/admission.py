@@ -59,7 +59,8 @@ class Read:
 
 
 class Admission:
-    """Raises Refused for what is not taken; `disk` gives a path's total, used and free bytes."""
+    """Raises Refused for what is not taken; `disk` gives a path's total, used and free bytes,
+    `reserve_out` whether the journal uses what is kept back for it on a full disk."""
 
     def __init__(
         self,
@@ -67,11 +68,13 @@ class Admission:
         settings: Settings,
         room: Room,
         scheduler: Scheduler,
+        *,
         disk: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage,
+        reserve_out: Callable[[], bool] = lambda: False,
     ) -> None:
         self.rules = rules
         self._settings, self._room, self._scheduler = settings, room, scheduler
-        self._disk = disk
+        self._disk, self._reserve_out = disk, reserve_out
 
     def read(self, request: Assignment) -> Read:
         """As much as is needed to know whether it was assigned before."""
@@ -149,6 +152,12 @@ class Admission:
             message = (
                 f"the disk of the state directory has {free} bytes free, "
                 f"and new tasks are taken from {least} on"
+            )
+            return _full("DISK_FULL", message)
+        if self._reserve_out():
+            message = (
+                "the disk of the state directory was full: the space kept back for the journal is "
+                "in use, and new tasks are taken once there is room for it again"
             )
             return _full("DISK_FULL", message)
         return None

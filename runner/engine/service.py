@@ -75,6 +75,7 @@ class Engine:
         settings: Settings,
         *,
         disk: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage,
+        reserve_out: Callable[[], bool] = lambda: False,  # what is kept back on it is in use
     ) -> None:
         journal, asked = self._guarded(journal), self._guarded(journal, refusing=True)
         self._journal, self._asked = journal, asked  # for its own work, and for calls
@@ -99,7 +100,9 @@ class Engine:
         self._tasks.settled = self._followers.settled
         self._tasks.doubt = self._board.doubt
         self._board.changed = self.scheduler.dispatch
-        self._admission = Admission(rules, settings, self, self.scheduler, disk)
+        self._admission = Admission(
+            rules, settings, self, self.scheduler, disk=disk, reserve_out=reserve_out
+        )
         self._retention = Retention(journal, executors, clock, observer, settings)
         self._output = Output(Sources(output, executors, self._followers, self._again), self.get)
         self._drain: str | None = None

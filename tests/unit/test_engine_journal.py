@@ -10,6 +10,8 @@ from runner.domain.principal import LOCAL
 from runner.domain.refusal import Code, Refused
 from runner.domain.task import State
 from runner.engine.api import ListRequest
+from runner.engine.service import Engine
+from runner.executors.fake import FakeExecutor
 from runner.ports import JournalBroken
 from runner.storage.memory import MemoryJournal
 from tests.support.engine import Rig, assign, ended
@@ -82,4 +84,28 @@ async def test_a_filter_beyond_any_bound_is_refused(request_: ListRequest, field
     refused = await refusal(engine.page(LOCAL, request_))
     assert (refused.code, refused.reason) == (Code.INVALID_ARGUMENT, "OUT_OF_RANGE")
     assert refused.violations[0].field == field
+    await engine.close()
+
+
+@virtual
+async def test_nothing_new_is_taken_while_the_journal_uses_what_is_kept_back_for_it() -> None:
+    rig, out = Rig(), True
+    engine = Engine(
+        rig.journal,
+        {"local": FakeExecutor(rig.world)},
+        rig.output,
+        rig.clock,
+        rig.notes,
+        rig.rules,
+        rig.settings,
+        disk=lambda _path: rig.disk,
+        reserve_out=lambda: out,
+    )
+    await engine.start()
+    refused = await refusal(assign(engine))
+    assert (refused.code, refused.reason) == (Code.RESOURCE_EXHAUSTED, "DISK_FULL")
+    assert "kept back for the journal" in engine.vitals().disk_problem
+    out = False
+    await assign(engine, "t1", ["exit", 0])
+    await ended(engine)
     await engine.close()
