@@ -31,12 +31,24 @@ def choose(asked: Execution, mode: Mode, task_class: TaskClass, rules: Rules) ->
         return asked.executor, "the payload names it"
     if of_class != "auto" and mode in MODES_OF.get(of_class, ()):
         return of_class, f"the configuration names it for class {task_class}"
+    return _default(mode, task_class, rules)
+
+
+def _default(mode: Mode, task_class: TaskClass, rules: Rules) -> tuple[str, str]:
     if mode is Mode.DOCKER:
         able = [name for name, modes in rules.host.executors.items() if mode in modes]
         return (able or ["docker"])[0], "the first that is configured for mode docker"
     if task_class is TaskClass.GPU_SLURM:
         return "slurm", "the default for class gpu_slurm"
     return "local", f"the default for mode {mode}"
+
+
+def default_executor(task_class: TaskClass, rules: Rules) -> str:
+    """Where a task of the class runs whose payload says nothing of mode, image or executor."""
+    of_class = rules.classes[task_class]
+    if of_class.executor != "auto":
+        return of_class.executor
+    return _default(Mode.DOCKER if of_class.image else Mode.NATIVE, task_class, rules)[0]
 
 
 def check(asked: Execution, mode: Mode, executor: str, task_class: TaskClass, rules: Rules) -> None:

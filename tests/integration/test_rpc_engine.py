@@ -212,3 +212,15 @@ async def test_a_full_queue_says_when_to_come_back(tmp_path: Path) -> None:
     finally:
         await engine.close()
         rig.world.close()
+
+
+async def test_a_reason_is_a_sentence_and_not_a_book(runner: Supervisor) -> None:
+    await runner.assign(FOREVER, task_id="t1")
+    for call in (runner.cancel("t1", reason="x" * 1025), runner.drain(reason="x" * 1025)):
+        with pytest.raises(InvalidArgument) as refused:
+            await call
+        assert (refused.value.reason, refused.value.violations[0].field) == (
+            "OUT_OF_RANGE",
+            "reason",
+        )
+    assert (await runner.cancel("t1", reason="x" * 1024)).HasField("cancel_request_time")

@@ -11,6 +11,7 @@ from runner.domain.plan import Mode
 from runner.domain.refusal import Code
 from runner.domain.task import TaskClass
 from runner.planning.environment import environment
+from runner.planning.placing import default_executor
 from runner.planning.policy import Host, HostPath, Policy, Rules
 from tests.support.payloads import GIB, planned, refusal, running, some_rules
 from tests.support.tasks import a_task
@@ -316,3 +317,14 @@ def test_a_task_finds_who_it_is_and_no_gpu_whatever_the_payload_says() -> None:
 def test_rules_for_a_host_without_executors_still_plan_a_refusal() -> None:
     rules = replace(some_rules(), host=Host({}, 1.0, GIB))
     assert refusal(running(), by=rules).reason == "NO_EXECUTOR"
+
+
+def test_each_class_has_the_executor_that_its_plain_tasks_get() -> None:
+    rules = some_rules()
+    found = {name: default_executor(name, rules) for name in TaskClass}
+    assert found == {
+        TaskClass.CPU_SHORT: "local",
+        TaskClass.CPU_LONG: "local",
+        TaskClass.GPU: "local",
+        TaskClass.GPU_SLURM: "slurm",
+    }

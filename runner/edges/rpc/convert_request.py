@@ -22,6 +22,7 @@ _TRACE_PARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
 _TRACE_PARENT_LENGTH = 55
+_REASON_LENGTH = 1024  # characters: a sentence, which is kept and logged
 
 
 def from_assign(request: v1.AssignTaskRequest, trace_parent: str) -> Assignment:
@@ -61,6 +62,14 @@ def from_list(request: v1.ListTasksRequest) -> ListRequest:
 def grace_of(request: v1.CancelTaskRequest) -> float | None:
     """Seconds that the task may take to stop; None for its plan's."""
     return seconds_of("grace", request.grace) if request.HasField("grace") else None
+
+
+def reason_of(request: v1.CancelTaskRequest | v1.SetDrainRequest) -> str:
+    """Why, in the caller's words."""
+    if len(request.reason) > _REASON_LENGTH:
+        message = f"at most {_REASON_LENGTH} characters are taken"
+        raise Refused.of_field(Code.INVALID_ARGUMENT, "reason", "OUT_OF_RANGE", message)
+    return request.reason
 
 
 def from_watch(request: v1.WatchTasksRequest) -> WatchRequest:

@@ -19,6 +19,7 @@ from runner.edges.rpc.convert_request import (
     from_plan,
     from_watch,
     grace_of,
+    reason_of,
     trace_parent_of,
 )
 from runner.edges.rpc.convert_runner import to_runner
@@ -83,9 +84,8 @@ class Servicer(SupervisorServicer):
             wanted = replace(wanted, page_size=len(answer.tasks))
 
     async def CancelTask(self, request: v1.CancelTaskRequest, context: Context) -> v1.Task:
-        task = await self._engine.cancel(
-            self._who, request.task_id, grace_of(request), request.reason
-        )
+        grace, reason = grace_of(request), reason_of(request)
+        task = await self._engine.cancel(self._who, request.task_id, grace, reason)
         return to_task(task, self._link)
 
     async def AcknowledgeTasks(
@@ -112,7 +112,7 @@ class Servicer(SupervisorServicer):
         return to_runner(await self._engine.status(self._who))
 
     async def SetDrain(self, request: v1.SetDrainRequest, context: Context) -> v1.Runner:
-        return to_runner(await self._engine.set_drain(self._who, request.drain, request.reason))
+        return to_runner(await self._engine.set_drain(self._who, request.drain, reason_of(request)))
 
 
 @asynccontextmanager
