@@ -443,7 +443,7 @@ class ListTasksRequest(_message.Message):
     def classes(self) -> _containers.RepeatedScalarFieldContainer[Global___TaskClass.ValueType]: ...
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """all of these; 32 at most"""
+        """all of these"""
 
     def __init__(
         self,
