@@ -192,3 +192,12 @@ async def created(channel: grpc.aio.Channel, payload: bytes) -> bool:
     )
     answer = await SupervisorStub(channel).AssignTask(request, wait_for_ready=True)
     return answer.created
+
+
+async def test_acknowledged_by_several_at_once_it_is_acknowledged_for_each(
+    daemon: Daemon, runner: Supervisor
+) -> None:
+    await daemon.start()
+    await runner.run(shell("true"), task_id="t1")
+    answers = await asyncio.gather(*(runner.acknowledge(["t1"]) for _ in range(20)))
+    assert answers == [[]] * 20

@@ -69,13 +69,3 @@ async def test_what_could_not_be_removed_is_tried_again() -> None:
     assert rig.notes.said("removal failed")
     assert rig.world.known() == []
     await engine.close()
-
-
-@virtual
-async def test_acknowledged_by_several_at_once_it_is_acknowledged_for_each() -> None:
-    engine = await Rig().start()
-    await assign(engine, "t1", ["exit", 0])
-    await ended(engine, "t1")
-    answers = await asyncio.gather(*(engine.acknowledge(LOCAL, ["t1"]) for _ in range(5)))
-    assert answers == [[]] * 5
-    await engine.close()
