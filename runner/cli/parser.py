@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import NoReturn
 
 from runner import __version__
 from runner.cli.exits import Code
@@ -17,9 +18,17 @@ failed, but not by the task. Else: 1 an error that the daemon told, 2 usage, 69 
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that tells a wrong usage in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """See argparse."""
+        self.exit(Code.USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser; what it yields has `command` ("module:function") and the command's options."""
-    top = argparse.ArgumentParser(
+    top: argparse.ArgumentParser = _Parser(
         prog="env-runner",
         description="Runs tasks on this host, for an orchestrator or for you.",
         epilog=_EXITS,

@@ -89,10 +89,15 @@ def test_a_payload_over_the_limit_is_refused_before_it_is_sent(
         ["cancel", "a", "--gra", "5s"],
     ],
 )
-def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
+def test_wrong_usage_is_told_in_one_line_and_ends_with_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("env-runner")
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
