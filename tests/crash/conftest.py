@@ -26,6 +26,7 @@ async def daemon(nothing_is_left: Path) -> AsyncIterator[Daemon]:
     root.mkdir()
     made = Daemon(root)
     yield made
+    print(made.tail(20_000))  # noqa: T201 - shown where the test failed
     await made.close()
 
 
