@@ -43,6 +43,8 @@ def main() -> None:
     unknown = [name for name in options.case if name not in CASES]
     if unknown:
         parser.error(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}")
+    if not Path(options.directory).is_dir():
+        parser.error(f"--directory: there is no directory {options.directory}")
     begun = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="env-runner-bench-", dir=options.directory))
     directory.chmod(0o711)
