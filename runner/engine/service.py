@@ -106,7 +106,6 @@ class Engine:
         self._retention = Retention(journal, executors, clock, observer, settings)
         self._output = Output(Sources(output, executors, self._followers, self._again), self.get)
         self._drain: str | None = None
-        self._acknowledging = asyncio.Lock()
         self._stopping = False
         self._start_time = clock.wall()
 
@@ -217,13 +216,6 @@ class Engine:
 
     async def acknowledge(self, who: Principal, task_ids: Sequence[str]) -> list[str]:
         """The ids that are not acknowledged: not held, or not ended; see `AcknowledgeTasks`."""
-        return await self._whole(self._acknowledge(who, task_ids))
-
-    async def _acknowledge(self, who: Principal, task_ids: Sequence[str]) -> list[str]:
-        async with self._acknowledging:  # each goes on from what the one before has stored
-            return await self._acknowledge_alone(who, task_ids)
-
-    async def _acknowledge_alone(self, who: Principal, task_ids: Sequence[str]) -> list[str]:
         missing, records, fresh = [], [], []
         now = self._clock.wall()
         for task_id in dict.fromkeys(task_ids):
@@ -236,7 +228,7 @@ class Engine:
                 fresh.append(transition.task)
                 records.append(Record(task, transition.task, None, now))
         if records:
-            await self._let_go(records, fresh)
+            await self._whole(self._let_go(records, fresh))
         return missing
 
     def watch(self, who: Principal, request: WatchRequest) -> AsyncGenerator[Event, None]:
