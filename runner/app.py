@@ -127,7 +127,11 @@ async def _serve(config: Config, reload: Callable[[], Config], log: Log) -> int:
     observer = shown.observer
     for line in config.notes:
         log.warning("configuration key without effect", note=line)
-    settings = RpcSettings(insecure=config.grpc.insecure)
+    settings = RpcSettings(
+        max_calls=config.grpc.max_calls,
+        max_connections=config.grpc.max_connections,
+        insecure=config.grpc.insecure,
+    )
     servers = RpcServers(_listeners(config), observer, settings, shown.call_ended)
     servers.claim()  # before anything of another daemon's is touched
     running: list[Runner] = []

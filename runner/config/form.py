@@ -202,6 +202,12 @@ def table(listen: str, directory: str) -> Record:
                         "sockets": Field(
                             ListOf(_sockets), "More unix sockets, each for one caller.", ()
                         ),
+                        "max_calls": Field(
+                            whole(1, 1_000_000), "Calls at once, followers included.", 4096
+                        ),
+                        "max_connections": Field(
+                            whole(1, 1_000_000), "Connections at once, of each address.", 4096
+                        ),
                         "tls": Field(GRPC_TLS),
                     },
                     _grpc,

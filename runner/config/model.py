@@ -33,11 +33,13 @@ class Socket:
 
 @dataclass(frozen=True, slots=True)
 class Grpc:
-    """Addresses are "unix:/path" or "host:port"."""
+    """Addresses are "unix:/path" or "host:port"; the limits are explained at `RpcSettings`."""
 
     listen: tuple[str, ...]
     insecure: bool = False
     sockets: tuple[Socket, ...] = ()
+    max_calls: int = 4096
+    max_connections: int = 4096
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ may serve; `stop` ends what is under way within its grace.
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,11 +48,20 @@ _OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class RpcSettings:
-    """`max_calls` under way at once; `reserved_calls` more for CancelTask, GetTask, health."""
+    """`max_calls` under way at once; `reserved_calls` more for CancelTask, GetTask, health.
+
+    `max_connections` are taken at each address, fewer where descriptors are few; one more is
+    closed at once. A connection that has not said what HTTP/2 begins with is closed after 10 s.
+    """
 
     max_calls: int = 4096  # followers of output and events among them
     reserved_calls: int = 64
+    max_connections: int = 4096
     insecure: bool = False  # TCP without TLS, on loopback alone
+
+
+_OWN_DESCRIPTORS = 256
+"""Kept for the journal, followed output, HTTP and the keeper, whoever connects."""
 
 
 class RpcServers:
@@ -118,7 +128,7 @@ class RpcServers:
     def _server(self, engine: Calls, listener: Listener, link: Link) -> aio.Server:
         server = aio.server(
             interceptors=[Guard(listener.who, self._admission, self._observer, self._told)],
-            options=_OPTIONS,
+            options=(*_OPTIONS, ("grpc.max_allowed_incoming_connections", self._connections())),
         )
         servicer = Servicer(engine, listener.who, link)
         supervisor_pb2_grpc.add_SupervisorServicer_to_server(servicer, server)
@@ -126,6 +136,12 @@ class RpcServers:
         services = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, server)
         return server
+
+    def _connections(self) -> int:
+        """How many connections one listener takes."""
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        share = (descriptors - _OWN_DESCRIPTORS) // len(self._listeners)
+        return max(1, min(self._settings.max_connections, share))
 
     def _bind(self, server: aio.Server, listener: Listener) -> str:
         try:
