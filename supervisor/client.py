@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -173,7 +174,7 @@ class Supervisor:
         workflow_id: str = "",
         labels: Mapping[str, str] | None = None,
         page_size: int = 0,
-    ) -> AsyncIterator[v1.Task]:
+    ) -> AsyncGenerator[v1.Task, None]:
         """Tasks, newest first, all pages one after the other; empty means any."""
         request = v1.ListTasksRequest(
             states=list(states),
@@ -201,7 +202,7 @@ class Supervisor:
         now: bool = False,
         until_done: bool = False,
         journal_id: str = "",
-    ) -> AsyncIterator[v1.TaskEvent]:
+    ) -> AsyncGenerator[v1.TaskEvent, None]:
         """Events in order, each once, also through a restart of the daemon.
 
         From after the sequence `after`, from `now`, or else from the oldest kept. Raises
@@ -219,23 +220,12 @@ class Supervisor:
             request.after_sequence = runner.last_sequence
         elif after is not None:
             request.after_sequence = after
-        progress = resume.Watch(request)
-        patience = self._new_patience()
-        while True:
-            call = self._stub().WatchTasks(progress.request)
-            try:
-                await self._connected(call, patience)
-                async for event in call:
-                    if progress.new(event):
-                        yield event
-            except grpc.aio.AioRpcError as error:
-                await patience.failed(error)
-            else:
-                return
-            finally:
-                call.cancel()
+        events = self._unbroken(self._stub().WatchTasks, resume.Watch(request))
+        async with aclosing(events):
+            async for event in events:
+                yield event
 
-    async def output(
+    def output(
         self,
         task_id: str,
         *,
@@ -244,7 +234,7 @@ class Supervisor:
         cursor: str = "",
         tail_bytes: int | None = None,
         follow: bool = True,
-    ) -> AsyncIterator[v1.OutputChunk]:
+    ) -> AsyncGenerator[v1.OutputChunk, None]:
         """What the task wrote, each byte once, also through a restart of the daemon.
 
         From the `cursor` of a chunk, from `tail_bytes` before the end of each stream, or else
@@ -257,21 +247,7 @@ class Supervisor:
             request.cursor = cursor
         elif tail_bytes is not None:
             request.tail_bytes = tail_bytes
-        progress = resume.Output(request)
-        patience = self._new_patience()
-        while True:
-            call = self._stub().StreamOutput(progress.request)
-            try:
-                await self._connected(call, patience)
-                async for chunk in call:
-                    if progress.new(chunk):
-                        yield chunk
-            except grpc.aio.AioRpcError as error:
-                await patience.failed(error)
-            else:
-                return
-            finally:
-                call.cancel()
+        return self._unbroken(self._stub().StreamOutput, resume.Output(request))
 
     async def run(
         self,
@@ -286,13 +262,14 @@ class Supervisor:
         assigned = await self.assign(payload, task_class=task_class, task_id=task_id, labels=labels)
         task = assigned.task
         if on_output is not None:
-            async for chunk in self.output(task.task_id):
-                on_output(chunk)
+            async with aclosing(self.output(task.task_id)) as output:
+                async for chunk in output:
+                    on_output(chunk)
         async for event in self.watch([task.task_id], now=True, until_done=True):
             task = event.task
         return Result(task if task.state in TERMINAL else await self.get(task.task_id))
 
-    # --- the one way to call ----------------------------------------------------------------
+    # --- the two ways to call ---------------------------------------------------------------
 
     async def _call(
         self,
@@ -309,6 +286,27 @@ class Supervisor:
             else:
                 self._reached = True
                 return answer
+
+    async def _unbroken(
+        self,
+        method: grpc.aio.UnaryStreamMultiCallable[Request, Answer],
+        progress: resume.Progress[Request, Answer],
+    ) -> AsyncGenerator[Answer, None]:
+        """The messages of a stream, each once; a call that breaks is followed by another."""
+        patience = self._new_patience()
+        while True:
+            call = method(progress.request)
+            try:
+                await self._connected(call, patience)
+                async for message in call:
+                    if progress.new(message):
+                        yield message
+            except grpc.aio.AioRpcError as error:
+                await patience.failed(error)
+            else:
+                return
+            finally:
+                call.cancel()
 
     async def _connected(
         self, call: grpc.aio.UnaryStreamCall[Request, Answer], patience: Patience

@@ -6,7 +6,25 @@ bytes (an end, a gap), since a cursor does not count those; `new` says which wer
 
 from __future__ import annotations
 
+from typing import Protocol, TypeVar
+
 from supervisor.v1 import supervisor_pb2 as v1
+
+Request_co = TypeVar("Request_co", covariant=True)
+Message_contra = TypeVar("Message_contra", contravariant=True)
+
+
+class Progress(Protocol[Request_co, Message_contra]):
+    """What both are: the request that goes on from here, and which messages are new."""
+
+    @property
+    def request(self) -> Request_co:
+        """The next call's."""
+        ...
+
+    def new(self, message: Message_contra, /) -> bool:
+        """Note the message; False where it was there before."""
+        ...
 
 
 class Watch:

@@ -22,7 +22,7 @@ from supervisor.errors import (
 )
 from supervisor.v1 import supervisor_pb2 as v1
 from tests.support.history import HistoricEngine
-from tests.support.rpc import ObedientEngine, serving
+from tests.support.rpc import ObedientEngine, a_chunk, an_event, serving
 from tests.support.tasks import a_plan, a_task
 from tests.support.waiting import until
 
@@ -127,6 +127,29 @@ async def test_an_end_that_is_repeated_at_the_seam_is_told_once(tmp_path: Path) 
         rest = [chunk async for chunk in output]
     assert [chunk.HasField("end") for chunk in first] == [False, False, True]
     assert rest == []
+
+
+@pytest.mark.parametrize("stream", ["watch", "output"])
+async def test_a_stream_that_is_left_early_is_let_go_by_the_runner_at_once(
+    stream: str, tmp_path: Path
+) -> None:
+    engine = ObedientEngine(
+        events=[an_event(number) for number in range(1, 9)],
+        chunks=[a_chunk(number) for number in range(8)],
+    )
+    async with serving(engine, tmp_path) as (address,), Supervisor(address) as runner:
+        async with aclosing(getattr(runner, stream)("t1")) as messages:
+            await anext(messages)
+        await until(lambda: engine.closed == 1, "the runner let it go")
+
+
+async def test_a_runner_that_drains_is_not_asked_again(tmp_path: Path) -> None:
+    engine = ObedientEngine(error=Refused(Code.FAILED_PRECONDITION, "DRAINING", "new disk"))
+    async with serving(engine, tmp_path) as (address,), Supervisor(address) as runner:
+        with pytest.raises(FailedPrecondition) as caught:
+            await runner.assign(b"{}")
+    assert caught.value.reason == "DRAINING"
+    assert len(engine.asked) == 1
 
 
 async def test_a_call_made_while_the_daemon_is_away_is_done_when_it_is_back(
