@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from typing import BinaryIO
 
 from runner.cli import words
+from runner.cli.client import print_json
 from runner.cli.exits import Failed
 from runner.cli.live import Line, below
 from runner.cli.terminal import note
@@ -110,6 +111,15 @@ async def follow(runner: Supervisor, task: v1.Task) -> v1.Task:
         async for chunk in runner.output(task.task_id):
             printer.take(chunk)
         return await ended(runner, task.task_id)
+
+
+async def follow_json(runner: Supervisor, task: v1.Task) -> v1.Task:
+    """Print the messages instead: each OutputChunk, and last the Task, ended."""
+    async for chunk in runner.output(task.task_id):
+        print_json(chunk)
+    task = await ended(runner, task.task_id)
+    print_json(task)
+    return task
 
 
 async def ended(runner: Supervisor, task_id: str) -> v1.Task:

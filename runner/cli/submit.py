@@ -14,14 +14,18 @@ from runner.cli.client import (
     sentence,
 )
 from runner.cli.exits import Code, Failed, of_task
-from runner.cli.follow import follow, tell_end
+from runner.cli.follow import follow, follow_json, tell_end
 from runner.cli.terminal import note
 from supervisor.client import Supervisor, new_task_id
 from supervisor.errors import SupervisorError
 
 
 def submit(options: argparse.Namespace) -> int:
-    """Print the id once the task is durable; with --follow, on stderr, and then its output."""
+    """Print the id once the task is durable; with --follow, on stderr, and then its output.
+
+    With --json the answer, with --follow as well each chunk of output and then the task ended:
+    messages alone, whatever the task writes.
+    """
     payload = read_payload(options.payload)
     task_id = options.task_id or new_task_id()
     try:
@@ -49,12 +53,16 @@ async def _submit(options: argparse.Namespace, task_id: str, payload: bytes) -> 
         if not options.follow:
             return Code.OK
         try:
-            task = await follow(runner, answer.task)
+            if options.json:
+                task = await follow_json(runner, answer.task)
+            else:
+                task = await follow(runner, answer.task)
         except SupervisorError as error:
             absent = code(error) == Code.NO_DAEMON
             raise Failed(
                 sentence(error, runner.address),
                 Code.NO_DAEMON if absent else Code.NOT_THE_TASK,
             ) from error
-        tell_end(task)
+        if not options.json:
+            tell_end(task)
         return of_task(task)

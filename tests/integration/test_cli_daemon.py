@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 from collections.abc import AsyncIterator
@@ -49,6 +50,21 @@ async def test_submit_prints_the_id_and_logs_have_each_stream_on_its_own(
 async def test_submit_follow_ends_as_the_task_does(command: Command) -> None:
     ended = await command("submit", command.payload("sh", "-c", "echo x; exit 3"), "--follow")
     assert (ended.code, ended.out) == (3, b"x\n")
+
+
+async def test_submit_follow_json_is_messages_alone_and_ends_as_the_task_does(
+    command: Command,
+) -> None:
+    script = "printf 'no newline'; echo oops >&2; exit 3"
+    payload = command.payload("sh", "-c", script)
+    ended = await command("submit", payload, "--follow", "--json", "--id", "a")
+    assert (ended.code, ended.err) == (3, b"")
+    answer, *chunks, task = messages(ended.text)
+    assert answer["created"] is True
+    written = [base64.b64decode(str(each["data"])) for each in chunks if "data" in each]
+    assert sorted(written) == [b"no newline", b"oops\n"]
+    assert "end" in chunks[-1]
+    assert (task["taskId"], task["state"]) == ("a", "TASK_STATE_FAILED")
 
 
 async def test_the_same_id_with_other_content_is_refused(command: Command) -> None:
