@@ -30,6 +30,7 @@ from runner.engine.api import (
     Vitals,
     WatchRequest,
 )
+from runner.engine.aside import Aside
 from runner.engine.attempt_output import Sources
 from runner.engine.bodies import Bodies
 from runner.engine.follow import Followers
@@ -82,6 +83,7 @@ class Engine:
         self._executors, self._clock = executors, clock
         self._observer, self._rules, self._settings = observer, rules, settings
         self._hub, self._followers, self._turns = Hub(), Followers(), Turns()
+        self._aside = Aside()
         self._board = Board(executors, observer, settings.probe_interval)
         slots = {name: of_class.max_running for name, of_class in rules.classes.items()}
         ledger = Ledger(rules.host.cpu_cores, rules.host.memory_bytes, slots)
@@ -131,6 +133,7 @@ class Engine:
     async def close(self) -> None:
         """Take nothing more, end every stream, and finish what is being stored. Tasks run on."""
         self._stopping = True
+        self._aside.close()
         self._hub.stop()
         self._followers.stop()
         await self._tasks.effects.close()
@@ -164,7 +167,7 @@ class Engine:
         try:
             self._serving()
             check_task_id(request.task_id)
-            read = self._admission.read(request)
+            read = await self._read(request)
             return await self._whole(self._assign(who, request, read))
         except Refused as refused:
             self._observer.refused(
@@ -180,7 +183,7 @@ class Engine:
         """What would be done, and what stands in its way now; see `PlanTask`."""
         if request.task_id:
             check_task_id(request.task_id)
-        return self._admission.plan(who, self._admission.read(request))
+        return self._admission.plan(who, await self._read(request))
 
     async def get(self, who: Principal, task_id: str) -> Task:
         """The task as it stands. Raises Refused NO_TASK."""
@@ -286,13 +289,22 @@ class Engine:
     def _broke(self, error: Exception) -> None:
         self._tasks.broke(error)  # which is made later than the guard
 
+    async def _read(self, request: Assignment) -> Read:
+        try:
+            return await self._aside.run(len(request.payload), self._admission.read, request)
+        except asyncio.CancelledError:
+            if self._stopping:  # what waited for its turn was given up
+                raise refusals.stopping() from None
+            raise
+
     async def _assign(self, who: Principal, request: Assignment, read: Read) -> tuple[Task, bool]:
         async with self._turns.of(request.task_id):
             held = self._tasks.task(request.task_id) or await self._asked.find(request.task_id)
             if held is not None:
                 known = held.task if isinstance(held, Tombstone) else held
                 return self._admission.repeated(who, read, known), False
-            task, body = self._admission.order(who, request, read, self._clock.wall())
+            now, order = self._clock.wall(), self._admission.order
+            task, body = await self._aside.run(len(request.payload), order, who, request, read, now)
             self._serving()
             self._admission.admit(task.task_class)
             return await self._tasks.accept(task, request.payload, body), True
