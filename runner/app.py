@@ -211,10 +211,12 @@ async def _runner(
             every = tuple(dict.fromkeys((*made.host.notes, *notes)))
             return replace(made, host=replace(made.host, notes=every))
 
+        output = FileOutput()
+        stack.callback(output.close)
         engine = Engine(
             journal,
             {"local": timed(local)} if config.local.enabled else {},
-            FileOutput(),
+            output,
             SystemClock(),
             observer,
             ruled(config),

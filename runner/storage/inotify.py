@@ -1,8 +1,9 @@
 """Being told once that something changed in a directory: Linux's inotify on an event loop.
 
 Each watch is for one change and then gone, so that a task that writes all the time costs its
-followers one event for each time that they look, not one for each write. One descriptor,
-open only while something is watched.
+followers one event for each time that they look, not one for each write. One descriptor, kept
+from the first watch to `close`: the kernel takes some 15 ms to close one, and whoever waits for
+the next line would pay them.
 """
 
 from __future__ import annotations
@@ -47,7 +48,6 @@ class Inotify:
         watch = _libc.inotify_add_watch(self._fd, os.fsencode(directory), _MASK)
         if watch < 0:
             number = ctypes.get_errno()
-            self._close_if_idle()
             raise OSError(number, os.strerror(number), os.fspath(directory))
         self._told.setdefault(watch, set()).add(told)
         return int(watch)
@@ -61,7 +61,16 @@ class Inotify:
         if not waiting:
             del self._told[watch]
             _libc.inotify_rm_watch(self._fd, watch)  # may be gone by itself
-            self._close_if_idle()
+
+    def close(self) -> None:
+        """Let everything go, and call nobody any more. Twice is fine; a `watch` opens again."""
+        if self._fd < 0:
+            return
+        self._told.clear()
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_reader(self._fd)
+        os.close(self._fd)
+        self._fd = -1
 
     def _open(self) -> None:
         fd = _libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -71,14 +80,6 @@ class Inotify:
         self._fd = fd
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(fd, self._readable)
-
-    def _close_if_idle(self) -> None:
-        if self._told or self._fd < 0:
-            return
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.remove_reader(self._fd)
-        os.close(self._fd)
-        self._fd = -1
 
     def _readable(self) -> None:
         data = b""
@@ -98,4 +99,3 @@ class Inotify:
                 fired += self._told.pop(watch, ())
         for told in fired:
             told()
-        self._close_if_idle()

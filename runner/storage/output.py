@@ -39,7 +39,8 @@ class _Stretch:
 
 
 class FileOutput:
-    """See `runner.ports.OutputStore`. All descriptors and threads go with the last reader."""
+    """See `runner.ports.OutputStore`. Files and threads go with the last reader, what tells of
+    changes with `close`."""
 
     def __init__(self) -> None:
         self._inotify = Inotify()
@@ -54,6 +55,10 @@ class FileOutput:
             files = AttemptFiles(directory, self._inotify, lambda: self._gone(directory))
             self._open[directory] = files
         return FileReader(files, self._threads, self._digests)
+
+    def close(self) -> None:
+        """Nobody reads any more. Twice is fine."""
+        self._inotify.close()
 
     def _gone(self, directory: Path) -> None:
         del self._open[directory]

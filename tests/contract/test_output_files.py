@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -23,6 +24,12 @@ from tests.support.indexed import RECORD, IndexedFiles
 BOTH = frozenset({1, 2})
 START = Position()
 MS = 1_000_000
+
+
+@pytest.fixture
+def store() -> Iterator[FileOutput]:
+    with closing(FileOutput()) as store:
+        yield store
 
 
 async def drained(
@@ -97,7 +104,13 @@ def test_every_byte_is_read_once_from_any_position_whatever_the_index_lacks(
 
 
 async def _check(directory: Path, expected: dict[int, bytearray], chance: random.Random) -> None:
-    store = FileOutput()
+    with closing(FileOutput()) as store:
+        await _check_reads(store, directory, expected, chance)
+
+
+async def _check_reads(
+    store: FileOutput, directory: Path, expected: dict[int, bytearray], chance: random.Random
+) -> None:
     whole = await drained(store, directory)
     check_positions(whole)
     for stream, data in expected.items():
@@ -116,87 +129,92 @@ async def _check(directory: Path, expected: dict[int, bytearray], chance: random
         assert joined(rest, 2) == expected[2][position.stderr :]
 
 
-async def test_streams_alternate_as_they_were_written(tmp_path: Path) -> None:
+async def test_streams_alternate_as_they_were_written(store: FileOutput, tmp_path: Path) -> None:
     files = IndexedFiles(tmp_path)
     for number in range(1000):
         files.write(1 + number % 2, b"%d\n" % number, number * 20 * MS)
     files.close()
-    pieces = await drained(FileOutput(), tmp_path)
+    pieces = await drained(store, tmp_path)
     assert b"".join(piece.data for piece in pieces) == b"".join(b"%d\n" % n for n in range(1000))
     assert [piece.time for piece in pieces] == [number * 20 * MS for number in range(1000)]
     for position in (pieces[499].position, pieces[998].position):
-        rest = await drained(FileOutput(), tmp_path, position)
+        rest = await drained(store, tmp_path, position)
         assert rest == pieces[pieces.index(rest[0]) :]
         assert len(rest) == 1000 - 1 - [p.position for p in pieces].index(position)
 
 
-async def test_an_index_that_claims_more_than_is_there_makes_nothing_up(tmp_path: Path) -> None:
+async def test_an_index_that_claims_more_than_is_there_makes_nothing_up(
+    store: FileOutput, tmp_path: Path
+) -> None:
     files = IndexedFiles(tmp_path)
     files.write(1, b"a" * 1000, 0)
     files.write(2, b"b" * 10, 50 * MS)
     files.write(1, b"c" * 1000, 100 * MS)
     files.close()
     os.truncate(tmp_path / "stdout", 1500)
-    pieces = await drained(FileOutput(), tmp_path)
+    pieces = await drained(store, tmp_path)
     assert joined(pieces, 1) == b"a" * 1000 + b"c" * 500
     assert joined(pieces, 2) == b"b" * 10
 
 
 @pytest.mark.parametrize("garbage", [b"\xff" * 24 * 50, bytes(24 * 50), os.urandom(5000)])
-async def test_an_index_of_garbage_costs_order_and_no_byte(tmp_path: Path, garbage: bytes) -> None:
+async def test_an_index_of_garbage_costs_order_and_no_byte(
+    store: FileOutput, tmp_path: Path, garbage: bytes
+) -> None:
     files = IndexedFiles(tmp_path)
     files.write(1, b"out" * 5000, 0)
     files.write(2, b"err" * 5000, 0)
     files.release()
     (tmp_path / "index").write_bytes(garbage)
     for position in (START, Position(7, 8)):
-        pieces = await drained(FileOutput(), tmp_path, position)
+        pieces = await drained(store, tmp_path, position)
         assert joined(pieces, 1) == (b"out" * 5000)[position.stdout :]
         assert joined(pieces, 2) == (b"err" * 5000)[position.stderr :]
 
 
-async def test_output_without_an_index_is_all_there(tmp_path: Path) -> None:
+async def test_output_without_an_index_is_all_there(store: FileOutput, tmp_path: Path) -> None:
     (tmp_path / "stderr").write_bytes(b"err")
-    pieces = await drained(FileOutput(), tmp_path)
+    pieces = await drained(store, tmp_path)
     assert [(piece.stream, piece.data) for piece in pieces] == [(2, b"err")]
     (tmp_path / "stdout").write_bytes(b"out")
-    assert joined(await drained(FileOutput(), tmp_path), 1) == b"out"
+    assert joined(await drained(store, tmp_path), 1) == b"out"
 
 
-async def test_300_000_single_bytes_are_few_pieces(tmp_path: Path) -> None:
+async def test_300_000_single_bytes_are_few_pieces(store: FileOutput, tmp_path: Path) -> None:
     files = IndexedFiles(tmp_path)
     expected = bytes(number % 256 for number in range(300_000))
     for number in range(300_000):
         files.write(1, expected[number : number + 1], number * MS // 10)
     files.close()
-    pieces = await drained(FileOutput(), tmp_path)
+    pieces = await drained(store, tmp_path)
     check_positions(pieces)
     assert joined(pieces, 1) == expected
     assert len(pieces) < 100
-    rest = await drained(FileOutput(), tmp_path, Position(stdout=123_456))
+    rest = await drained(store, tmp_path, Position(stdout=123_456))
     assert joined(rest, 1) == expected[123_456:]
 
 
-async def test_one_rare_stream_is_found_in_a_long_index(tmp_path: Path) -> None:
+async def test_one_rare_stream_is_found_in_a_long_index(store: FileOutput, tmp_path: Path) -> None:
     records = [RECORD.pack(number, number, 1, 1) for number in range(200_000)]
     records[150_000] = RECORD.pack(150_000, 0, 4, 2)
     (tmp_path / "index").write_bytes(b"".join(records))
     (tmp_path / "stdout").write_bytes(b"x" * 200_000)
     (tmp_path / "stderr").write_bytes(b"rare")
-    (piece,) = await drained(FileOutput(), tmp_path, Position(0, 1), frozenset({2}))
+    (piece,) = await drained(store, tmp_path, Position(0, 1), frozenset({2}))
     assert (piece.data, piece.time) == (b"are", 150_000)
     position = Position(150_000, 0)
-    pieces = await drained(FileOutput(), tmp_path, position)
+    pieces = await drained(store, tmp_path, position)
     assert [piece.stream for piece in pieces][:2] == [2, 1]
     assert len(joined(pieces, 1)) == 50_000
 
 
-async def test_a_line_of_10_mb_without_an_end_comes_in_pieces(tmp_path: Path) -> None:
+async def test_a_line_of_10_mb_without_an_end_comes_in_pieces(
+    store: FileOutput, tmp_path: Path
+) -> None:
     line = b"a" * 10_000_000
     files = IndexedFiles(tmp_path)
     files.write(1, line, 0)
     files.close()
-    store = FileOutput()
     pieces = await drained(store, tmp_path)
     check_positions(pieces)
     assert joined(pieces, 1) == line
@@ -206,7 +224,7 @@ async def test_a_line_of_10_mb_without_an_end_comes_in_pieces(tmp_path: Path) ->
 
 
 async def test_what_is_not_in_the_cache_is_read_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: FileOutput, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def nothing_cached(fd: int, buffers: list[bytearray], offset: int, flags: int) -> int:
         assert flags == os.RWF_NOWAIT
@@ -223,7 +241,7 @@ async def test_what_is_not_in_the_cache_is_read_all_the_same(
     data = os.urandom(1_000_000)
     files.write(1, data, 0)
     files.close()
-    assert joined(await drained(FileOutput(), tmp_path), 1) == data
+    assert joined(await drained(store, tmp_path), 1) == data
 
 
 async def test_a_descriptor_is_closed_after_its_last_use(tmp_path: Path) -> None:

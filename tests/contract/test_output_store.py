@@ -42,7 +42,8 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
         memory = MemoryOutput()
         yield Rig(memory, directory, memory.sink)
     else:
-        yield Rig(FileOutput(), directory, IndexedFiles)
+        with closing(FileOutput()) as files:
+            yield Rig(files, directory, IndexedFiles)
 
 
 async def drained(
