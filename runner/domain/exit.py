@@ -16,7 +16,8 @@ class Stopped(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an attempt took. `*_bytes` of output count what it wrote, kept or not."""
+    """What an attempt took. `*_bytes` of output count what it wrote, kept or not; `oom_kills`
+    its processes that the kernel killed for want of memory."""
 
     cpu_seconds: float = 0.0
     max_memory_bytes: int = 0
@@ -41,6 +42,8 @@ class Exit:
     Exactly one of `code`, `signal` and `lost` says how: it exited by itself, a signal ended
     it, or its end cannot be learned (`lost` is then a sentence that says why). Times are
     nanoseconds since the epoch; `exit_time - start_time` is measured on a monotonic clock.
+    `memory_limit` is what the kernel held it to, its disk included where that is memory;
+    0 where it was held to nothing. Likewise `disk_used` is 0 where no disk was sized for it.
     """
 
     start_time: int
@@ -52,5 +55,9 @@ class Exit:
     killed: bool = False  # the runner's own SIGKILL was sent before it ended
     leftovers: int = 0  # processes that were still there after it ended, and were killed
     usage: Usage = Usage()
+    memory_limit: int = 0  # bytes
+    pids_refused: int = 0  # forks that its limit of processes refused
+    disk_full: bool = False  # its sized disk had no block or no inode free at the end
+    disk_used: int = 0  # bytes of its sized disk at the end
     kept: Kept = Kept()
     stderr_tail: bytes = b""  # the last 4 KiB at most

@@ -37,3 +37,11 @@ class RetryPolicy:
     max_backoff: float = 30.0
     multiplier: float = 2.0
     on: tuple[str, ...] = ()
+
+
+def size_text(amount: int) -> str:
+    """So many bytes for a person: "64 MiB"."""
+    for unit, one in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if amount >= one:
+            return f"{amount / one:.4g} {unit}"
+    return f"{amount} bytes"

@@ -12,6 +12,7 @@ from signal import Signals
 from runner.domain.exit import Exit, Stopped
 from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.limits import Limits, RetryPolicy
+from runner.domain.limits import size_text as size
 from runner.domain.task import Attempt
 
 STDERR_TAIL = 4096
@@ -57,8 +58,9 @@ def judge(exit_: Exit, limits: Limits, *, cancelled: bool) -> Verdict:
     if exit_.code == 0:
         return Verdict()
     if exit_.usage.oom_kills:
-        text = f"it was over its memory ({_ending(exit_)}; {_kills(exit_.usage.oom_kills)})"
-        return Verdict(_task_fault(Reason.OUT_OF_MEMORY, text, exit_))
+        return Verdict(_task_fault(Reason.OUT_OF_MEMORY, _over_memory(exit_, limits), exit_))
+    if over := _over_limits(exit_, limits):
+        return Verdict(_task_fault(Reason.LIMIT, f"it {_ending(exit_)}; {over}", exit_))
     reason = Reason.SIGNAL if exit_.code is None else Reason.EXIT_CODE
     return Verdict(_task_fault(reason, f"it {_ending(exit_)}", exit_))
 
@@ -111,6 +113,30 @@ def _ending(exit_: Exit) -> str:
     number = exit_.signal or 0
     name = _SIGNALS.get(number, "no standard signal")
     return f"was ended by signal {number} ({name})"
+
+
+def _over_memory(exit_: Exit, limits: Limits) -> str:
+    limit = f" of {size(limits.memory_bytes)}" if limits.memory_bytes else ""
+    if limit and exit_.memory_limit > limits.memory_bytes:
+        limit += f" ({size(exit_.memory_limit)} with its disk)"
+    facts = [f"it {_ending(exit_)}", _kills(exit_.usage.oom_kills)]
+    if exit_.usage.max_memory_bytes:
+        facts.append(f"at most {size(exit_.usage.max_memory_bytes)} were used")
+    return f"it was over its memory{limit} ({'; '.join(facts)})"
+
+
+def _over_limits(exit_: Exit, limits: Limits) -> str:
+    """Which limits beside memory it came up against, with what was used; empty for none."""
+    found = []
+    if exit_.pids_refused:
+        limit = f" of {limits.max_processes} processes" if limits.max_processes else ""
+        forks = f"{exit_.pids_refused} fork{'s were' if exit_.pids_refused > 1 else ' was'} refused"
+        found.append(f"it was over its limit{limit} (processes: {forks})")
+    if exit_.disk_full:
+        limit = f" of {size(limits.disk_bytes)}" if limits.disk_bytes else ""
+        used = f": {size(exit_.disk_used)} were used" if exit_.disk_used else ""
+        found.append(f"its disk{limit} was full at the end (disk{used})")
+    return ", and ".join(found)
 
 
 def _kills(count: int) -> str:

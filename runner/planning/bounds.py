@@ -9,7 +9,7 @@ import math
 from dataclasses import fields
 
 from runner.domain.execution import Resources
-from runner.domain.limits import Limits
+from runner.domain.limits import Limits, size_text
 from runner.domain.shape import Faults
 from runner.domain.task import TaskClass
 from runner.planning.policy import ClassRules
@@ -64,15 +64,8 @@ def show(key: str, amount: float | None) -> str:
     if key in _TIMES:
         return f"{amount:g} s"
     if key in _SIZES:
-        return _size(int(amount))
+        return size_text(int(amount))
     return f"{amount:g}"
-
-
-def _size(amount: int) -> str:
-    for unit, one in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if amount >= one:
-            return f"{amount / one:.4g} {unit}"
-    return f"{amount} bytes"
 
 
 def _known(amount: float | None) -> float | None:

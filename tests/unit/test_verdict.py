@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runner.domain.exit import Exit, Stopped, Usage
 from runner.domain.failure import Failure, Fault, Reason
-from runner.domain.limits import RetryPolicy
+from runner.domain.limits import Limits, RetryPolicy
 from runner.domain.verdict import STDERR_TAIL, Verdict, judge, retry_delay
 from tests.support.tasks import LIMITS, an_attempt
 
+MIB = 2**20
 ENDED = Exit(start_time=1, exit_time=2, code=0)
 REFUSED = Failure(Reason.EXECUTOR, "out of reach", Fault.SYSTEM, retryable=True)
 NO_PROGRAM = Failure(Reason.START, "no such program", Fault.TASK)
@@ -21,6 +24,12 @@ def failure_of(exit_: Exit, *, cancelled: bool = False) -> Failure:
     failure = judge(exit_, LIMITS, cancelled=cancelled).failure
     assert failure is not None
     return failure
+
+
+def message_of(exit_: Exit, limits: Limits) -> str:
+    failure = judge(exit_, limits, cancelled=False).failure
+    assert failure is not None
+    return failure.message
 
 
 def test_code_zero_is_completed() -> None:
@@ -71,6 +80,80 @@ def test_killed_for_memory_is_out_of_memory_unless_it_exits_zero() -> None:
     assert failure_of(replace(ENDED, code=None, signal=9, usage=usage)).reason == "OUT_OF_MEMORY"
     assert failure_of(replace(ENDED, code=1, usage=usage)).reason == "OUT_OF_MEMORY"
     assert judge(replace(ENDED, usage=usage), LIMITS, cancelled=False) == Verdict()
+
+
+def test_out_of_memory_says_the_limit_and_what_was_used() -> None:
+    usage = Usage(oom_kills=1, max_memory_bytes=64 * MIB)
+    limits = replace(LIMITS, memory_bytes=64 * MIB)
+    killed = replace(ENDED, code=None, signal=9, usage=usage, memory_limit=64 * MIB)
+    assert message_of(killed, limits) == (
+        "it was over its memory of 64 MiB (it was ended by signal 9 (SIGKILL); "
+        "one of its processes was killed for memory; at most 64 MiB were used)"
+    )
+    with_disk = replace(killed, memory_limit=80 * MIB, usage=replace(usage, oom_kills=2))
+    assert "memory of 64 MiB (80 MiB with its disk) (" in message_of(with_disk, limits)
+    assert "2 of its processes were killed" in message_of(with_disk, limits)
+
+
+def test_more_processes_than_it_may_have_is_a_limit_by_its_name_unless_it_exits_zero() -> None:
+    refused = replace(ENDED, code=2, pids_refused=12)
+    assert failure_of(refused).reason is Reason.LIMIT
+    assert message_of(refused, replace(LIMITS, max_processes=64)) == (
+        "it exited with code 2; "
+        "it was over its limit of 64 processes (processes: 12 forks were refused)"
+    )
+    one = replace(refused, pids_refused=1)
+    assert "processes (processes: 1 fork was refused)" in message_of(one, LIMITS)
+    assert judge(replace(refused, code=0), LIMITS, cancelled=False) == Verdict()
+
+
+def test_a_full_disk_is_a_limit_by_its_name_unless_it_exits_zero() -> None:
+    full = replace(ENDED, code=1, disk_full=True, disk_used=16 * MIB)
+    assert failure_of(full).reason is Reason.LIMIT
+    assert message_of(full, replace(LIMITS, disk_bytes=16 * MIB)) == (
+        "it exited with code 1; its disk of 16 MiB was full at the end (disk: 16 MiB were used)"
+    )
+    assert judge(replace(full, code=0), LIMITS, cancelled=False) == Verdict()
+    both = message_of(replace(full, pids_refused=3), LIMITS)
+    assert "(processes: 3 forks" in both
+    assert "(disk: " in both
+
+
+ENDS = st.builds(
+    Exit,
+    start_time=st.just(1),
+    exit_time=st.just(2),
+    code=st.none() | st.integers(0, 255),
+    signal=st.integers(1, 64),
+    stopped=st.none() | st.sampled_from(Stopped),
+    usage=st.builds(Usage, oom_kills=st.integers(0, 3), max_memory_bytes=st.integers(0, 2**40)),
+    memory_limit=st.integers(0, 2**40),
+    pids_refused=st.integers(0, 3),
+    disk_full=st.booleans(),
+    disk_used=st.integers(0, 2**40),
+)
+
+
+@given(ENDS, st.booleans())
+def test_facts_are_judged_in_one_order(exit_: Exit, cancelled: bool) -> None:  # noqa: FBT001 - drawn
+    if exit_.code is not None:
+        exit_ = replace(exit_, signal=None)
+    verdict = judge(exit_, LIMITS, cancelled=cancelled)
+    reason = verdict.failure.reason if verdict.failure else None
+    if exit_.stopped in (Stopped.WALL_TIME, Stopped.IDLE_TIME):
+        assert reason is Reason.TIMED_OUT
+    elif cancelled or exit_.stopped is Stopped.REQUESTED:
+        assert verdict == Verdict(cancelled=True)
+    elif exit_.code == 0:
+        assert verdict == Verdict()
+    elif exit_.usage.oom_kills:
+        assert reason is Reason.OUT_OF_MEMORY
+    elif exit_.pids_refused or exit_.disk_full:
+        assert reason is Reason.LIMIT
+    else:
+        assert reason is (Reason.SIGNAL if exit_.code is None else Reason.EXIT_CODE)
+    if verdict.failure:
+        assert verdict.failure.fault is Fault.TASK
 
 
 def test_code_137_alone_is_no_want_of_memory() -> None:
