@@ -50,13 +50,23 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether an executor can run tasks now; `problem` says why not, for a person."""
+    """Whether an executor can run tasks now; `problem` says why not, for a person.
+
+    `level` is the sandbox that its tasks get (empty: it was not asked yet), `why` says why
+    that one. `unheld` are the limits that it cannot hold (`memory`, `cpu`, `processes`,
+    `disk`), each with why. `user` is as whom tasks run: a name, or a range of uids of which
+    each running task has one.
+    """
 
     ready: bool
     version: str = ""
     problem: str = ""
     modes: tuple[Mode, ...] = ()
-    notes: tuple[str, ...] = ()  # what it can and cannot hold here, a line each
+    notes: tuple[str, ...] = ()  # what else it can and cannot do here, a line each
+    level: str = ""
+    why: str = ""
+    unheld: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
 
 
 class LaunchFailed(Exception):

@@ -44,7 +44,11 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """See `Plan` of the protocol. `env` is what the payload gives, without secrets."""
+    """See `Plan` of the protocol. `env` is what the payload gives, without secrets.
+
+    `level` is the sandbox that it runs in, empty in plans that are older than sandboxes and
+    where the executor has none. `unheld` names the limits that are not held.
+    """
 
     mode: Mode
     executor: str
@@ -61,3 +65,10 @@ class Plan:
     secrets: tuple[str, ...] = ()
     network: str = ""
     decisions: tuple[str, ...] = ()
+    level: str = ""
+    unheld: tuple[str, ...] = ()
+
+    @property
+    def sized_disk(self) -> int:
+        """Bytes of the disk that is made for it, and that are memory; 0 where none is."""
+        return self.limits.disk_bytes if self.level and "disk" not in self.unheld else 0

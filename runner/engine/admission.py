@@ -122,7 +122,7 @@ class Admission:
         if refused is not None:
             word = {"DISK_FULL": "disk"}.get(refused.reason, refused.reason.lower())
             return Planned(planned, f"{word}: {refused.message}")
-        word = self._scheduler.obstacle(planned.executor, need(read.task_class, planned.limits))
+        word = self._scheduler.obstacle(planned.executor, need(read.task_class, planned))
         return Planned(planned, f"{word}: {WORDS[word]}" if word else "")
 
     def _planned(self, who: Principal, read: Read) -> tuple[Payload, Plan]:

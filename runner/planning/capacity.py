@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from runner.domain.limits import Limits
+from runner.domain.plan import Plan
 from runner.domain.task import Task, TaskClass
 
 _MILLIONTHS = 1_000_000
@@ -35,12 +35,14 @@ class Need:
 
 def need_of(task: Task) -> Need:
     """What `task` reserves."""
-    return need(task.task_class, task.plan.limits)
+    return need(task.task_class, task.plan)
 
 
-def need(task_class: TaskClass, limits: Limits) -> Need:
-    """What a task of these limits reserves."""
-    return Need(task_class, round(limits.cpu_cores * _MILLIONTHS), limits.memory_bytes)
+def need(task_class: TaskClass, plan: Plan) -> Need:
+    """What a task of this plan reserves: a disk that is made for it is memory."""
+    limits = plan.limits
+    memory = limits.memory_bytes + plan.sized_disk
+    return Need(task_class, round(limits.cpu_cores * _MILLIONTHS), memory)
 
 
 class Ledger:

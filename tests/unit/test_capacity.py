@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.domain.task import TaskClass
 from runner.planning.capacity import Lack, Ledger, Need, need_of
-from tests.support.tasks import a_task
+from tests.support.tasks import LIMITS, a_plan, a_task
 
 SHORT, LONG = TaskClass.CPU_SHORT, TaskClass.CPU_LONG
 NEEDS = st.builds(
@@ -63,6 +65,25 @@ def test_what_is_larger_than_the_host_goes_alone() -> None:
     assert ledger.lack(large) is None
     ledger.hold("a", Need(LONG, 1, 1))
     assert ledger.lack(large) is Lack.CAPACITY
+
+
+@given(
+    st.integers(0, 2**40),
+    st.integers(0, 2**40),
+    st.sampled_from(["", "none", "standard", "strict"]),
+    st.booleans(),
+)
+def test_a_disk_that_is_made_for_a_task_is_reserved_as_memory(
+    memory: int,
+    disk: int,
+    level: str,
+    held: bool,  # noqa: FBT001 - drawn
+) -> None:
+    limits = replace(LIMITS, memory_bytes=memory, disk_bytes=disk)
+    task = a_task(plan=replace(a_plan(), limits=limits, level=level))
+    if not held:
+        task = replace(task, plan=replace(task.plan, unheld=("cpu", "disk")))
+    assert need_of(task).memory == (memory + disk if level and held else memory)
 
 
 def test_nobody_holds_twice() -> None:
