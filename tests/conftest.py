@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.leaks import MARK, Census, Place, leave_cgroup, own_cgroup
+from tests.support.leaks import MARK, Census, Place, leave_cgroup, own_cgroup, own_old_cgroups
 
 CANNOT_HERE = "cannot here: "
 """How the reason of a skip begins that no installation could cure. In CI, any other fails."""
@@ -23,12 +23,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     name = f"er-test-{os.getpid()}"
     directory = Path(tempfile.mkdtemp(prefix=f"{name}-"))
     directory.chmod(0o755)  # tests with other users have to get through
-    cgroup = own_cgroup(name)
+    cgroup, old_cgroups = own_cgroup(name), own_old_cgroups(name)
     os.environ[MARK] = directory.name
-    yield Place(directory.name, directory, cgroup)
+    yield Place(directory.name, directory, cgroup, old_cgroups)
     os.environ.pop(MARK, None)
-    if cgroup is not None:
-        leave_cgroup(cgroup)
+    for each in old_cgroups if cgroup is None else (cgroup, *old_cgroups):
+        leave_cgroup(each)
     shutil.rmtree(directory, ignore_errors=True)
 
 

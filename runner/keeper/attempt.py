@@ -15,7 +15,8 @@ import time
 from typing import Any
 
 from runner.keeper import records, spawn, tracing
-from runner.keeper.cgroups import Cgroups, Group
+from runner.keeper.cgroups import Cgroups
+from runner.keeper.cgroups_group import Group
 from runner.keeper.output import Output
 from runner.keeper.records import Record
 from runner.keeper.tracing import Kin

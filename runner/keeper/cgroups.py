@@ -1,136 +1,209 @@
-"""One cgroup v2 for each attempt, without controllers: by it all of an attempt is found, killed
-and proven gone, also whoever called setsid. Limits are not set here.
+"""The control groups of attempts: by them all of an attempt is limited, counted, found, killed
+and proven gone, also whoever called setsid.
 
-The base lies below the keeper's own cgroup, `env-runner.<hash of the root>`, so that two
-keepers never meet. Where no such group can be had, `tracing.py` does what can be done.
+Each attempt has a group of version 2, below `env-runner.<hash of the root>` in the keeper's own
+group, so that two keepers never meet. Limits are set there where version 2 has the controllers,
+else in groups of the old hierarchies beside it. Where there is no version 2, `tracing.py` does
+what can be done.
 """
 
 from __future__ import annotations
 
 import binascii
 import contextlib
-import errno
 import os
-import signal
+from collections.abc import Mapping
 
-from runner.keeper import syscalls, tracing
+from runner.keeper import cgroups_tree as tree
+from runner.keeper import cgroups_v1 as v1
+from runner.keeper import cgroups_v2 as v2
+from runner.keeper import syscalls
+from runner.keeper.cgroups_group import Group
+
+KINDS = ("memory", "cpu", "processes")
+
+Limits = Mapping[str, float | None]
+"""By kind: bytes of memory, cores, processes; None or nothing for no limit."""
+
+NO_LIMITS: Limits = {}
+_PROBE = ".probe"  # with a dot: no attempt is called so
+_PROBED: Limits = {"memory": 64 * 2**20, "cpu": 0.1, "processes": 16}
 
 
 class Unavailable(Exception):
     """There can be no cgroups here; the text says why."""
 
 
-def _own_directory() -> str:
-    """Where the cgroup v2 of this process is mounted. Raises Unavailable."""
-    with open("/proc/self/cgroup") as file:
-        own = next((line[3:].rstrip("\n") for line in file if line.startswith("0::")), None)
-    with open("/proc/self/mountinfo") as file:
-        for line in file:
-            fields, _, rest = line.partition(" - ")
-            if rest.startswith("cgroup2 ") and own is not None:
-                root, point = fields.split()[3:5]
-                if own == root or own.startswith(root.rstrip("/") + "/"):
-                    return os.path.normpath(f"{point}/{own[len(root.rstrip('/')) :]}")
-    raise Unavailable("no cgroup v2 is mounted that holds this process")
+class Membership:
+    """What puts a process into a group: fork into `directory`, then let the child write `0` to
+    each of `files` before it does anything else. Open until `close`."""
+
+    def __init__(self, directory: int) -> None:
+        self.directory = directory
+        self.files: list[int] = []
+
+    def close(self) -> None:
+        """Close the descriptors; the group stays."""
+        for descriptor in (self.directory, *self.files):
+            os.close(descriptor)
+        self.files = []
 
 
 class Cgroups:
-    """The groups of one keeper. `path` is the base; a group is known by its handle name."""
+    """The groups of one keeper. `path` is the base of those of version 2; a group is known by
+    its handle name. `held` says for each of KINDS why such a limit cannot be held here, and
+    nothing where it can."""
 
     def __init__(self, root: str) -> None:
-        """Make the base and try it out. Raises Unavailable."""
+        """Make the bases and try them out. Raises Unavailable."""
         number = binascii.crc32(os.path.realpath(root).encode())
-        self.path = f"{_own_directory()}/env-runner.{number:08x}"
+        base = f"env-runner.{number:08x}"
+        self._new: set[str] = set()  # kinds whose limits are set in version 2
+        self._old: dict[str, str] = {}  # bases in the old hierarchies, by kind
+        self.path = ""
         try:
-            if not os.path.isdir(self.path):
+            own = tree.own_directories()
+            if tree.V2 not in own:
+                raise Unavailable("no cgroup v2 is mounted that holds this process")
+            self._own = v2.Own(own[tree.V2], f"{base}.keeper")
+            self.path = f"{self._own.path}/{base}"
+            with contextlib.suppress(FileExistsError):
                 os.mkdir(self.path)
-            self._try()
+            v2.hand_on(self.path, self._own.offered)
+            self.held = self._try(own, base)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                os.rmdir(self.path)
-            raise Unavailable(f"{self.path}: {error.strerror}") from error
+            self.close()
+            raise Unavailable(tree.why(self.path or tree.PROC, error)) from error
 
-    def _try(self) -> None:
-        group = self.create("probe")
+    def _try(self, own: dict[str, str], base: str) -> dict[str, str]:
+        """Find for each kind who holds it, and why nobody does. Raises OSError."""
+        tree.remove(f"{self.path}/{_PROBE}")
+        os.mkdir(f"{self.path}/{_PROBE}")
+        held = {}
         try:
-            child = syscalls.clone_into(group)
-            if child == 0:
-                os._exit(0)
-            os.waitpid(child, 0)
+            for kind in KINDS:
+                directory = own.get(v1.CONTROLLERS[kind])
+                held[kind] = self._try_new(kind)
+                if kind not in self._new and directory is not None:
+                    held[kind] = self._try_old(kind, f"{directory}/{base}")
+            membership = self.create(_PROBE, _PROBED)
+            joined = _join(membership)
+            membership.close()
         finally:
-            os.close(group)
-            self.remove("probe")
+            self.remove(_PROBE)
+        if not joined:
+            for kind, path in self._old.items():
+                held[kind] = f"processes cannot be moved to {path}"
+                tree.remove(path)
+            self._old = {}
+        return held
 
-    def create(self, name: str) -> int:
-        """A new group (or the empty one of that name), as an open directory."""
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(f"{self.path}/{name}")
-        return os.open(f"{self.path}/{name}", os.O_RDONLY | os.O_DIRECTORY)
+    def _try_new(self, kind: str) -> str:
+        if kind in self._own.missing:
+            return self._own.missing[kind]
+        path = f"{self.path}/{_PROBE}"
+        wanted = v2.settings(kind, _PROBED[kind] or 0)
+        try:
+            tree.apply(path, wanted)
+        except OSError as error:
+            return tree.why(path, error)
+        if tree.word(f"{path}/{wanted[0][0]}") != wanted[0][1]:
+            return f"{path}/{wanted[0][0]} does not keep what is written to it"
+        self._new.add(kind)
+        return v2.refusal(path, kind)
 
-    def names(self) -> list[str]:
-        """The groups that are there."""
-        with os.scandir(self.path) as entries:
-            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    def _try_old(self, kind: str, base: str) -> str:
+        path = f"{base}/{_PROBE}"
+        try:
+            for directory in (base, path):
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(directory)
+            v1.apply(path, kind, _PROBED[kind] or 0)
+        except OSError as error:
+            for directory in (path, base):
+                with contextlib.suppress(OSError):
+                    os.rmdir(directory)
+            return tree.why(base, error)
+        self._old[kind] = base
+        return v1.refusal(path, kind)
 
-    def close(self) -> None:
-        """Remove the base, where nothing is left in it."""
-        with contextlib.suppress(OSError):
-            os.rmdir(self.path)
+    @property
+    def bases(self) -> set[str]:
+        """The directories in which this keeper's groups are, and nobody else's."""
+        return {self.path, *self._old.values()}
+
+    # --- groups -----------------------------------------------------------------------------
+
+    def record(self, name: str) -> str:
+        """Where the group of that name is or would be, for `Group`, by whichever keeper: a line
+        for that of version 2, then one for each of the old ones, with its kind."""
+        old = [f"{kind} {base}/{name}" for kind, base in self._old.items()]
+        return "\n".join([f"{self.path}/{name}", *old])
 
     def group(self, name: str) -> Group:
         """The group of that name, there or not."""
-        return Group(f"{self.path}/{name}")
+        return Group(self.record(name))
+
+    def create(self, name: str, limits: Limits = NO_LIMITS) -> Membership:
+        """A new group, also instead of an empty one of that name. Limits of kinds that are not
+        held are set as far as they can be. Raises OSError; then nothing was made."""
+        group = self.group(name)
+        group.remove()
+        os.mkdir(group.path)
+        with contextlib.ExitStack() as undo:
+            undo.callback(group.remove)
+            membership = Membership(os.open(group.path, os.O_RDONLY | os.O_DIRECTORY))
+            undo.callback(membership.close)
+            for kind in KINDS:
+                amount = limits.get(kind)
+                if amount is None:
+                    continue
+                if kind in group.old:
+                    _join_old(membership, group.old[kind], kind, amount)
+                elif kind in self._new:
+                    tree.apply(group.path, v2.settings(kind, amount))
+            undo.pop_all()
+        return membership
+
+    def names(self) -> list[str]:
+        """The groups that are there, in any hierarchy."""
+        found: set[str] = set()
+        for base in self.bases:
+            with contextlib.suppress(OSError), os.scandir(base) as entries:
+                found |= {each.name for each in entries if each.is_dir(follow_symlinks=False)}
+        return sorted(found)
 
     def remove(self, name: str) -> None:
         """See `Group.remove`."""
         self.group(name).remove()
 
-
-class Group:
-    """One group by its path. What is gone is empty."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def populated(self) -> bool:
-        """Whether a living process is in it or below it; zombies are none."""
-        try:
-            return b"populated 1" in tracing.read(f"{self.path}/cgroup.events")
-        except OSError:
-            return False
-
-    def processes(self) -> list[int]:
-        """The pids in it and below it."""
-        found: list[int] = []
-        for directory, _, _ in os.walk(self.path):
+    def close(self) -> None:
+        """Remove the bases, where nothing is left in them."""
+        for base in self.bases - {""}:
             with contextlib.suppress(OSError):
-                found += map(int, tracing.read(f"{directory}/cgroup.procs").split())
-        return found
+                os.rmdir(base)
+        if not os.path.exists(self.path) and hasattr(self, "_own"):
+            self._own.leave()
 
-    def kill(self) -> None:
-        """SIGKILL to all of it, at once where the kernel can (Linux 5.14)."""
-        try:
-            with open(f"{self.path}/cgroup.kill", "w") as file:
-                file.write("1")
-        except OSError as error:
-            if error.errno == errno.ENODEV or not os.path.isdir(self.path):
-                return  # it went in between
-            for pid in self.processes():
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
 
-    def cpu_seconds(self) -> float | None:
-        """What all of its processes took, None where the kernel does not say."""
-        try:
-            return int(tracing.read(f"{self.path}/cpu.stat").split()[1]) / 1e6
-        except (OSError, ValueError, IndexError):
-            return None
+def _join_old(membership: Membership, path: str, kind: str, amount: float) -> None:
+    try:
+        os.mkdir(path)
+    except FileExistsError:  # two controllers that are mounted as one
+        v1.apply(path, kind, amount)
+    else:
+        v1.apply(path, kind, amount)
+        membership.files.append(os.open(f"{path}/tasks", os.O_WRONLY))
 
-    def remove(self) -> None:
-        """Remove it with the groups that a task made below it; fine where it is gone."""
+
+def _join(membership: Membership) -> bool:
+    """Whether a process can join. Raises OSError where it cannot be forked into the directory."""
+    child = syscalls.clone_into(membership.directory)
+    if child == 0:
+        status = 1
         with contextlib.suppress(OSError):
-            os.rmdir(self.path)  # as most are: with none below
-            return
-        for directory, _, _ in os.walk(self.path, topdown=False):
-            with contextlib.suppress(OSError):
-                os.rmdir(directory)
+            for file in membership.files:
+                os.write(file, b"0")
+            status = 0
+        os._exit(status)
+    return os.waitpid(child, 0)[1] == 0

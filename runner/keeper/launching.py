@@ -76,7 +76,7 @@ def _launch(
             os.fchown(file, -1, reader)
             os.fchmod(file, 0o640)  # whatever the umask
         stage[0] = "record"
-        group = f"{host.cgroups.path}/{name}" if host.cgroups is not None else ""
+        group = host.cgroups.record(name) if host.cgroups is not None else ""
         record = {
             "name": name,
             "task_id": request["task_id"],
@@ -92,7 +92,11 @@ def _launch(
         records.reserve(own, records.EXIT)
         file = _closing(records.create(own, records.LAUNCH, record), opened)
         stage[0] = "cgroup"
-        cgroup = _closing(host.cgroups.create(name), opened) if host.cgroups is not None else None
+        cgroup = None
+        if host.cgroups is not None:
+            membership = host.cgroups.create(name)
+            opened.callback(membership.close)
+            cgroup = membership.directory
         stage[0] = "fork"
         stdio = (stdin, pipes[0][1], pipes[1][1])
         program = spawn.Program(request["argv"], request["env"], cwd, stdio, user)

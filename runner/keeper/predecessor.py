@@ -12,9 +12,10 @@ import signal
 import time
 from collections.abc import Iterator
 
+from runner.keeper import cgroups_tree as tree
 from runner.keeper import files, records, tracing
 from runner.keeper.attempt import Host, identity
-from runner.keeper.cgroups import Group
+from runner.keeper.cgroups_group import Group
 from runner.keeper.loop import log
 from runner.keeper.messages import NAME
 from runner.keeper.output import TAIL
@@ -29,9 +30,11 @@ Places = Iterator[tuple[int, set[int]]]
 def clear(host: Host) -> None:
     """Kill what is left of every unfinished attempt, then record their ends."""
     unfinished = _unfinished(host)
-    groups = {launch["cgroup"] for launch in unfinished if launch["boot_id"] == host.boot_id}
+    where = {launch["cgroup"] for launch in unfinished if launch["boot_id"] == host.boot_id}
+    own = set() if host.cgroups is None else host.cgroups.bases
     if host.cgroups is not None:
-        groups |= {f"{host.cgroups.path}/{name}" for name in host.cgroups.names()}
+        where |= {host.cgroups.record(name) for name in host.cgroups.names()}
+    groups = [Group(record) for record in where - {""}]
     deadline = time.monotonic() + _PATIENCE
     alive = _kill(host, unfinished, groups)
     while alive and time.monotonic() < deadline:
@@ -39,11 +42,10 @@ def clear(host: Host) -> None:
         alive = _kill(host, unfinished, groups)
     if alive:
         log(f"{alive} processes or groups of an earlier keeper do not die")
-    for path in groups - {""}:
-        Group(path).remove()
-        base = os.path.dirname(path)
-        if host.cgroups is None or base != host.cgroups.path:  # the keeper ran elsewhere
-            Group(base).remove()
+    for group in groups:
+        group.remove()
+        for base in group.bases() - own:  # the keeper ran elsewhere
+            tree.remove(base)
     for launch in unfinished:
         directory = os.open(launch["name"], os.O_RDONLY, dir_fd=host.directory)
         with contextlib.suppress(OSError):  # the disk is full: `end` says the same again
@@ -83,12 +85,12 @@ def _unfinished(host: Host) -> list[Record]:
     return found
 
 
-def _kill(host: Host, unfinished: list[Record], groups: set[str]) -> int:
+def _kill(host: Host, unfinished: list[Record], groups: list[Group]) -> int:
     """One round; how many groups and processes were still alive."""
     alive = 0
-    for path in groups - {""}:
-        if Group(path).populated():
-            Group(path).kill()
+    for group in groups:
+        if group.populated():
+            group.kill()
             alive += 1
     for launch in unfinished:
         if launch["boot_id"] != host.boot_id or launch["cgroup"]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from typing import TypedDict
 
 _CHILDREN = "/proc/thread-self/children"
 MARK = b"ENV_RUNNER_CONTEXT="  # its value begins with the attempt's own directory
@@ -84,6 +85,17 @@ def of_attempt(main: int, directory: str, others: set[int]) -> list[Process]:
     return list(found.values())
 
 
+class Facts(TypedDict):
+    """What the kernel counted: 0 or None where it does not say. `oom_kills` are all processes
+    that it killed for want of memory, `pids_refused` all forks that the limit refused."""
+
+    oom_kills: int
+    pids_refused: int
+    memory_peak: int | None
+    memory_limit: int | None
+    cpu_seconds: float | None
+
+
 class Kin:
     """An attempt's processes as far as they can be traced; what `cgroups.Group` is elsewhere.
 
@@ -118,6 +130,12 @@ class Kin:
     def cpu_seconds(self) -> float | None:
         """None: what orphans took cannot be learned."""
         return None
+
+    def facts(self) -> Facts:
+        """Nothing: without a cgroup nobody counts."""
+        return Facts(
+            oom_kills=0, pids_refused=0, memory_peak=None, memory_limit=None, cpu_seconds=None
+        )
 
     def remove(self) -> None:
         """There is nothing to remove."""

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import psutil
 
+from runner.keeper.cgroups_tree import V2, own_directories
+
 MARK = "ENV_RUNNER_TEST_WORKER"
 """A variable that every process started by this test process inherits, unless it is cleaned."""
 
@@ -33,6 +35,12 @@ class Place:
     mark: str
     directory: Path  # all that its tests make lies below
     cgroup: Path | None  # its own, where it could make one
+    old_cgroups: tuple[Path, ...] = ()  # those of the old hierarchies, beside it
+
+    def cgroups(self) -> set[str]:
+        """All that lie below its own."""
+        own = [] if self.cgroup is None else [self.cgroup]
+        return set().union(*(cgroups(path) for path in (*own, *self.old_cgroups)))
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class Census:
             frozenset(_pids()),
             frozenset(psutil.Process().children(recursive=True)),
             frozenset(descriptors()),
-            frozenset(cgroups(place.cgroup)),
+            frozenset(place.cgroups()),
         )
 
     def leaks(self) -> list[str]:
@@ -73,7 +81,7 @@ class Census:
         for process in self._processes():
             with contextlib.suppress(psutil.Error, ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
-        deepest_first = sorted(cgroups(self.place.cgroup) - self.cgroups, key=len, reverse=True)
+        deepest_first = sorted(self.place.cgroups() - self.cgroups, key=len, reverse=True)
         deadline = time.monotonic() + PATIENCE
         for path in deepest_first:
             while Path(path).is_dir() and time.monotonic() < deadline:
@@ -85,7 +93,7 @@ class Census:
         return [
             *(f"process {_describe(p)}" for p in self._processes()),
             *(f"descriptor {fd} -> {to}" for fd, to in sorted(descriptors() - self.descriptors)),
-            *(f"cgroup {path}" for path in sorted(cgroups(self.place.cgroup) - self.cgroups)),
+            *(f"cgroup {path}" for path in sorted(self.place.cgroups() - self.cgroups)),
         ]
 
     def _processes(self) -> list[psutil.Process]:
@@ -120,13 +128,22 @@ def own_cgroup(name: str) -> Path | None:
 
     All that its tests start is then found there, whatever session or parent it has.
     """
+    directory = own_directories().get(V2)
+    return None if directory is None else _move(Path(directory) / name)
+
+
+def own_old_cgroups(name: str) -> tuple[Path, ...]:
+    """Likewise in those of the old hierarchies that keepers set limits in."""
+    own = own_directories()
+    directories = dict.fromkeys(own[each] for each in ("memory", "cpu", "pids") if each in own)
+    moved = (_move(Path(directory) / name) for directory in directories)
+    return tuple(path for path in moved if path is not None)
+
+
+def _move(path: Path) -> Path | None:
     try:
-        mount = next(m for m in _mounts() if m[1] == "cgroup2")[0]
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-        current = next(line[3:] for line in lines if line.startswith("0::"))
-        path = Path(mount + current.rstrip("/")) / name
         path.mkdir()
-    except (OSError, StopIteration):
+    except OSError:
         return None
     try:
         (path / "cgroup.procs").write_text(str(os.getpid()))
@@ -140,12 +157,6 @@ def leave_cgroup(path: Path) -> None:
     """Go back to the cgroup above, and remove this one."""
     (path.parent / "cgroup.procs").write_text(str(os.getpid()))
     path.rmdir()
-
-
-def _mounts() -> Iterable[tuple[str, str]]:
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, where, kind, *_ = line.split()
-        yield where, kind
 
 
 def _pids() -> Iterable[str]:

@@ -1,0 +1,79 @@
+"""One attempt's control groups: who is in them, killing those, what the kernel counted. Found by
+a record, so also where an earlier keeper made them. Making them is in `cgroups.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+
+from runner.keeper import cgroups_tree as tree
+from runner.keeper import cgroups_v1 as v1
+from runner.keeper import cgroups_v2 as v2
+from runner.keeper import tracing
+from runner.keeper.tracing import Facts
+
+
+class Group:
+    """One group by its record. What is gone is empty."""
+
+    def __init__(self, record: str) -> None:
+        """`record` is what `Cgroups.record` said."""
+        self.path, *old = record.split("\n")
+        self.old = {kind: path for kind, _, path in (line.partition(" ") for line in old)}
+
+    def populated(self) -> bool:
+        """Whether a living process is in it or below it; zombies are none."""
+        return b"populated 1" in _read(f"{self.path}/cgroup.events")
+
+    def processes(self) -> list[int]:
+        """The pids in it and below it."""
+        found: list[int] = []
+        for directory, _, _ in os.walk(self.path):
+            found += map(int, _read(f"{directory}/cgroup.procs").split())
+        return found
+
+    def kill(self) -> None:
+        """SIGKILL to all of it, at once where the kernel can (Linux 5.14)."""
+        try:
+            tree.write(f"{self.path}/cgroup.kill", "1")
+        except OSError as error:
+            if error.errno == errno.ENODEV or not os.path.isdir(self.path):
+                return  # it went in between
+            for pid in self.processes():
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def facts(self) -> Facts:
+        """What the kernel counted, to be read once all of it is dead and before `remove`."""
+        old = self.old.get("memory")
+        kills, peak, limit = v2.memory(self.path) if old is None else v1.memory(old)
+        return Facts(
+            oom_kills=kills,
+            pids_refused=tree.pids_refused(self.old.get("processes", self.path)),
+            memory_peak=peak,
+            memory_limit=limit,
+            cpu_seconds=v2.cpu_seconds(self.path),
+        )
+
+    def cpu_seconds(self) -> float | None:
+        """What all of its processes took, None where the kernel does not say."""
+        return v2.cpu_seconds(self.path)
+
+    def remove(self) -> None:
+        """Remove it with the groups that a task made below it; fine where it is gone."""
+        for path in {self.path, *self.old.values()}:
+            tree.remove(path)
+
+    def bases(self) -> set[str]:
+        """The directories that hold the groups of the keeper that made it."""
+        return {os.path.dirname(path) for path in (self.path, *self.old.values())}
+
+
+def _read(path: str) -> bytes:
+    try:
+        return tracing.read(path)
+    except OSError:
+        return b""
