@@ -1,18 +1,33 @@
-"""Who is next: first come, first served within a class and tenant; of the tenants' first ones
-the oldest. Not here: whether there is room (`capacity.py`).
+"""Who is next: tenants of a class share its starts by weight, and a tenant's own tasks go by
+age. Classes that contend for the host's cores and memory share them alike.
+
+It is starts that are shared and not the time for which slots are held: how long a task runs is
+known only when it is over, so shares of time would swing by whole tasks, and a tenant's first
+task could be made to wait for what an earlier one took. The time of one start is bounded by the
+class, and what a tenant holds at once by its `max_running`. Not here: whether there is room
+(`capacity.py`), and the arithmetic of shares (`shares.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import Enum
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from runner.domain.task import TaskClass
+from runner.planning.shares import Shares
 
 PATIENCE = 64
-"""How many younger tasks may be let past one for which there is no room: enough to keep the
-host busy, and few enough that a large task is not starved by a stream of small ones."""
+"""How many others may be let past one for which there is no room: enough to keep the host
+busy, and few enough that a large task is not starved by a stream of small ones."""
+
+LOOKS = 64
+"""How many tenants of a class are asked in one round after room was lacking, so that a round
+is cheap however many tenants wait."""
+
+
+_SLACK = 64  # outdated heads that are kept before all are made anew
 
 
 class Answer(Enum):
@@ -27,16 +42,34 @@ class Answer(Enum):
 _Line = list[tuple[int, str]]
 """Those of one class and tenant, a heap by age. Who left is taken out at the front."""
 
-_Head = tuple[int, str]
-"""The age of a tenant's first, and the tenant."""
+_Head = tuple[float, int, str]
+"""A tenant's tag, the age of its first, and the tenant: true as long as both are."""
+
+_Front = tuple[float, int, TaskClass, str]
+"""The class's tag, the age, class and tenant."""
+
+
+@dataclass(slots=True)
+class _Queue:
+    """Those of one class. `heads` is a heap; a tenant's true head is always in it."""
+
+    lines: dict[str, _Line] = field(default_factory=dict)
+    heads: list[_Head] = field(default_factory=list)
+    shares: Shares = field(default_factory=Shares)
+
+
+def _equal(_tenant: str) -> float:
+    return 1.0
 
 
 class Lines:
-    """The waiting tasks. `age` is the order of acceptance; lower is older."""
+    """The waiting tasks. `age` is the order of acceptance, lower is older; `weight` gives a
+    tenant's share, above 0."""
 
-    def __init__(self) -> None:
-        self._lines: dict[TaskClass, dict[str, _Line]] = {}
-        self._heads: dict[TaskClass, list[_Head]] = {}
+    def __init__(self, weight: Callable[[str], float] = _equal) -> None:
+        self._weight = weight
+        self._queues = {task_class: _Queue() for task_class in TaskClass}
+        self._classes = Shares()
         self._places: dict[str, tuple[TaskClass, str, int]] = {}
         self._passed: dict[str, int] = {}
 
@@ -50,77 +83,108 @@ class Lines:
         """Take a place, by age. Twice is fine."""
         if task_id in self._places:
             return
+        queue = self._queues[task_class]
+        line = self._line(task_class, tenant)
+        if line is None:
+            if not queue.lines:
+                self._classes.enter(task_class)
+            line = queue.lines[tenant] = []
+            queue.shares.enter(tenant)
         self._places[task_id] = (task_class, tenant, age)
-        line = self._lines.setdefault(task_class, {}).setdefault(tenant, [])
         heappush(line, (age, task_id))
         if line[0][0] == age:
-            heappush(self._heads.setdefault(task_class, []), (age, tenant))
+            self._show(task_class, tenant)
+        if len(queue.heads) > 2 * len(queue.lines) + _SLACK:
+            tags = queue.shares.tag
+            queue.heads = [(tags(each), old[0][0], each) for each, old in queue.lines.items()]
+            heapify(queue.heads)
 
     def leave(self, task_id: str) -> None:
         """Give the place up. Fine where there is none."""
-        self._places.pop(task_id, None)
+        place = self._places.pop(task_id, None)
         self._passed.pop(task_id, None)
+        if place is None:
+            return
+        task_class, tenant, age = place
+        if self._queues[task_class].lines[tenant][0] == (age, task_id):
+            self._show(task_class, tenant)
 
     def offer(self, take: Callable[[str], Answer]) -> None:
-        """Offer a turn to each tenant's first, oldest first, for as long as somebody goes.
+        """Offer turns, in order, for as long as somebody goes: to the first of the tenant with
+        the lowest tag in the class with the lowest tag; of equal ones, to the oldest.
 
         Who is GONE has left. Behind one with NO_ROOM that was passed over `PATIENCE` times,
-        nobody who is younger goes, of whatever class.
+        nobody goes, of whatever class.
         """
-        fronts: list[tuple[int, TaskClass, str]] = []
-        for task_class in self._heads:
+        fronts: list[_Front] = []
+        for task_class in TaskClass:
             self._bring(task_class, fronts)
-        stay: list[tuple[int, TaskClass, str]] = []
+        stay: list[_Front] = []
         without_room: list[str] = []
+        looks = dict.fromkeys(TaskClass, LOOKS)
         patient = True
         while fronts and patient:
             front = heappop(fronts)
-            _, task_class, tenant = front
-            task_id = self._lines[task_class][tenant][0][1]
+            _, _, task_class, tenant = front
+            task_id = self._queues[task_class].lines[tenant][0][1]
             answer = take(task_id)
             if answer is Answer.GONE:
-                self.leave(task_id)
                 self._note_passed(without_room)
-                self._promote(task_class, tenant)
+                self._queues[task_class].shares.charge(tenant, self._weight(tenant))
+                self._classes.charge(task_class, 1.0)
+                self.leave(task_id)
             else:
                 stay.append(front)
             if answer is Answer.NO_ROOM:
                 without_room.append(task_id)
+                looks[task_class] -= 1
             patient = all(self._passed.get(passed, 0) < PATIENCE for passed in without_room)
-            if answer is not Answer.CLASS_FULL:
+            if answer is not Answer.CLASS_FULL and looks[task_class]:
                 self._bring(task_class, fronts)
-        for age, task_class, tenant in (*stay, *fronts):
-            heappush(self._heads[task_class], (age, tenant))
+        for _, _, task_class, tenant in (*stay, *fronts):
+            self._show(task_class, tenant)
 
     def _note_passed(self, task_ids: list[str]) -> None:
         for task_id in task_ids:
             self._passed[task_id] = self._passed.get(task_id, 0) + 1
 
-    def _bring(self, task_class: TaskClass, fronts: list[tuple[int, TaskClass, str]]) -> None:
-        """Move the class's oldest head to `fronts`. A head may be outdated, or there twice."""
-        heads = self._heads[task_class]
-        while heads:
-            age, tenant = heappop(heads)
-            line = self._first(task_class, tenant)
-            if line is not None and line[0][0] == age:
-                while heads and heads[0] == (age, tenant):
-                    heappop(heads)
-                heappush(fronts, (age, task_class, tenant))
-                return
-            self._promote(task_class, tenant)
+    def _bring(self, task_class: TaskClass, fronts: list[_Front]) -> None:
+        """Move the class's next head to `fronts`. A head may be outdated, or there twice."""
+        queue = self._queues[task_class]
+        while queue.heads:
+            head = heappop(queue.heads)
+            tag, age, tenant = head
+            line = self._line(task_class, tenant)
+            if line is None or (queue.shares.tag(tenant), line[0][0]) != (tag, age):
+                continue
+            while queue.heads and queue.heads[0] == head:
+                heappop(queue.heads)
+            heappush(fronts, (self._classes.tag(task_class), age, task_class, tenant))
+            return
 
-    def _promote(self, task_class: TaskClass, tenant: str) -> None:
-        """Make the tenant's first known as a head."""
-        line = self._first(task_class, tenant)
+    def _show(self, task_class: TaskClass, tenant: str) -> None:
+        """Put the tenant's head, which is another one now, among the heads."""
+        line = self._line(task_class, tenant)
         if line is not None:
-            heappush(self._heads[task_class], (line[0][0], tenant))
+            queue = self._queues[task_class]
+            heappush(queue.heads, (queue.shares.tag(tenant), line[0][0], tenant))
 
-    def _first(self, task_class: TaskClass, tenant: str) -> _Line | None:
+    def _line(self, task_class: TaskClass, tenant: str) -> _Line | None:
         """The line, those who left taken from its front; None where nobody is in it."""
-        line = self._lines[task_class].get(tenant, [])
+        queue = self._queues[task_class]
+        line = queue.lines.get(tenant)
+        if line is None:
+            return None
         while line and self._places.get(line[0][1]) != (task_class, tenant, line[0][0]):
             heappop(line)
-        if not line:
-            self._lines[task_class].pop(tenant, None)
-            return None
-        return line
+        if line:
+            return line
+        del queue.lines[tenant]
+        queue.shares.leave(tenant)
+        if not queue.lines:
+            queue.heads.clear()
+            queue.shares.clear()
+            self._classes.leave(task_class)
+            if not self._places:
+                self._classes.clear()
+        return None
