@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from runner.domain.exit import Exit
-from runner.domain.plan import Mode
 from runner.domain.task import Handle
-from runner.executors.local import exits, failures
+from runner.executors.local import asking, exits, failures, levels
 from runner.executors.local.link import KeeperRefused
 from runner.executors.local.session import Session, Unreachable
-from runner.keeper.messages import Malformed, Message
+from runner.keeper.messages import REQUESTS, Malformed, Message
 from runner.ports import Launch, LaunchFailed, Readiness, Started
 
 _VERSION = 1  # of the handles' data
@@ -30,7 +29,6 @@ _PATIENCE = 20.0  # seconds for a keeper to be there, before a launch is said to
 _PROBE_PATIENCE = 5.0
 _PAUSE = 1.0
 _UNREADABLE = "UNREADABLE"  # the keeper's word for a record that is damaged, or newer than it
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
 
@@ -38,14 +36,19 @@ def _silent(_event: str, **_fields: object) -> None:
     """For whoever wants no notes."""
 
 
+def _silent_change() -> None:
+    """For whoever does not follow what is held."""
+
+
 class LocalExecutor:
     """See `runner.ports.Executor`.
 
     `root` is the keeper's directory, `socket` where it listens (default: in there). `epoch`
-    is that of the journal `journal_id`: the keeper obeys the latest. Tasks run as `task_user`
-    (uid, gid), or as the keeper's own user. Where no keeper listens one is started, unless
-    `start_keeper` is false; `keeper_options` go on its command line. `note` is told what an
-    operator may want to know.
+    is that of the journal `journal_id`: the keeper obeys the latest. Tasks get the sandbox
+    that is named, or the best that the keeper can hold. Where they have no user each they run
+    as `task_user` (uid, gid), or as the keeper's own. Where no keeper listens one is started,
+    unless `start_keeper` is false; `keeper_options` go on its command line. `note` is told what
+    an operator may want to know; `changed` is called whenever a keeper has said what it holds.
     """
 
     name = "local"
@@ -61,10 +64,13 @@ class LocalExecutor:
         note: Callable[..., None] = _silent,
         journal_id: str = "",
         keeper_options: Sequence[str] = (),
+        sandbox: str = "",
     ) -> None:
         self._root = Path(os.path.abspath(root))  # noqa: PTH100 - of what need not be there yet
         self._task_user = task_user
+        self._sandbox = sandbox
         self._note = note
+        self.changed: Callable[[], None] = _silent_change
         self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._waiting: dict[str, set[asyncio.Future[Message | None]]] = {}
         # attempts launched over the link as it is now, each with its end once that is told
@@ -88,16 +94,14 @@ class LocalExecutor:
             await self._session.request(question, patience=_PROBE_PATIENCE)
         except (Unreachable, KeeperRefused) as error:
             return Readiness(ready=False, problem=f"no keeper: {error}")
+        return self.said()
+
+    def said(self) -> Readiness:
+        """What the keeper said of itself when it was last connected to."""
         welcome = self._session.welcome
-        uid = welcome["uid"] if self._task_user is None else self._task_user[0]
-        found = "by cgroup" if welcome["mode"] == "cgroup2" else "by process group and descent"
-        notes = (
-            f"tasks run as uid {uid}, the keeper as uid {welcome['uid']}",
-            f"the processes of a task are found and killed {found}",
-            *welcome["notes"],
-        )
-        version = f"{welcome['version']}, tasks found {found}"  # the one text that GetRunner has
-        return Readiness(ready=True, version=version, modes=(Mode.NATIVE,), notes=notes)
+        if not welcome:
+            return Readiness(ready=False, problem=f"no keeper: {self._session.problem}")
+        return levels.readiness(welcome, self._sandbox, self._task_user)
 
     async def launch(self, request: Launch) -> Started:
         """See the port. Where the keeper's answer is lost it is asked again until it is known:
@@ -109,7 +113,7 @@ class LocalExecutor:
             given = (data for data in (request.stdin, request.context) if data is not None)
             files.extend(_sealed(data) for data in given)
             reply, _ = await self._session.request(
-                self._request(request), files, patience=_PATIENCE
+                await self._request(request), files, patience=_PATIENCE
             )
             running = reply["state"] == "running"
         except KeeperRefused as error:
@@ -124,7 +128,6 @@ class LocalExecutor:
             if not running:
                 self._launched.pop(request.name, None)
         if reply["state"] == "failed":
-            request = dataclasses.replace(request, environment=self._environment(request))
             raise LaunchFailed(failures.of_start(request, reply["stage"], reply["errno"]))
         return self._started(request, reply)
 
@@ -212,37 +215,25 @@ class LocalExecutor:
 
     # --- what the keeper is told, and tells -------------------------------------------------
 
-    def _request(self, request: Launch) -> Message:
-        limits = request.plan.limits
+    async def _request(self, request: Launch) -> Message:
+        level = request.plan.level
+        if not level:  # planned before there were sandboxes: it gets what tasks get now
+            await self._session.request({"type": "query", "name": "none"}, patience=_PATIENCE)
+            choice = levels.choose(self._session.welcome, self._sandbox)
+            if choice.problem:
+                raise Unreachable(choice.problem)
+            level = choice.level
+        message = asking.launch(request, level, self._where(), self._task_user)
         return {
-            "type": "launch",
-            "name": request.name,
-            "task_id": request.task_id,
-            "argv": list(request.plan.argv),
-            "env": self._environment(request),
-            "cwd": request.plan.working_dir,
-            "user": self._task_user and list(self._task_user),
-            "wall": limits.wall_time,
-            "idle": limits.idle_time,
-            "grace": limits.grace,
-            "output": limits.output_bytes,
-            "stdin": request.stdin is not None,
-            "context": request.context is not None,
+            key: value
+            for key, value in message.items()
+            if key == "type" or key in REQUESTS["launch"]
         }
 
-    def _environment(self, request: Launch) -> dict[str, str]:
-        self._real_root = root = self._real_root or os.path.realpath(self._root)
-        workspace, task = f"{root}/{request.name}/workspace", f"{root}/{request.name}/task"
-        return {
-            "PATH": _PATH,
-            "LANG": "C.UTF-8",
-            "HOME": workspace,
-            "TMPDIR": workspace,
-            **request.environment,
-            "ENV_RUNNER_CONTEXT": f"{task}/context.json",
-            "ENV_RUNNER_RESULT": f"{task}/result.json",
-            "ENV_RUNNER_PROGRESS": f"{task}/progress.jsonl",
-        }
+    def _where(self) -> str:
+        """The root as the keeper names it, without links."""
+        self._real_root = self._real_root or os.path.realpath(self._root)
+        return self._real_root
 
     async def _query(self, name: str) -> Message:
         """How it stands: absent, running, ended, or unreadable with the `problem`."""
@@ -288,6 +279,7 @@ class LocalExecutor:
 
     def _connected(self) -> None:
         self._launched.clear()  # an end may have been told to nobody
+        self.changed()
         for futures in self._waiting.values():
             for future in futures:
                 if not future.done():

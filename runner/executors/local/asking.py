@@ -1,0 +1,75 @@
+"""What a keeper is asked to launch: a plan with its paths, its limits and its sandbox.
+
+Not here: which sandbox that is (`levels.py`), or asking (`executor.py`).
+"""
+
+from __future__ import annotations
+
+from runner.keeper.messages import PROTOCOL, Message
+from runner.ports import Launch
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_IN_STRICT = ("/workspace", "/tmp", "/run/env-runner")  # noqa: S108 - the task's own
+"""Where a task in the strict sandbox sees its workspace, its /tmp and what the runner gives."""
+
+
+def launch(request: Launch, level: str, root: str, user: tuple[int, int] | None) -> Message:
+    """The keeper's message. `root` is its directory, `user` whom tasks run as where they do
+    not have one each."""
+    plan = request.plan
+    limits = plan.limits
+    amounts = {
+        "memory": limits.memory_bytes,
+        "cpu": limits.cpu_cores,
+        "processes": limits.max_processes,
+        "disk": plan.sized_disk,
+    }
+    held = plan.level != ""  # before there were sandboxes, plans said that nothing is held
+    return {
+        "type": "launch",
+        "name": request.name,
+        "task_id": request.task_id,
+        "argv": list(plan.argv),
+        "env": environment(request, level, root),
+        "cwd": plan.working_dir,
+        "user": None if user is None or level == "strict" else list(user),
+        "wall": limits.wall_time,
+        "idle": limits.idle_time,
+        "grace": limits.grace,
+        "output": limits.output_bytes,
+        "stdin": request.stdin is not None,
+        "context": request.context is not None,
+        "level": level,
+        "limits": {
+            key: amount if held and amount and key not in plan.unheld else None
+            for key, amount in amounts.items()
+        },
+        "network": "none" if plan.network == "none" else "host",
+        "mounts": [
+            {"source": each.source, "target": each.target, "read_only": each.read_only}
+            for each in plan.mounts
+        ],
+        "keep": [output.path for output in plan.outputs],
+    }
+
+
+def environment(request: Launch, level: str, root: str) -> dict[str, str]:
+    """The variables with the paths that the task sees."""
+    disk = f"{root}/{request.name}" + ("/disk" if PROTOCOL > 1 else "")
+    there = (
+        f"{disk}/workspace",
+        f"{disk}/{'tmp' if PROTOCOL > 1 else 'workspace'}",
+        f"{disk}/task",
+    )
+    workspace, temporary, task = _IN_STRICT if level == "strict" else there
+    return {
+        "PATH": _PATH,
+        "LANG": "C.UTF-8",
+        "HOME": workspace,
+        "TMPDIR": temporary,
+        **request.environment,
+        "ENV_RUNNER_CONTEXT": f"{task}/context.json",
+        "ENV_RUNNER_RESULT": f"{task}/result.json",
+        "ENV_RUNNER_PROGRESS": f"{task}/progress.jsonl",
+    }
