@@ -73,7 +73,7 @@ class Cgroups:
             self.held = self._try(own, base)
         except OSError as error:
             self.close()
-            raise Unavailable(tree.why(self.path or tree.PROC, error)) from error
+            raise Unavailable(tree.why(self.path or "/proc/self", error)) from error
 
     def _try(self, own: dict[str, str], base: str) -> dict[str, str]:
         """Find for each kind who holds it, and why nobody does. Raises OSError."""

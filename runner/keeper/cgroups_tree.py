@@ -11,7 +11,6 @@ import re
 
 from runner.keeper.tracing import read
 
-PROC = "/proc/self"
 V2 = ""
 """The name of the unified hierarchy, which unlike the old ones has none of a controller's."""
 
@@ -21,16 +20,16 @@ Settings = list[tuple[str, str]]
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
-def own_directories() -> dict[str, str]:
+def own_directories(proc: str = "/proc/self") -> dict[str, str]:
     """The directory of the group that this process is in, by controller, and by V2. Only those
     that are mounted here. Raises OSError."""
     own: dict[str, str] = {}
-    with open(f"{PROC}/cgroup") as file:
+    with open(f"{proc}/cgroup") as file:
         for line in file:
             _, controllers, path = line.rstrip("\n").split(":", 2)
             own |= dict.fromkeys(controllers.split(","), path)
     found: dict[str, str] = {}
-    with open(f"{PROC}/mountinfo") as file:
+    with open(f"{proc}/mountinfo") as file:
         for line in file:
             fields, _, rest = line.partition(" - ")
             kind, _, options = rest.split()[:3]
