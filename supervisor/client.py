@@ -44,6 +44,7 @@ _OPTIONS = (
     # A dead link is noticed within 30 s; the server takes no pings more often than each 10 s.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),  # a daemon that hangs, with its host alive
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.use_local_subchannel_pool", 1),  # no other client's backoff holds this one up

@@ -12,9 +12,10 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from runner.edges.rpc.server import RpcSettings
+from runner.edges.rpc.listen import Listener
+from runner.edges.rpc.server import RpcServers, RpcSettings
 from supervisor.v1 import supervisor_pb2 as v1
-from tests.support.rpc import GET, ObedientEngine, details, serving, stub_at
+from tests.support.rpc import GET, Notes, ObedientEngine, details, serving, stub_at
 from tests.support.waiting import until
 
 
@@ -131,6 +132,28 @@ async def test_who_does_not_speak_http2_is_hung_up_on(noise: bytes, tmp_path: Pa
                     pass
         writer.close()
         assert (await stub.GetTask(GET)).task_id == "t1"
+
+
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+async def test_a_peer_that_answers_no_ping_is_hung_up_on(kind: str, tmp_path: Path) -> None:
+    settings = RpcSettings(insecure=True, ping_after=0.5, ping_timeout=0.5)
+    address = f"unix:{tmp_path}/s.sock" if kind == "unix" else "127.0.0.1:0"
+    servers = RpcServers([Listener(address)], Notes(), settings)
+    servers.claim()
+    (address,) = await servers.start(ObedientEngine())
+    try:
+        if kind == "unix":
+            reader, writer = await asyncio.open_unix_connection(address.removeprefix("unix:"))
+        else:
+            host, _, port = address.rpartition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(4, b""))
+        async with asyncio.timeout(30):
+            received = await reader.read()  # until it is closed
+        assert received.endswith(b"ping_timeout")
+        writer.close()
+    finally:
+        await servers.stop(0)
 
 
 async def test_five_hundred_idle_connections_leave_others_served(tmp_path: Path) -> None:

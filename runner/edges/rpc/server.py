@@ -30,9 +30,6 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", 4 << 20),
     ("grpc.max_metadata_size", 8 << 10),
     ("grpc.absolute_max_metadata_size", 16 << 10),
-    # A reader that has vanished is noticed within 30 s: a ping after 20, 10 for its answer.
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),  # of the server's own: as many as it takes
     # Clients may ping each 10 s; who does it more often, three times, is told to go away.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
@@ -52,11 +49,15 @@ class RpcSettings:
 
     `max_connections` are taken at each address, fewer where descriptors are few; one more is
     closed at once. A connection that has not said what HTTP/2 begins with is closed after 10 s.
+    One that has been silent for `ping_after` seconds is pinged, and closed where no answer comes
+    in `ping_timeout`: a reader that has vanished, or was stopped, is gone within 30.
     """
 
     max_calls: int = 4096  # followers of output and events among them
     reserved_calls: int = 64
     max_connections: int = 4096
+    ping_after: float = 20.0
+    ping_timeout: float = 10.0
     insecure: bool = False  # TCP without TLS, on loopback alone
 
 
@@ -128,7 +129,7 @@ class RpcServers:
     def _server(self, engine: Calls, listener: Listener, link: Link) -> aio.Server:
         server = aio.server(
             interceptors=[Guard(listener.who, self._admission, self._observer, self._told)],
-            options=(*_OPTIONS, ("grpc.max_allowed_incoming_connections", self._connections())),
+            options=(*_OPTIONS, *self._options()),
         )
         servicer = Servicer(engine, listener.who, link)
         supervisor_pb2_grpc.add_SupervisorServicer_to_server(servicer, server)
@@ -136,6 +137,15 @@ class RpcServers:
         services = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, server)
         return server
+
+    def _options(self) -> tuple[tuple[str, int], ...]:
+        ping_timeout = round(self._settings.ping_timeout * 1000)
+        return (
+            ("grpc.max_allowed_incoming_connections", self._connections()),
+            ("grpc.keepalive_time_ms", round(self._settings.ping_after * 1000)),
+            ("grpc.keepalive_timeout_ms", ping_timeout),  # where the network takes no more bytes
+            ("grpc.http2.ping_timeout_ms", ping_timeout),  # else; a minute where it is not said
+        )
 
     def _connections(self) -> int:
         """How many connections one listener takes."""
