@@ -22,6 +22,7 @@ from runner.domain.task import Task, TaskClass
 from runner.engine import refusals
 from runner.engine.api import Assignment, Planned
 from runner.engine.bodies import Body
+from runner.engine.queue import Queue
 from runner.engine.scheduler import Scheduler
 from runner.engine.settings import Settings
 from runner.planning.capacity import need
@@ -31,6 +32,7 @@ from runner.planning.policy import Rules
 WORDS = {
     "executor_not_ready": "its executor is not ready to run tasks now",
     "class_busy": "as many tasks of its class run as may at once",
+    "tenant_quota": "as many tasks of its tenant run as may at once",
     "capacity": "the cores or the memory that it needs are in use",
 }
 """What PlanTask says of each obstacle."""
@@ -44,8 +46,9 @@ class Room(Protocol):
         """Why it takes no new tasks; None where it does."""
         ...
 
-    def queued(self, task_class: TaskClass) -> int:
-        """Tasks of the class that wait, those included that are being stored."""
+    @property
+    def queue(self) -> Queue:
+        """The tasks that wait, those included that are being stored."""
         ...
 
 
@@ -109,20 +112,21 @@ class Admission:
         )
         return task, body(read.document)
 
-    def admit(self, task_class: TaskClass) -> None:
-        """Whether a new task of the class is taken now."""
-        obstacle = self._obstacle(task_class)
+    def admit(self, task: Task) -> None:
+        """Whether this new task is taken now."""
+        obstacle = self._obstacle(task.task_class, task.tenant)
         if obstacle is not None:
             raise obstacle
 
     def plan(self, who: Principal, read: Read) -> Planned:
         """What would be done, and what stands in its way now."""
-        _, planned = self._planned(who, read)
-        refused = self._obstacle(read.task_class)
+        payload, planned = self._planned(who, read)
+        refused = self._obstacle(read.task_class, payload.tenant)
         if refused is not None:
             word = {"DISK_FULL": "disk"}.get(refused.reason, refused.reason.lower())
             return Planned(planned, f"{word}: {refused.message}")
-        word = self._scheduler.obstacle(planned.executor, need(read.task_class, planned))
+        wanted = need(read.task_class, planned, payload.tenant)
+        word = self._scheduler.obstacle(planned.executor, wanted)
         return Planned(planned, f"{word}: {WORDS[word]}" if word else "")
 
     def _planned(self, who: Principal, read: Read) -> tuple[Payload, Plan]:
@@ -131,18 +135,32 @@ class Admission:
             raise refusals.tenant_denied(payload.tenant)
         return payload, plan(payload, read.task_class, self.rules)
 
-    def _obstacle(self, task_class: TaskClass) -> Refused | None:
-        """What would refuse a task of the class, for now only."""
+    def _obstacle(self, task_class: TaskClass, tenant: str) -> Refused | None:
+        """What would refuse a task of the class and tenant, for now only."""
         reason = self._room.draining
         if reason is not None:
             why = f" ({quote(reason)})" if reason else ""
             message = f"the runner is draining{why}: it takes no new tasks"
             return Refused(Code.FAILED_PRECONDITION, "DRAINING", message)
+        return self._queue_obstacle(task_class, tenant) or self.disk_obstacle()
+
+    def _queue_obstacle(self, task_class: TaskClass, tenant: str) -> Refused | None:
+        queue = self._room.queue
+        quota = self.rules.tenant(tenant).max_queued
+        if quota is not None and queue.of_tenant(tenant) >= quota:
+            message = f"tenant {quote(tenant)} has {quota} tasks waiting, which is its most"
+            return _full("TENANT_QUOTA", message)
         most = self.rules.classes[task_class].max_queued
-        if self._room.queued(task_class) >= most:
+        if queue.of_class(task_class) >= most:
             message = f"the queue of class {task_class} is full: {most} tasks wait"
             return _full("QUEUE_FULL", message)
-        return self.disk_obstacle()
+        if queue.size >= self._settings.queue_bytes:
+            message = (
+                f"the queue is full: the tasks that wait are large, and take "
+                f"{queue.size} bytes of memory (runner.queue_memory)"
+            )
+            return _full("QUEUE_FULL", message)
+        return None
 
     def disk_obstacle(self) -> Refused | None:
         """Why no task of any class is taken for want of disk; None where there is enough."""

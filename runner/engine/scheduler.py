@@ -11,6 +11,7 @@ from typing import Protocol
 from runner.domain.task import Task
 from runner.planning.capacity import Lack, Ledger, Need, need_of
 from runner.planning.fairness import Answer, Lines
+from runner.planning.policy import Rules
 
 
 class Waiting(Protocol):
@@ -24,19 +25,36 @@ class Waiting(Protocol):
         ...
 
 
+_ANSWERS = {
+    None: Answer.GONE,
+    Lack.CLASS: Answer.CLASS_FULL,
+    Lack.TENANT: Answer.NOT_IT,
+    Lack.CAPACITY: Answer.NO_ROOM,
+}
+
+
 class Scheduler:
     """Until `open` is called nobody gets a turn, so that those who hold something come first."""
 
-    def __init__(self, ledger: Ledger, ready: Callable[[str], bool]) -> None:
-        self.ledger = ledger
+    def __init__(self, rules: Rules, ready: Callable[[str], bool]) -> None:
+        host = rules.host
+        self.ledger = Ledger(host.cpu_cores, host.memory_bytes, rules.slots, rules.tenant_slots)
+        self._rules = rules
         self._ready = ready
-        self._lines = Lines()
+        self._lines = Lines(lambda tenant: self._rules.tenant(tenant).weight)
         self._waiting: dict[str, Waiting] = {}
         self._open = False
 
     def open(self) -> None:
         """Begin to give turns."""
         self._open = True
+        self.dispatch()
+
+    def rule_by(self, rules: Rules) -> None:
+        """Let other weights and slots count from now on; who runs goes on. What the host has
+        stays as it was at the start."""
+        self._rules = rules
+        self.ledger.grant(rules.slots, rules.tenant_slots)
         self.dispatch()
 
     def hold(self, task: Task) -> None:
@@ -82,13 +100,12 @@ class Scheduler:
             if not self._ready(who.task.plan.executor):
                 return Answer.NOT_IT
             need = need_of(who.task)
-            lack = self.ledger.lack(need)
-            if lack is not None:
-                return Answer.CLASS_FULL if lack is Lack.CLASS else Answer.NO_ROOM
-            self.ledger.hold(task_id, need)
-            del self._waiting[task_id]
-            granted.append(who)
-            return Answer.GONE
+            answer = _ANSWERS[self.ledger.lack(need)]
+            if answer is Answer.GONE:
+                self.ledger.hold(task_id, need)
+                del self._waiting[task_id]
+                granted.append(who)
+            return answer
 
         self._lines.offer(take)
         for who in granted:

@@ -38,6 +38,7 @@ from runner.engine.guarded import Guarded
 from runner.engine.hub import Hub
 from runner.engine.output import Output
 from runner.engine.perform import Performer
+from runner.engine.queue import Queue
 from runner.engine.readiness import Board
 from runner.engine.recovery import recover
 from runner.engine.retention import Retention
@@ -46,7 +47,6 @@ from runner.engine.settings import Settings
 from runner.engine.tasks import Tasks
 from runner.engine.turns import Turns
 from runner.engine.watch import watch
-from runner.planning.capacity import Ledger
 from runner.planning.policy import Rules
 from runner.ports import (
     Clock,
@@ -85,9 +85,7 @@ class Engine:
         self._hub, self._followers, self._turns = Hub(), Followers(), Turns()
         self._aside = Aside()
         self._board = Board(executors, observer, settings.probe_interval)
-        slots = {name: of_class.max_running for name, of_class in rules.classes.items()}
-        ledger = Ledger(rules.host.cpu_cores, rules.host.memory_bytes, slots)
-        self.scheduler = Scheduler(ledger, self._board.ready)
+        self.scheduler = Scheduler(rules, self._board.ready)
         bodies = Bodies(journal)
         self._tasks = Tasks(
             journal=journal,
@@ -151,14 +149,16 @@ class Engine:
         """Why it takes no new tasks; None where it does."""
         return self._drain
 
-    def queued(self, task_class: TaskClass) -> int:
-        """Tasks of the class that wait."""
-        return self._tasks.queued(task_class)
+    @property
+    def queue(self) -> Queue:
+        """The tasks that wait."""
+        return self._tasks.queue
 
     def rule_by(self, rules: Rules) -> None:
-        """Admit by other rules from now on. Tasks keep the plan that they were admitted
-        under; what the host has and how many may run stays as it was at the start."""
+        """Admit and give turns by other rules from now on. Tasks keep the plan that they were
+        admitted under; what the host has stays as it was at the start."""
         self._rules = self._admission.rules = rules
+        self.scheduler.rule_by(rules)
 
     # --- calls
 
@@ -250,7 +250,7 @@ class Engine:
             self.scheduler.ledger,
             self._board,
             draining=self._drain is not None,
-            queued=self.queued,
+            queued=self.queue.of_class,
             start_time=self._start_time,
             bounds=await self._asked.bounds(),
             journal_id=self._journal.journal_id,
@@ -266,7 +266,7 @@ class Engine:
             journal_problem=str(broken.result()) if broken.done() else "",
             disk_problem=disk.message if disk else "",
             executors={name: self._board.of(name) for name in self._executors},
-            queued={name: self.queued(name) for name in TaskClass},
+            queued={name: self.queue.of_class(name) for name in TaskClass},
             running={name: ledger.running(name) for name in TaskClass},
             cpu_reserved=ledger.cpu_reserved,
             memory_reserved=ledger.memory_reserved,
@@ -306,7 +306,7 @@ class Engine:
             now, order = self._clock.wall(), self._admission.order
             task, body = await self._aside.run(len(request.payload), order, who, request, read, now)
             self._serving()
-            self._admission.admit(task.task_class)
+            self._admission.admit(task)
             return await self._tasks.accept(task, request.payload, body), True
 
     async def _whole(self, work: Coroutine[Any, Any, T]) -> T:

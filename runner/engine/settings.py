@@ -22,6 +22,7 @@ class Settings:
     id_retention: float = 30 * 24 * _HOUR
     min_free_bytes: int = 0
     min_free_share: float = 0.05
+    queue_bytes: int = 256 << 20  # of memory, for what tasks that wait have beyond the usual
     recovery_budget: float = 10.0  # the longest that the start waits for what it finds again
     sweep_interval: float = 60.0
     probe_interval: float = 10.0

@@ -6,7 +6,6 @@ What an actor decides is stored here, then performed, then told: in this order, 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from runner.domain import effects as do
@@ -14,7 +13,7 @@ from runner.domain import starts
 from runner.domain.events import Granted, LaunchFailed, RetryDue
 from runner.domain.failure import Reason
 from runner.domain.lifecycle import IllegalEvent
-from runner.domain.task import EventType, State, Task, TaskClass, handle_name
+from runner.domain.task import EventType, State, Task, handle_name
 from runner.domain.transition import Step, Transition
 from runner.engine import refusals
 from runner.engine.actor import Actor
@@ -22,6 +21,7 @@ from runner.engine.background import Background
 from runner.engine.bodies import Bodies, Body
 from runner.engine.hub import Hub
 from runner.engine.perform import Performer
+from runner.engine.queue import Queue
 from runner.engine.scheduler import Scheduler
 from runner.failpoints import failpoint
 from runner.ports import Clock, Event, Journal, JournalUnavailable, Observer, Record
@@ -52,6 +52,7 @@ class Tasks:
         boot_id: str,
     ) -> None:
         self.actors: dict[str, Actor] = {}
+        self.queue = Queue()
         self.effects = Background(observer)
         self.storing = Background(observer)
         self.settled: Callable[[Task], None] = lambda _task: None
@@ -62,12 +63,7 @@ class Tasks:
         self._scheduler, self._performer, self._bodies = scheduler, performer, bodies
         self._boot_id = boot_id
         self._searching: set[asyncio.Task[None]] = set()
-        self._pending: Counter[TaskClass] = Counter()
         self._entering = 0  # new tasks that are being stored and have to wait for their turn
-
-    def queued(self, task_class: TaskClass) -> int:
-        """Tasks of the class that wait for capacity or a retry, or are being accepted."""
-        return self._pending[task_class]
 
     def task(self, task_id: str) -> Task | None:
         """A task that has not ended, as last stored."""
@@ -82,7 +78,7 @@ class Tasks:
         """Take in a task that an earlier daemon held."""
         actor = self.actors[task.task_id] = Actor(task, age, self)
         if task.state is State.PENDING:
-            self._pending[task.task_class] += 1
+            self.queue.add(task)
         else:
             self._scheduler.hold(task)
         return actor
@@ -93,13 +89,13 @@ class Tasks:
         where the journal cannot."""
         at_once = not self._entering and self._scheduler.seize(task)
         transition = starts.accept(task, self._granted(task) if at_once else None)
-        self._pending[task.task_class] += 1
+        self.queue.add(task)
         self._entering += not at_once
         try:
             records = _records(None, transition.steps, self._clock.wall(), payload)
             stored = await self._journal.commit(records, patient=False)
         except BaseException as error:
-            self._pending[task.task_class] -= 1
+            self.queue.remove(task)
             if at_once:
                 self._scheduler.release(task.task_id)
             if isinstance(error, JournalUnavailable):
@@ -112,7 +108,8 @@ class Tasks:
             self._entering -= not at_once
         accepted = stored[0]
         actor = self.actors[task.task_id] = Actor(stored[-1], accepted.sequence, self)
-        self._pending[task.task_class] -= at_once
+        if at_once:
+            self.queue.remove(task)
         self._bodies.keep(task.task_id, body)
         self._tell(records, stored)
         if at_once:
@@ -202,7 +199,10 @@ class Tasks:
             return
         after, type_ = stored[-1], records[-1].type
         self._point(_POINTS.get(type_, ""))
-        self._pending[after.task_class] += _waits(after) - _waits(before)
+        if after.state is State.PENDING:
+            self.queue.add(after)
+        else:
+            self.queue.remove(after)
         actor.stored(after)
         self._tell(records, stored)
         if type_ is not None and after.state.terminal:
@@ -233,7 +233,3 @@ def _records(
         records.append(Record(before, step.task, step.type, time, payload))
         before = step.task
     return records
-
-
-def _waits(task: Task) -> bool:
-    return task.state is State.PENDING

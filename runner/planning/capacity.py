@@ -21,6 +21,7 @@ class Lack(StrEnum):
     """What a task waits for, by the word that PlanTask uses."""
 
     CLASS = "class_busy"
+    TENANT = "tenant_quota"
     CAPACITY = "capacity"
 
 
@@ -31,38 +32,54 @@ class Need:
     task_class: TaskClass
     cpu: int
     memory: int
+    tenant: str = ""
 
 
 def need_of(task: Task) -> Need:
     """What `task` reserves."""
-    return need(task.task_class, task.plan)
+    return need(task.task_class, task.plan, task.tenant)
 
 
-def need(task_class: TaskClass, plan: Plan) -> Need:
+def need(task_class: TaskClass, plan: Plan, tenant: str = "") -> Need:
     """What a task of this plan reserves: a disk that is made for it is memory."""
     limits = plan.limits
     memory = limits.memory_bytes + plan.sized_disk
-    return Need(task_class, round(limits.cpu_cores * _MILLIONTHS), memory)
+    return Need(task_class, round(limits.cpu_cores * _MILLIONTHS), memory, tenant)
 
 
 class Ledger:
-    """Cores, memory and slots of each class: what there is, and who holds it.
+    """Cores, memory and slots of each class: what there is, and who holds it. `most` has the
+    tenants that may hold only so many slots, over all classes.
 
     What asks for more than the whole host has (its rules were others when it was accepted)
     fits where nobody holds any of that.
     """
 
-    def __init__(self, cpu_cores: float, memory_bytes: int, slots: Mapping[TaskClass, int]) -> None:
+    def __init__(
+        self,
+        cpu_cores: float,
+        memory_bytes: int,
+        slots: Mapping[TaskClass, int],
+        most: Mapping[str, int] | None = None,
+    ) -> None:
         self._cpu_total, self._memory_total = round(cpu_cores * _MILLIONTHS), memory_bytes
-        self._slots = dict(slots)
+        self.grant(slots, most or {})
         self._held: dict[str, Need] = {}
         self._cpu = self._memory = 0
         self._running: Counter[TaskClass] = Counter()
+        self._of_tenant: Counter[str] = Counter()
+
+    def grant(self, slots: Mapping[TaskClass, int], most: Mapping[str, int]) -> None:
+        """Let there be so many slots from now on. Who holds more than that goes on holding."""
+        self._slots, self._most = dict(slots), dict(most)
 
     def lack(self, wanted: Need) -> Lack | None:
         """What is missing for `wanted` now; None where it fits."""
         if self._running[wanted.task_class] >= self._slots.get(wanted.task_class, 0):
             return Lack.CLASS
+        most = self._most.get(wanted.tenant)
+        if most is not None and self._of_tenant[wanted.tenant] >= most:
+            return Lack.TENANT
         if wanted.cpu and self._cpu and self._cpu + wanted.cpu > self._cpu_total:
             return Lack.CAPACITY
         if wanted.memory and self._memory and self._memory + wanted.memory > self._memory_total:
@@ -78,6 +95,7 @@ class Ledger:
         self._cpu += wanted.cpu
         self._memory += wanted.memory
         self._running[wanted.task_class] += 1
+        self._of_tenant[wanted.tenant] += 1
 
     def release(self, task_id: str) -> bool:
         """Give back what the task holds; False where it holds nothing."""
@@ -87,6 +105,9 @@ class Ledger:
         self._cpu -= had.cpu
         self._memory -= had.memory
         self._running[had.task_class] -= 1
+        self._of_tenant[had.tenant] -= 1
+        if not self._of_tenant[had.tenant]:
+            del self._of_tenant[had.tenant]  # names have no bound
         return True
 
     def running(self, task_class: TaskClass) -> int:
@@ -121,4 +142,5 @@ class Ledger:
     @property
     def idle(self) -> bool:
         """Whether everything was given back, to the last byte."""
-        return not (self._held or self._cpu or self._memory or self._running.total())
+        held = self._held or self._cpu or self._memory
+        return not (held or self._running.total() or self._of_tenant)

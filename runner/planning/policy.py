@@ -70,6 +70,15 @@ class ClassRules:
 
 
 @dataclass(frozen=True, slots=True)
+class TenantRules:
+    """What one tenant gets beside others; None is as much as there is. `weight` is above 0."""
+
+    weight: float = 1.0
+    max_running: int | None = None
+    max_queued: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """What planning knows of the host and of the configured executors.
 
@@ -92,3 +101,25 @@ class Rules:
     classes: Mapping[TaskClass, ClassRules]
     policy: Policy
     host: Host
+    tenants: Mapping[str, TenantRules] = field(default_factory=dict)
+
+    def tenant(self, name: str) -> TenantRules:
+        """The tenant's rules; one that is not named has none of its own."""
+        return self.tenants.get(name, _NO_RULES)
+
+    @property
+    def slots(self) -> dict[TaskClass, int]:
+        """How many tasks of each class may run at once."""
+        return {name: of_class.max_running for name, of_class in self.classes.items()}
+
+    @property
+    def tenant_slots(self) -> dict[str, int]:
+        """How many tasks of the tenants that have a bound may run at once."""
+        return {
+            name: of_tenant.max_running
+            for name, of_tenant in self.tenants.items()
+            if of_tenant.max_running is not None
+        }
+
+
+_NO_RULES = TenantRules()

@@ -106,7 +106,7 @@ async def test_a_waiting_task_is_cancelled_at_once() -> None:
     await engine.cancel(LOCAL, "t1", 0.0, "")
     await ended(engine, "t1")
     assert engine.scheduler.ledger.idle
-    assert engine.queued(task.task_class) == 0
+    assert engine.queue.of_class(task.task_class) == 0
     await engine.close()
 
 
