@@ -1,7 +1,8 @@
 """Starts a program: fork, and all that the child does between fork and exec. No shell.
 
 The child tells its first error over a pipe that exec closes: nothing read is success. What
-runs in the child must be plain: one thread, nothing shared, and it ends in exec or _exit.
+runs in the child must be plain: one thread, nothing shared, nothing imported (it may be in
+another mount namespace by then), and it ends in exec or _exit.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import gc
 import os
 import resource
 import signal
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from runner.keeper import syscalls
 
@@ -20,36 +23,47 @@ FILES_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)
 """As the keeper was started with; it raises its own soft limit, its tasks get the first one."""
 
 _NO_CORE = (0, 0)
+_LEAST_HIGHEST = 40  # CAP_CHECKPOINT_RESTORE, where the kernel's word cannot be had
 
 User = tuple[int, int]
+Stage = list[str]
+"""One word: what a child is at, for when that fails."""
 
 
 class Program:
-    """What to start. `stdio` are three descriptors, `directory` is an open one; `user` is uid
-    and gid, None for the keeper's own."""
+    """What to start. `stdio` are three descriptors; `directory` is an open one, or an absolute
+    path where the program is to enter a sandbox; `user` is uid and gid, None for the keeper's
+    own. `confined`: it can gain no privileges, has no capabilities, and `calls`, a program of
+    `seccomp.py`, says which system calls it may use (empty: any)."""
 
     def __init__(
         self,
         argv: list[str],
         env: dict[str, str],
-        directory: int,
+        directory: int | str,
         stdio: tuple[int, int, int],
         user: User | None,
+        *,
+        confined: bool = False,
+        calls: bytes = b"",
     ) -> None:
         self.argv = [word.encode() for word in argv]
         self.env = {key.encode(): value.encode() for key, value in env.items()}
         self.directory = directory
         self.stdio = stdio
         self.user = user
+        self.confined = confined
+        self.calls = calls
 
 
 _protected = False
+_highest_capability = _LEAST_HIGHEST
 
 
 def begin() -> None:
     """Make this process one whose children need little set right, since all that a child
     touches before its exec has to be copied for it. Once, before the first `start`."""
-    global _protected  # noqa: PLW0603 - of the process, as all that is set here
+    global _protected, _highest_capability  # noqa: PLW0603 - of the process, as all set here
     for number in signal.valid_signals():
         # Exec resets handlers, but leaves ignored what is: Python's SIGPIPE, nohup's SIGHUP.
         if signal.getsignal(number) == signal.SIG_IGN:
@@ -57,26 +71,28 @@ def begin() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     with open("/proc/self/oom_score_adj") as file:
         _protected = int(file.read()) < 0
+    with contextlib.suppress(OSError), open("/proc/sys/kernel/cap_last_cap") as file:
+        _highest_capability = int(file.read())
 
 
 def _nothing(_number: int, _frame: object) -> None:
     """What a signal does that was ignored."""
 
 
-def start(program: Program, cgroup: int | None) -> tuple[int, int]:
-    """Fork, into an open cgroup where there is one. Returns the pid and the reading end of
-    the error pipe (non-blocking); see `problem`. Raises OSError where no fork was had."""
-    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    syscalls.close_on_exec_from(3)
+def start(program: Program, cgroup: int | None, joined: Sequence[int] = ()) -> tuple[int, int]:
+    """Fork, into an open cgroup where there is one and by a `0` into each of the files
+    `joined`. Returns the pid and the reading end of the error pipe (non-blocking); see
+    `problem`. Raises OSError where no fork was had."""
+    reading, writing = error_pipe()
     try:
-        pid = os.fork() if cgroup is None else syscalls.clone_into(cgroup)
+        pid = fork(cgroup)
+        if pid == 0:
+            run(writing, lambda stage: _child(program, joined, stage))
     except OSError:
         os.close(reading)
-        os.close(writing)
         raise
-    if pid == 0:
-        _child(program, writing)
-    os.close(writing)
+    finally:
+        os.close(writing)
     return pid, reading
 
 
@@ -92,14 +108,27 @@ def problem(reading: int) -> tuple[str, int] | None:
     return stage, int(number)
 
 
-def _child(program: Program, writing: int) -> None:
-    """Never returns."""
+# --- what the ways of starting share (sandbox.py, entering.py) ------------------------------
+
+
+def error_pipe() -> tuple[int, int]:
+    """The reading and the writing end for `run`. Nothing else leaves this process by an exec."""
+    ends = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    syscalls.close_on_exec_from(3)
+    return ends
+
+
+def fork(cgroup: int | None) -> int:
+    """Fork, into an open cgroup where there is one (None or negative: none)."""
+    return os.fork() if cgroup is None or cgroup < 0 else syscalls.clone_into(cgroup)
+
+
+def run(writing: int, steps: Callable[[Stage], object]) -> NoReturn:
+    """All that a child does. The steps end in exec; what they raise is told."""
     gc.disable()
     stage = ["session"]
     try:
-        _prepare(program, stage)
-        stage[0] = "exec"
-        _execute(program, stage)
+        steps(stage)
     except Exception as error:  # noqa: BLE001 - whatever it is, the program was not started
         number = getattr(error, "errno", None) or errno.EINVAL
         with contextlib.suppress(OSError):  # nobody is there to be told
@@ -108,32 +137,64 @@ def _child(program: Program, writing: int) -> None:
         os._exit(127)
 
 
-def _prepare(program: Program, stage: list[str]) -> None:
-    os.setsid()
+def join(files: Sequence[int], stage: Stage) -> None:
+    """Go into the groups of the old hierarchies, and be no more protected than any program."""
+    stage[0] = "cgroup"
+    for file in files:
+        os.write(file, b"0")
     if _protected:  # the keeper's own protection is not its tasks'
         file = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
         os.write(file, b"0")
-    stage[0] = "stdio"
-    for target, source in enumerate(program.stdio):
-        os.dup2(source, target)
+
+
+def set_limits(stage: Stage) -> None:
+    """What every program of a task starts with."""
     stage[0] = "limits"
     resource.setrlimit(resource.RLIMIT_CORE, _NO_CORE)
     resource.setrlimit(resource.RLIMIT_NOFILE, FILES_LIMIT)
     os.umask(_UMASK)
-    if program.user is not None:
-        stage[0] = "user"
-        uid, gid = program.user
-        if os.geteuid() == 0:
-            os.setgroups(())
-        os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)
-    stage[0] = "working_dir"
-    os.fchdir(program.directory)
 
 
-def _execute(program: Program, stage: list[str]) -> None:
+def become(user: User | None, stage: Stage) -> None:
+    """Be that user for good; the groups of root go too."""
+    if user is None:
+        return
+    stage[0] = "user"
+    uid, gid = user
+    if os.geteuid() == 0:
+        os.setgroups(())
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+
+
+def take_stdio(program: Program, stage: Stage) -> None:
+    """Make the program's three descriptors its standard streams."""
+    stage[0] = "stdio"
+    for target, source in enumerate(program.stdio):
+        os.dup2(source, target)
+
+
+def bound_capabilities(stage: Stage) -> None:
+    """Give up for good what this process could gain again. Where it may not do that,
+    no_new_privs alone has to keep it from gaining."""
+    stage[0] = "privileges"
+    with contextlib.suppress(PermissionError):
+        syscalls.bound_capabilities(_highest_capability)
+
+
+def confine(program: Program, stage: Stage) -> None:
+    """The last thing before exec: what is given up here, exec brings back no more."""
+    stage[0] = "privileges"
+    syscalls.gain_nothing_by_exec()
+    syscalls.drop_capabilities()
+    if program.calls:
+        syscalls.filter_calls(program.calls)
+
+
+def execute(program: Program, stage: Stage) -> None:
     """Execvp by the task's own PATH and as its user, but a script without a first line that
     names its interpreter is not given to a shell. Raises OSError."""
+    stage[0] = "exec"
     word = program.argv[0]
     if b"/" in word:
         _exec(word, program, stage)
@@ -149,10 +210,25 @@ def _execute(program: Program, stage: list[str]) -> None:
     raise OSError(errno.EACCES if denied else errno.ENOENT, "")
 
 
-def _exec(path: bytes, program: Program, stage: list[str]) -> None:
+def _exec(path: bytes, program: Program, stage: Stage) -> None:
     try:
         os.execve(path, program.argv, program.env)
     except FileNotFoundError:
         if os.path.exists(path):  # then it is the file's loader or interpreter that is missing
             stage[0] = "interpreter"
         raise
+
+
+def _child(program: Program, joined: Sequence[int], stage: Stage) -> None:
+    os.setsid()
+    join(joined, stage)
+    take_stdio(program, stage)
+    set_limits(stage)
+    if program.confined:
+        bound_capabilities(stage)  # as root: no other user may
+    become(program.user, stage)
+    stage[0] = "working_dir"
+    os.chdir(program.directory)
+    if program.confined:
+        confine(program, stage)
+    execute(program, stage)

@@ -13,9 +13,14 @@ import signal
 import struct
 
 _CLONE3, _CLOSE_RANGE, _OPENAT2 = 435, 436, 437
-_CLONE_INTO_CGROUP = 0x200000000
+_CLONE_PARENT, _CLONE_INTO_CGROUP = 0x8000, 0x200000000
 _CLOSE_RANGE_CLOEXEC = 4
+_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
+_PR_CAPBSET_DROP = 24
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
+_CAPABILITY_VERSION_3 = 0x20080522
 _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 2, 4, 8
 
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -38,6 +43,19 @@ def clone_into(cgroup: int) -> int:
     return _check(_libc.syscall(ctypes.c_long(_CLONE3), arguments, ctypes.c_size_t(88)))
 
 
+def clone_beside() -> int:
+    """Fork a child of this process's parent: a brother, which ends as this process would have.
+    Its pid as this process sees it; 0 in the child. Raises OSError."""
+    arguments = struct.pack("8Q", _CLONE_PARENT, *(0,) * 7)
+    return _check(_libc.syscall(ctypes.c_long(_CLONE3), arguments, ctypes.c_size_t(64)))
+
+
+def enter_namespaces(process: int, kinds: int) -> None:
+    """Go into those namespaces (CLONE_NEW flags) of the process that a pidfd is of. Its pid
+    namespace holds for children only. Raises OSError; EINVAL before Linux 5.8."""
+    _check(_libc.setns(ctypes.c_int(process), ctypes.c_int(kinds)))
+
+
 def open_beneath(directory: int, path: str, flags: int) -> int:
     """Open below a directory without ever leaving it or following a link. Raises OSError."""
     resolve = _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS
@@ -53,8 +71,48 @@ def close_on_exec_from(lowest: int) -> None:
     _libc.syscall(ctypes.c_long(_CLOSE_RANGE), first, last, ctypes.c_long(_CLOSE_RANGE_CLOEXEC))
 
 
+def close_all_but(kept: int) -> None:
+    """Close every descriptor but the standard streams and this one. Raises OSError."""
+    for first, last in ((3, kept - 1), (kept + 1, 0xFFFFFFFF)):
+        if first <= last:
+            words = [ctypes.c_long(each) for each in (_CLOSE_RANGE, first, last, 0)]
+            _check(_libc.syscall(*words))
+
+
 def become_subreaper() -> None:
     """Be the parent of every orphan below this process from now on. Raises OSError."""
-    zero = ctypes.c_ulong(0)
-    number = ctypes.c_int(_PR_SET_CHILD_SUBREAPER)
-    _check(_libc.prctl(number, ctypes.c_ulong(1), zero, zero, zero))
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def gain_nothing_by_exec() -> None:
+    """Set no_new_privs: no set-user-id file and no file capability has an effect any more, for
+    this process and all below it. Raises OSError."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def bound_capabilities(highest: int) -> None:
+    """Take the capabilities from 0 to `highest` out of what may ever be had again. Raises
+    OSError, EPERM where CAP_SETPCAP is not there."""
+    for capability in range(highest + 1):
+        _prctl(_PR_CAPBSET_DROP, capability)
+
+
+def drop_capabilities() -> None:
+    """Have none, and leave none to what is executed. Raises OSError."""
+    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
+    _check(_libc.capset(header, struct.pack("6I", *(0,) * 6)))
+
+
+def filter_calls(program: bytes) -> None:
+    """Let a BPF program decide on every system call from now on. Raises OSError; EACCES
+    without no_new_privs."""
+    buffer = ctypes.create_string_buffer(program, len(program))
+    description = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(buffer))
+    pointer = ctypes.create_string_buffer(description, len(description))
+    _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(pointer))
+
+
+def _prctl(option: int, *arguments: int) -> None:
+    words = [ctypes.c_ulong(each) for each in (*arguments, *(0,) * (4 - len(arguments)))]
+    _check(_libc.prctl(ctypes.c_int(option), *words))

@@ -1,0 +1,117 @@
+"""Starts a program inside a sandbox that is ready, as this process's own child.
+
+A first child goes into the sandbox's namespaces; the second, made beside it so that this process
+is its parent too, is born in its pid namespace and becomes the program. The first tells the pid
+and ends. So wait status, usage, exec errors and signals are had as of any child, and no process
+that the task could touch stands between. Not here: how the sandbox comes to be (sandbox.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+
+from runner.keeper import spawn, syscalls
+from runner.keeper.sandbox import Holder
+from runner.keeper.spawn import Program, Stage
+
+
+class EnteringFailed(Exception):
+    """The sandbox could not be entered. `stage` says at what, `number` is the errno."""
+
+    def __init__(self, stage: str, number: int) -> None:
+        super().__init__(f"{stage}: {os.strerror(number)}")
+        self.stage = stage
+        self.number = number
+
+
+def start(
+    holder: Holder, program: Program, cgroup: int | None, joined: Sequence[int] = ()
+) -> tuple[int, int]:
+    """Start it in the sandbox of a holder that has said to be ready, in the cgroups as
+    `spawn.start` does. Returns the pid and the error pipe, as that does. The program's directory
+    is an absolute path in there. Raises EnteringFailed, and OSError where no fork was had."""
+    first = Entering(holder, program, cgroup, joined)
+    os.set_blocking(first.told, True)
+    return first.read()
+
+
+class Entering:
+    """The same for who does not want to wait: `read` once `told` can be read."""
+
+    def __init__(
+        self, holder: Holder, program: Program, cgroup: int | None, joined: Sequence[int] = ()
+    ) -> None:
+        self.told, telling = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            self.exec_pipe, writing = spawn.error_pipe()
+            try:
+                self.pid = spawn.fork(cgroup)
+                if self.pid == 0:
+                    pipes = (telling, writing)
+                    spawn.run(
+                        writing, lambda stage: _outside(holder, program, joined, pipes, stage)
+                    )
+            except OSError:
+                os.close(self.exec_pipe)
+                raise
+            finally:
+                os.close(writing)
+        except OSError:
+            os.close(self.told)
+            raise
+        finally:
+            os.close(telling)
+
+    def read(self) -> tuple[int, int]:
+        """The program's pid and its error pipe, which is the caller's. Raises BlockingIOError
+        while nothing is told yet, EnteringFailed where it went wrong."""
+        data = os.read(self.told, 32)
+        os.close(self.told)
+        self.told = -1
+        with contextlib.suppress(ChildProcessError):  # reaped by who waits for any child
+            os.waitpid(self.pid, 0)  # it is about to exit, if it has not
+        if data:
+            return int(data), self.exec_pipe
+        try:
+            found = spawn.problem(self.exec_pipe)
+        finally:
+            os.close(self.exec_pipe)
+        raise EnteringFailed(*(found or ("sandbox", 5)))
+
+
+def _outside(
+    holder: Holder,
+    program: Program,
+    joined: Sequence[int],
+    pipes: tuple[int, int],
+    stage: Stage,
+) -> None:
+    """What the first child does, until it is the second one."""
+    spawn.join(joined, stage)
+    spawn.become(program.user, stage)
+    stage[0] = "sandbox"
+    syscalls.enter_namespaces(holder.first, holder.namespaces)
+    telling, writing = pipes
+    pid = syscalls.clone_beside()
+    if pid != 0:
+        os.write(telling, str(pid).encode())
+        os._exit(0)
+    _inside(program, writing, stage)
+
+
+def _inside(program: Program, writing: int, stage: Stage) -> None:
+    stage[0] = "session"
+    os.setsid()
+    spawn.take_stdio(program, stage)
+    stage[0] = "sandbox"
+    # Really closed, and first: a descriptor of a directory outside would be a way out, as
+    # "/proc/self/fd/7" in the working directory or in a script's first line.
+    syscalls.close_all_but(writing)
+    spawn.set_limits(stage)
+    spawn.bound_capabilities(stage)
+    stage[0] = "working_dir"
+    os.chdir(program.directory)
+    spawn.confine(program, stage)
+    spawn.execute(program, stage)
