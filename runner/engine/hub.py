@@ -31,7 +31,7 @@ class Hub:
         self._size = recent
         self._recent: dict[int, Event] = {}
         self._early: dict[int, Event] = {}
-        self._more: asyncio.Future[None] | None = None
+        self._waiting: set[asyncio.Future[None]] = set()
         self._subscribed: dict[str, set[Subscription]] = {}
 
     def begin(self, last: int) -> None:
@@ -61,9 +61,12 @@ class Hub:
     async def changed(self, sequence: int) -> None:
         """Return once there is more than `sequence`, or the hub was stopped."""
         while self.last <= sequence and not self.stopped:
-            if self._more is None:
-                self._more = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._more)
+            more: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.add(more)
+            try:
+                await more
+            finally:
+                self._waiting.discard(more)
 
     def subscribe(self, task_ids: Iterable[str]) -> Subscription:
         """The events of these tasks, from now on."""
@@ -78,9 +81,9 @@ class Hub:
         self._wake()
 
     def _wake(self) -> None:
-        if self._more is not None:
-            self._more.set_result(None)
-            self._more = None
+        for more in self._waiting:
+            if not more.done():
+                more.set_result(None)
 
 
 class Subscription:

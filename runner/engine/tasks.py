@@ -34,6 +34,9 @@ _POINTS: Mapping[EventType | None, str] = {
     EventType.CANCELLED: "after_end",
 }
 
+_TURNS = 3
+"""Of the event loop, in which a launch is sent and a call answered after it was stored."""
+
 
 class Tasks:
     """See `actor.Office`, which this is. `doubt` is told of an executor that failed;
@@ -111,10 +114,10 @@ class Tasks:
         if at_once:
             self.queue.remove(task)
         self._bodies.keep(task.task_id, body)
-        self._tell(records, stored)
         if at_once:
             self._point("after_intent")
         actor.begin(transition)
+        self._tell(records, stored)
         failpoint("after_accept")
         return accepted
 
@@ -209,12 +212,22 @@ class Tasks:
             self._point("after_publish")
 
     def _tell(self, records: Sequence[Record], stored: Sequence[Task]) -> None:
-        """Tell what is durable to whoever wants to know."""
+        """Tell what is durable to whoever wants to know; log and metrics last, of which no
+        caller waits for anything."""
         for record, after in zip(records, stored, strict=True):
             if record.type is not None:
                 self._hub.publish(Event(after.sequence, record.time, record.type, after))
-            self._observer.stored(record.before, after, record.type)
         self.settled(stored[-1])
+        self._observe(records, stored, _TURNS)
+
+    def _observe(self, records: Sequence[Record], stored: Sequence[Task], turns: int) -> None:
+        """Tell the observer, so many turns of the event loop later."""
+        if turns:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._observe, records, stored, turns - 1)
+            return
+        for record, after in zip(records, stored, strict=True):
+            self._observer.stored(record.before, after, record.type)
 
     def _point(self, name: str) -> None:
         """A failpoint at which an error has nobody to go to."""
