@@ -16,10 +16,19 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone that this file is in, wherever it is run from
 
 from runner.config import toml  # noqa: E402 - the path comes first
-from runner.config.later import LATER  # noqa: E402 - the path comes first
+from runner.config.later import EXECUTORS, GRPC_TLS, LATER  # noqa: E402 - the path comes first
 from runner.config.load import reference  # noqa: E402
 from runner.domain.lifecycle import IGNORED, TRANSITIONS, Phase  # noqa: E402
-from runner.domain.shape import Choice, Flag, ListOf, Quantity, Record, Shape, Text  # noqa: E402
+from runner.domain.shape import (  # noqa: E402
+    Choice,
+    Flag,
+    ListOf,
+    MapOf,
+    Quantity,
+    Record,
+    Shape,
+    Text,
+)
 from runner.domain.task import TaskClass  # noqa: E402
 
 
@@ -80,6 +89,32 @@ def _walk(form: Record, above: str) -> Iterator[tuple[str, Shape, object, str]]:
             yield from _walk(known.shape, f"{above}{name}.")
 
 
+def later() -> Iterator[str]:
+    """Every key that is read by its form and has no effect in this version."""
+    yield "| key | type |"
+    yield "| --- | --- |"
+    for path, shape in (
+        *_within("grpc.tls", GRPC_TLS),
+        *(each for name, known in LATER.items() for each in _within(name, known.shape)),
+        *(
+            each
+            for name, known in EXECUTORS.items()
+            for each in _within(f"executors.{name}", known.shape)
+        ),
+    ):
+        yield f"| `{path}` | {_type(shape)} |"
+
+
+def _within(path: str, shape: Shape) -> Iterator[tuple[str, Shape]]:
+    if isinstance(shape, Record):
+        for name, known in shape.fields.items():
+            yield from _within(f"{path}.{name}", known.shape)
+    elif isinstance(shape, MapOf):
+        yield from _within(f"{path}.NAME", shape.item)
+    else:
+        yield path, shape
+
+
 def _type(shape: Shape) -> str:
     if isinstance(shape, Choice):
         return ", ".join(f"`{word}`" for word in shape.words)
@@ -100,7 +135,7 @@ def _default(shape: Shape, value: object) -> str:
 
 PARTS: Mapping[str, Mapping[str, Callable[[], Iterator[str]]]] = {
     "docs/architecture.md": {"states": states, "cells": cells},
-    "docs/configuration.md": {"keys": keys},
+    "docs/configuration.md": {"keys": keys, "later": later},
 }
 
 
