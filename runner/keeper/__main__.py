@@ -3,7 +3,11 @@
 --root DIR               where attempts' directories are made; one keeper each
 --socket PATH            default: keeper.sock in there
 --idle-exit SECONDS      end when there was no task, no unread end and no daemon for so long
---allow-users A[-B],…    whom tasks may run as, by uid or name; default: the daemon's user
+--allow-users A[-B],…    whom the daemon may name, by uid or name; default: its own user
+--task-users A-B         uids of which each task gets one that no other running task has
+--allow-none             tasks may run without a sandbox, though the keeper is root
+--max-memory BYTES       a launch that asks for more, disk included, is refused
+--max-processes N        likewise
 --daemon-uid UID         who may connect, besides root and the keeper's own user; or a name
 --detach                 go on in the background, once it listens
 --no-cgroups             trace processes even where there are cgroups
@@ -26,12 +30,18 @@ from typing import NoReturn
 from runner import __version__
 from runner.keeper import connections, predecessor, reload, spawn, syscalls
 from runner.keeper.attempt import Host
-from runner.keeper.cgroups import Cgroups, Unavailable
+from runner.keeper.cgroups import KINDS, Cgroups, Unavailable
+from runner.keeper.defence import Settings
 from runner.keeper.loop import Loop, fix_standard_streams, log
-from runner.keeper.service import Service, Settings
+from runner.keeper.service import Service
+from runner.keeper.users import Pool
 
-_OPTIONS = {"root", "socket", "idle-exit", "allow-users", "daemon-uid", "resume"}
-_FLAGS = {"detach", "no-cgroups", "check-state"}
+_OPTIONS = {"root", "socket", "idle-exit", "allow-users", "daemon-uid", "resume"} | {
+    "task-users",
+    "max-memory",
+    "max-processes",
+}
+_FLAGS = {"detach", "no-cgroups", "check-state", "allow-none"}
 _LOCK_PATIENCE = 2.0  # seconds for a keeper that is just leaving
 _USAGE, _BUSY, _UNREADABLE = 2, 75, 78
 
@@ -71,9 +81,17 @@ def _settings(options: dict[str, str]) -> tuple[Settings, float]:
                 if not (dash and first.isdecimal()):  # a name may have a dash in it
                     first = last = part
                 settings.users.append(range(_uid(first), _uid(last) + 1))
+        if "task-users" in options:
+            settings.pool = Pool.parse(options["task-users"])
+        if "max-memory" in options:
+            settings.max_memory = int(options["max-memory"])
+        if "max-processes" in options:
+            settings.max_processes = int(options["max-processes"])
+        settings.allow_none = "allow-none" in options
         return settings, float(options.get("idle-exit", "inf"))
     except ValueError:
-        _leave(_USAGE, "--daemon-uid and --allow-users take users, --idle-exit takes seconds")
+        text = "--daemon-uid and --allow-users take users, --task-users takes FIRST-LAST of uids "
+        _leave(_USAGE, f"{text}from 1000 on, --max-… take whole numbers, --idle-exit seconds")
 
 
 def _uid(user: str) -> int:
@@ -138,6 +156,12 @@ def _cgroups(root: str, settings: Settings, *, wanted: bool) -> Cgroups | None:
     return None
 
 
+def _held(cgroups: Cgroups | None) -> dict[str, str]:
+    """Why limits cannot be held here, by their names; empty where they can."""
+    kinds = dict.fromkeys(KINDS, "there are no cgroups here") if cgroups is None else cgroups.held
+    return {**kinds, "disk": "this version cannot"}
+
+
 class _Keeper:
     """What stands once a start went well; `ready` is written to when it does."""
 
@@ -159,6 +183,8 @@ class _Keeper:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         self.cgroups = _cgroups(root, settings, wanted="no-cgroups" not in options)
+        settings.held = _held(self.cgroups)
+        settings.find_levels("this version has no sandbox")
         instance = state["instance"] if state else f"{os.getpid()}-{time.time_ns():x}"
         host = Host(root, instance, self.cgroups)
         self.loop = Loop(host)

@@ -1,8 +1,9 @@
-"""Prepares an attempt's directory and starts its program.
+"""Prepares an attempt's directory, record and cgroup, and starts its program.
 
-NAME/launch.json, exit.json      the keeper's own (records.py)
+NAME/launch.json, exit.json          the keeper's own (records.py)
 NAME/output/{stdout,stderr,index}    readable by the daemon's group
-NAME/workspace/, NAME/task/          the task user's own
+NAME/disk/{workspace,task,tmp,shm}   the task user's own: all that a task can write to
+NAME/kept/{workspace,task}           what of that outlives a disk in memory
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import Any
 from runner.keeper import output, records, spawn, tracing
 from runner.keeper.attempt import Attempt, Host, now
 from runner.keeper.output import Output
+from runner.keeper.spawn import User
 
+DISK, KEPT = "disk", "kept"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _CONTEXT_LIMIT = 1024 * 1024
 
@@ -30,114 +33,150 @@ class StartFailed(Exception):
         self.number = number
 
 
-def launch(host: Host, request: dict[str, Any], given: list[int], reader: int) -> Attempt:
-    """Start what a launch request asks for. `given` are its descriptors, which stay the
-    caller's; `reader` is the group that may read the output. Raises StartFailed."""
-    stage = ["directory"]
-    with contextlib.ExitStack() as opened:
+class Preparation:
+    """All that an attempt needs before its program can be started. `user` is whom it runs as,
+    None for the keeper's own; `reader` is the group that may read the output."""
+
+    def __init__(
+        self, host: Host, request: dict[str, Any], user: User | None, given: list[int], reader: int
+    ) -> None:
+        """`given` are the request's descriptors, which stay the caller's. Raises StartFailed;
+        then nothing is left but the directory."""
+        self.host = host
+        self.request = request
+        self.name: str = request["name"]
+        self.user = user
+        self.stage = "directory"
+        self._opened = contextlib.ExitStack()
+        self._unused = contextlib.ExitStack()  # what belongs to the attempt, once there is one
         try:
-            return _launch(host, request, (given, reader), stage, opened)
+            self._prepare(given, reader)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(f"{request['name']}/{records.LAUNCH}", dir_fd=host.directory)
-            if host.cgroups is not None:
-                host.cgroups.remove(request["name"])
-            raise StartFailed(stage[0], error.errno or errno.EIO) from error
+            raise self.failed(error) from error
 
-
-def _launch(
-    host: Host,
-    request: dict[str, Any],
-    peer: tuple[list[int], int],
-    stage: list[str],
-    opened: contextlib.ExitStack,
-) -> Attempt:
-    name, user = request["name"], request["user"] and (request["user"][0], request["user"][1])
-    given, reader = peer
-    own = _directory(host.directory, name, 0o711, None, opened)
-    out = _directory(own, "output", 0o750, (-1, reader), opened)
-    workspace = _directory(own, "workspace", 0o700, user, opened)
-    task = _directory(own, "task", 0o700, user, opened)
-    stdin = given[0] if request["stdin"] else _closing(os.open("/dev/null", os.O_RDONLY), opened)
-    _context(task, given[-1] if request["context"] else None)
-    stage[0] = "working_dir"
-    cwd = _working_directory(workspace, request["cwd"], user, opened)
-    stage[0] = "output"
-    with contextlib.ExitStack() as unused:  # what belongs to the attempt, once there is one
+    def _prepare(self, given: list[int], reader: int) -> None:
+        own = self._directory(self.host.directory, self.name, 0o711)
+        out = self._directory(own, "output", 0o750, (-1, reader))
+        disk = self._directory(own, DISK, 0o711)
+        workspace = self._directory(disk, "workspace", 0o700, self.user)
+        task = self._directory(disk, "task", 0o700, self.user)
+        for name in ("tmp", "shm"):
+            self._directory(disk, name, 0o700, self.user)
+        given_stdin = self.request["stdin"]
+        stdin = os.dup(given[0]) if given_stdin else os.open("/dev/null", os.O_RDONLY)
+        self._opened.callback(os.close, stdin)
+        _context(task, given[-1] if self.request["context"] else None)
+        self.stage = "working_dir"
+        self._cwd = self._working_directory(workspace, self.request["cwd"])
+        self.stage = "output"
         pipes = []
         for _ in range(2):
             pipes.append(output.pipe())
-            unused.callback(os.close, pipes[-1][0])
-            _closing(pipes[-1][1], opened)
-        copy = Output(out, (pipes[0][0], pipes[1][0]), request["output"])
-        unused.pop_all()
-        unused.callback(copy.close)
-        for file in (copy.streams[1].file, copy.streams[2].file, copy.index):
+            self._unused.callback(os.close, pipes[-1][0])
+            self._opened.callback(os.close, pipes[-1][1])
+        self._stdio = (stdin, pipes[0][1], pipes[1][1])
+        self.copy = Output(out, (pipes[0][0], pipes[1][0]), self.request["output"])
+        self._unused.pop_all()
+        self._unused.callback(self.copy.close)
+        for file in (self.copy.streams[1].file, self.copy.streams[2].file, self.copy.index):
             os.fchown(file, -1, reader)
             os.fchmod(file, 0o640)  # whatever the umask
-        stage[0] = "record"
-        group = host.cgroups.record(name) if host.cgroups is not None else ""
-        record = {
-            "name": name,
-            "task_id": request["task_id"],
-            "instance": host.instance,
-            "boot_id": host.boot_id,
-            "cgroup": group,
+        self.stage = "record"
+        self._record = self._launch_record()
+        records.reserve(own, records.EXIT)
+        self._file = records.create(own, records.LAUNCH, self._record)
+        self._opened.callback(os.close, self._file)
+        self.stage = "cgroup"
+        self._join: tuple[int, list[int]] = (-1, [])
+        if self.host.cgroups is not None:
+            membership = self.host.cgroups.create(self.name, self._limits())
+            self._opened.callback(membership.close)
+            self._join = (membership.directory, membership.files)
+
+    def _launch_record(self) -> records.Record:
+        cgroups = self.host.cgroups
+        return {
+            "name": self.name,
+            "task_id": self.request["task_id"],
+            "instance": self.host.instance,
+            "boot_id": self.host.boot_id,
+            "cgroup": "" if cgroups is None else cgroups.record(self.name),
             "pid": 0,
             "start_ticks": 0,
             "start_time": time.time_ns(),
             "start_boot": now(),
-            **{key: _nanoseconds(request[key]) for key in ("wall", "idle", "grace")},
+            "level": self.request["level"],
+            "uid": os.geteuid() if self.user is None else self.user[0],
+            **{key: _nanoseconds(self.request[key]) for key in ("wall", "idle", "grace")},
         }
-        records.reserve(own, records.EXIT)
-        file = _closing(records.create(own, records.LAUNCH, record), opened)
-        stage[0] = "cgroup"
-        cgroup = None
-        if host.cgroups is not None:
-            membership = host.cgroups.create(name)
-            opened.callback(membership.close)
-            cgroup = membership.directory
-        stage[0] = "fork"
-        stdio = (stdin, pipes[0][1], pipes[1][1])
-        program = spawn.Program(request["argv"], request["env"], cwd, stdio, user)
-        pid, exec_pipe = spawn.start(program, cgroup)
-        unused.pop_all()
-    record["pid"] = pid
-    process = tracing.look(pid)
-    record["start_ticks"] = process.start_ticks if process is not None else 0
-    with contextlib.suppress(OSError):  # it runs: a full disk changes nothing about that
-        records.update(file, record)
-    return Attempt(host, record, copy, exec_pipe)
+
+    def _limits(self) -> dict[str, float | None]:
+        """Those of the cgroup. What lies on a disk in memory counts as memory."""
+        limits = self.request["limits"]
+        memory = limits["memory"] and limits["memory"] + (limits["disk"] or 0)
+        return {"memory": memory, "cpu": limits["cpu"], "processes": limits["processes"]}
+
+    def start(self) -> Attempt:
+        """Start the program on the host as it is. Raises StartFailed."""
+        self.stage = "fork"
+        confined = self.request["level"] == "standard"
+        request = self.request
+        program = spawn.Program(
+            request["argv"], request["env"], self._cwd, self._stdio, self.user, confined=confined
+        )
+        try:
+            return self._started(*spawn.start(program, *self._join))
+        except OSError as error:
+            raise self.failed(error) from error
+
+    def _started(self, pid: int, exec_pipe: int) -> Attempt:
+        self._unused.pop_all()
+        self._record["pid"] = pid
+        process = tracing.look(pid)
+        self._record["start_ticks"] = process.start_ticks if process is not None else 0
+        with contextlib.suppress(OSError):  # it runs: a full disk changes nothing about that
+            records.update(self._file, self._record)
+        self._opened.close()
+        return Attempt(self.host, self._record, self.copy, exec_pipe)
+
+    def failed(self, error: OSError) -> StartFailed:
+        """Undo it, and say why."""
+        self._unused.close()
+        self._opened.close()
+        with contextlib.suppress(OSError):
+            os.unlink(f"{self.name}/{records.LAUNCH}", dir_fd=self.host.directory)
+        if self.host.cgroups is not None:
+            self.host.cgroups.remove(self.name)
+        return StartFailed(self.stage, error.errno or errno.EIO)
+
+    def _directory(self, parent: int, name: str, mode: int, owner: User | None = None) -> int:
+        """The directory of that name, made where it is not there; open until it is started."""
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, mode, dir_fd=parent)
+        directory = os.open(name, _DIRECTORY, dir_fd=parent)
+        self._opened.callback(os.close, directory)
+        os.fchmod(directory, mode)
+        if owner is not None:
+            os.fchown(directory, *owner)
+        return directory
+
+    def _working_directory(self, workspace: int, path: str) -> int:
+        directory = workspace
+        for part in path.split("/"):
+            if part == "..":
+                raise OSError(errno.EINVAL, "leads out of the workspace")
+            if part not in ("", "."):
+                directory = self._directory(directory, part, 0o700, self.user)
+        return directory
 
 
-def _closing(descriptor: int, opened: contextlib.ExitStack) -> int:
-    opened.callback(os.close, descriptor)
-    return descriptor
-
-
-def _directory(
-    parent: int, name: str, mode: int, owner: tuple[int, int] | None, opened: contextlib.ExitStack
-) -> int:
-    """The directory of that name, made where it is not there; open until `opened` closes."""
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(name, mode, dir_fd=parent)
-    directory = _closing(os.open(name, _DIRECTORY, dir_fd=parent), opened)
-    os.fchmod(directory, mode)
-    if owner is not None:
-        os.fchown(directory, *owner)
-    return directory
-
-
-def _working_directory(
-    workspace: int, path: str, user: tuple[int, int] | None, opened: contextlib.ExitStack
-) -> int:
-    directory = workspace
-    for part in path.split("/"):
-        if part == "..":
-            raise OSError(errno.EINVAL, "leads out of the workspace")
-        if part not in ("", "."):
-            directory = _directory(directory, part, 0o700, user, opened)
-    return directory
+def place(root: int, name: str, which: str) -> int:
+    """An attempt's workspace or task directory, open, wherever it lies by now: what was kept
+    of a disk in memory, the disk, or where earlier versions had it. Raises OSError."""
+    for where in (KEPT, DISK):
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(f"{name}/{where}/{which}", _DIRECTORY, dir_fd=root)
+    return os.open(f"{name}/{which}", _DIRECTORY, dir_fd=root)
 
 
 def _context(directory: int, source: int | None) -> None:

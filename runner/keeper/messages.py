@@ -11,10 +11,15 @@ import json
 import re
 from typing import Any
 
-PROTOCOL = 1  # both sides must speak the same; a hello with another is refused
+PROTOCOL = 2  # both sides must speak the same; a hello with another is refused
 FRAME_LIMIT = 2 * 1024 * 1024  # a payload of 1 MiB fits with room for escapes
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")  # no dot: never a file of a cgroup's own
 PLACES = ("workspace", "task")
+LEVELS = ("strict", "standard", "none")  # of isolation, the best first
+NETWORKS = ("none", "host")
+LIMITS = ("memory", "cpu", "processes", "disk")
+_MOST = 64  # mounts of a launch, and patterns
+_PATH_MAX = 4096
 
 Message = dict[str, Any]
 
@@ -71,7 +76,7 @@ def _name(value: Any) -> bool:
 
 
 def _path(value: Any) -> bool:
-    return _text(value) and len(value) <= 4096 and not value.startswith("/")  # noqa: PLR2004 - PATH_MAX
+    return _text(value) and len(value) <= _PATH_MAX and not value.startswith("/")
 
 
 def _place(value: Any) -> bool:
@@ -80,6 +85,47 @@ def _place(value: Any) -> bool:
 
 def _flag(value: Any) -> bool:
     return type(value) is bool
+
+
+def _level(value: Any) -> bool:
+    return type(value) is str and value in LEVELS
+
+
+def _network(value: Any) -> bool:
+    return type(value) is str and value in NETWORKS
+
+
+def _limits(value: Any) -> bool:
+    return (
+        type(value) is dict
+        and value.keys() == set(LIMITS)
+        and all(
+            amount is None
+            or (_integer(amount) and amount > 0)
+            or (key == "cpu" and _seconds(amount) and amount > 0)
+            for key, amount in value.items()
+        )
+    )
+
+
+def _mount(value: Any) -> bool:
+    return (
+        type(value) is dict
+        and value.keys() == {"source", "target", "read_only"}
+        and all(
+            _text(value[key]) and len(value[key]) <= _PATH_MAX and value[key].startswith("/")
+            for key in ("source", "target")
+        )
+        and _flag(value["read_only"])
+    )
+
+
+def _mounts(value: Any) -> bool:
+    return type(value) is list and len(value) <= _MOST and all(map(_mount, value))
+
+
+def _patterns(value: Any) -> bool:
+    return type(value) is list and len(value) <= _MOST and all(map(_path, value))
 
 
 REQUESTS = {
@@ -97,6 +143,11 @@ REQUESTS = {
         "output": _integer,
         "stdin": _flag,  # one sealed memfd comes along for each that is true, in this order
         "context": _flag,
+        "level": _level,
+        "limits": _limits,  # bytes, cores, processes; null: none, and for disk: not sized
+        "network": _network,
+        "mounts": _mounts,
+        "keep": _patterns,  # what of a sized workspace outlives the task
     },
     "query": {"name": _name},
     "stop": {"name": _name, "grace": _seconds},

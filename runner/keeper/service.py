@@ -4,41 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
-import pwd
 import socket
 
-from runner.keeper import files, launching, messages, predecessor, records
+from runner.keeper import defence, files, launching, messages, predecessor, records, spawn
 from runner.keeper.attempt import Attempt, Host, now
 from runner.keeper.connections import Connection
+from runner.keeper.defence import Refused, Settings
+from runner.keeper.launching import Preparation
 from runner.keeper.loop import Loop, log
 from runner.keeper.messages import NAME, Malformed, Message
 from runner.keeper.records import Record
+from runner.keeper.users import Exhausted
 
 _STRANGERS = 16  # connections that have not said hello
-_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 _LISTED = 20_000
 
 Reply = tuple[Connection, int]
-
-
-class Refused(Exception):
-    """A request that is not done. `code` is for programs."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class Settings:
-    """How the keeper was started."""
-
-    def __init__(self) -> None:
-        self.version = ""
-        self.daemon_uid: int | None = None
-        self.users: list[range] | None = None  # uids that tasks may have
-        self.notes: list[str] = []
 
 
 class Service:
@@ -137,6 +119,9 @@ class Service:
             "root": self.host.root,
             "mode": "process-group" if self.host.cgroups is None else "cgroup2",
             "notes": self.settings.notes,
+            "levels": self.settings.levels,
+            "held": self.settings.held,
+            "users": "" if self.settings.pool is None else str(self.settings.pool),
         }
 
     # --- attempts ---------------------------------------------------------------------------
@@ -151,13 +136,11 @@ class Service:
                 return self._query(connection, request)
             if self.loop.leaving:
                 raise Refused("STOPPING", "the keeper was told to stop")
-            self._check_user(connection, request["user"])
-            if len(given) != request["stdin"] + request["context"]:
-                raise Refused("BAD_FILES", "not the descriptors that the launch names")
-            for file in given:
-                _check_sealed(file)
+            defence.check_launch(self.settings, request, connection.uid)
+            defence.check_sealed(given, request["stdin"] + request["context"])
             reader = connection.gid if os.geteuid() == 0 else -1
-            attempt = launching.launch(self.host, request, given, reader)
+            user = self._user(request)
+            attempt = Preparation(self.host, request, user, given, reader).start()
         except launching.StartFailed as error:
             return {"state": "failed", "stage": error.stage, "errno": error.number}
         finally:
@@ -166,22 +149,14 @@ class Service:
         self.loop.add(attempt)
         return self._query(connection, request)
 
-    def _check_user(self, connection: Connection, user: list[int] | None) -> None:
-        """Whether tasks may run as this user. Raises Refused."""
-        own = os.geteuid()
-        uid, gid = user or (own, os.getegid())
-        if own != 0 and (uid != own or gid not in (os.getegid(), *os.getgroups())):
-            raise Refused(
-                "WRONG_USER", f"a keeper that runs as uid {own} cannot become {uid}:{gid}"
-            )
-        if own == 0 and self.settings.users is not None:
-            allowed = any(uid in users for users in self.settings.users)
-        else:
-            allowed = own != 0 or connection.uid in (0, uid)
-        if not allowed:
-            raise Refused("WRONG_USER", f"tasks may not run as uid {uid} (see --allow-users)")
-        if own == 0 and connection.uid != 0 and gid != _primary_group(uid):
-            raise Refused("WRONG_USER", f"group {gid} is not that of uid {uid}")
+    def _user(self, request: Message) -> spawn.User | None:
+        """Whom the task runs as; None for the keeper's own. Raises StartFailed."""
+        if self.settings.pool is None or not defence.pooled(request):
+            return request["user"] and (request["user"][0], request["user"][1])
+        try:
+            return self.settings.pool.free(self.loop.uids())
+        except Exhausted as error:
+            raise launching.StartFailed("user", errno.EAGAIN) from error
 
     def _on_started(self, attempt: Attempt) -> None:
         for connection, id_ in self._starting.pop(attempt.name, ()):
@@ -281,8 +256,7 @@ class Service:
 
     @contextlib.contextmanager
     def _place(self, name: str, place: str) -> predecessor.Places:
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-        directory = os.open(f"{name}/{place}", flags, dir_fd=self.host.directory)
+        directory = launching.place(self.host.directory, name, place)
         try:
             yield directory, {os.fstat(directory).st_uid, os.geteuid()}
         finally:
@@ -296,20 +270,3 @@ def _check_order(connection: Connection, request: Message) -> None:
 
 def _public(launch: Record) -> Record:
     return {key: launch[key] for key in ("pid", "start_time", "boot_id", "instance")}
-
-
-def _primary_group(uid: int) -> int:
-    try:
-        return pwd.getpwuid(uid).pw_gid
-    except KeyError:
-        return uid  # a made-up user has a made-up group
-
-
-def _check_sealed(file: int) -> None:
-    try:
-        sealed = fcntl.fcntl(file, fcntl.F_GET_SEALS) & _SEALS == _SEALS
-    except OSError:
-        sealed = False
-    if not sealed:
-        raise Refused("BAD_FILES", "a descriptor that is no sealed memfd")
-    os.lseek(file, 0, os.SEEK_SET)

@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -13,13 +14,22 @@ from runner.executors.local import LocalExecutor
 from runner.keeper.cgroups import Cgroups, Unavailable
 from tests.support.waiting import until
 
+NO_SANDBOX: dict[str, Any] = {"sandbox": "none", "keeper_options": ("--allow-none",)}
+"""Words for an executor whose tasks leave marks outside their workspaces."""
+
 
 def local(root: str, epoch: str, task_uid: str = "") -> LocalExecutor:
     """The executor under test, also as the far side makes it. With `task_uid` a keeper is
     there already, and tasks run as that user; else it starts its own."""
     user = (int(task_uid), int(task_uid)) if task_uid else None
     return LocalExecutor(
-        Path(root), None, int(epoch), user, start_keeper=not task_uid, journal_id="contract"
+        Path(root),
+        None,
+        int(epoch),
+        user,
+        start_keeper=not task_uid,
+        journal_id="contract",
+        **NO_SANDBOX,
     )
 
 

@@ -42,6 +42,11 @@ GOOD: dict[str, Any] = {
     "place": "task",
     "path": "a/b",
     "pattern": "*",
+    "level": "strict",
+    "limits": {"memory": 1, "cpu": 0.5, "processes": 1, "disk": None},
+    "network": "none",
+    "mounts": [{"source": "/a", "target": "/b", "read_only": True}],
+    "keep": ["out/**"],
 }
 
 

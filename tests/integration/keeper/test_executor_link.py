@@ -17,6 +17,7 @@ from runner.executors.local import LocalExecutor
 from runner.executors.local.link import KeeperRefused
 from runner.ports import Launch
 from tests.support import keepers
+from tests.support.keepers import NO_SANDBOX
 from tests.support.waiting import until
 
 LIMITS = Limits(60.0, None, 1.0, 1.0, 0, 0, 0, 1 << 20)
@@ -24,7 +25,7 @@ LIMITS = Limits(60.0, None, 1.0, 1.0, 0, 0, 0, 1 << 20)
 
 @pytest.fixture
 async def executor(home: Path) -> AsyncIterator[LocalExecutor]:
-    executor = LocalExecutor(home / "root", epoch=1)
+    executor = LocalExecutor(home / "root", epoch=1, **NO_SANDBOX)
     yield executor
     await executor.close()
     await keepers.end(home / "root")
@@ -120,7 +121,7 @@ async def test_a_keeper_that_cannot_start_says_why(home: Path) -> None:
 
 async def test_a_socket_may_lie_deep(home: Path) -> None:
     root = home / ("deep" * 20) / ("er" * 40) / "root"
-    executor = LocalExecutor(root)
+    executor = LocalExecutor(root, **NO_SANDBOX)
     assert (await executor.probe()).ready
     await executor.close()
     await keepers.end(root)

@@ -64,7 +64,7 @@ def test_what_is_not_there_is_told_so(client: Client, name: str, path: str) -> N
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="cannot here: needs root")
 def test_a_file_of_another_user_is_refused(client: Client, plain: Keeper) -> None:
-    os.chown(plain.root / "a/workspace/out/1.txt", 12345, 12345)
+    os.chown(plain.root / "a/disk/workspace/out/1.txt", 12345, 12345)
     with pytest.raises(Refusal, match="another user"):
         client.ask("open", name="a", place="workspace", path="out/1.txt")
 
@@ -155,7 +155,7 @@ def test_what_runs_is_not_removed(plain: Keeper) -> None:
 
 def test_a_removal_that_was_cut_off_is_finished_by_the_next_keeper(plain: Keeper) -> None:
     plain.kill()
-    left = plain.root / ".removing.a.1/workspace/deep"
+    left = plain.root / ".removing.a.1/disk/workspace/deep"
     left.mkdir(parents=True)
     (left / "file").touch()
     plain.start()
@@ -168,14 +168,15 @@ def test_what_cannot_be_removed_is_said_and_holds_nothing_up(plain: Keeper) -> N
     client = plain.client()
     client.launch("a", "mkdir", "mounted")
     client.end("a")
-    mounted = plain.root / "a/workspace/mounted"
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(mounted)], check=True)
+    mounted = plain.root / "a/disk/workspace/mounted"
+    inside = ("nsenter", "--mount", "--target", str(plain.pid))  # the keeper has its own mounts
+    subprocess.run([*inside, "mount", "-t", "tmpfs", "tmpfs", str(mounted)], check=True)
     try:
         with pytest.raises(Refusal, match="cannot be removed"):
             client.ask("remove", name="a")
         client.launch("b", "true")
         assert client.end("b")["code"] == 0
     finally:
-        at = next(plain.root.glob(".removing.*/workspace/mounted"))
-        subprocess.run(["umount", str(at)], check=True)
+        at = next(plain.root.glob(".removing.*/disk/workspace/mounted"))
+        subprocess.run([*inside, "umount", str(at)], check=True)
     eventually(lambda: client.ask("query", name="a")["state"] == "absent", "it is out of the way")

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import pytest
 
-from tests.support.keeper_client import LAUNCH, Client, Hung, Keeper, Refusal, sealed
+from tests.support.keeper_client import LAUNCH, NO_LIMITS, Client, Hung, Keeper, Refusal, sealed
 
 
 def repeat(call: Callable[[], object]) -> NoReturn:
@@ -84,6 +84,27 @@ def test_what_is_no_request_is_refused(plain: Keeper, body: bytes, code: str) ->
         ("output", -1),
         ("output", 1.5),
         ("stdin", 1),
+        ("level", "lax"),
+        ("level", ["strict"]),
+        ("network", "bridge"),
+        ("network", {}),
+        ("limits", {}),
+        ("limits", {**NO_LIMITS, "more": 1}),
+        ("limits", {**NO_LIMITS, "memory": 0}),
+        ("limits", {**NO_LIMITS, "memory": 1.5}),
+        ("limits", {**NO_LIMITS, "cpu": -1}),
+        ("limits", {**NO_LIMITS, "processes": True}),
+        ("limits", {**NO_LIMITS, "disk": 2**63}),
+        ("mounts", {}),
+        ("mounts", [{}]),
+        ("mounts", [{"source": "a", "target": "/b", "read_only": True}]),
+        ("mounts", [{"source": "/a", "target": "b", "read_only": True}]),
+        ("mounts", [{"source": "/a", "target": "/b", "read_only": 1}]),
+        ("mounts", [{"source": "/a\0", "target": "/b", "read_only": True}]),
+        ("mounts", [{"source": "/a", "target": "/b", "read_only": True}] * 65),
+        ("keep", ["/etc/*"]),
+        ("keep", "a"),
+        ("keep", ["a"] * 65),
     ],
 )
 def test_a_launch_with_a_bad_value_is_refused_and_starts_nothing(
@@ -101,7 +122,7 @@ def test_a_working_directory_that_leads_out_starts_nothing(plain: Keeper) -> Non
     assert (reply["state"], reply["stage"]) == ("failed", "working_dir")
     assert client.launch("b", "pwd", cwd="x//./y")["state"] == "running"
     assert client.end("b")["code"] == 0
-    assert plain.stdout("b").endswith(b"/b/workspace/x/y\n")
+    assert plain.stdout("b").endswith(b"/b/disk/workspace/x/y\n")
 
 
 def test_a_frame_that_is_too_long_ends_the_connection(plain: Keeper) -> None:
