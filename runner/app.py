@@ -271,6 +271,7 @@ def _settings(config: Config, host: HostFacts) -> Settings:
         id_retention=state.id_retention,
         min_free_bytes=state.min_free.size,
         min_free_share=state.min_free.fraction,
+        queue_bytes=config.runner.queue_memory,
     )
 
 

@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT))  # the clone that this file is in, wherever it is 
 from runner.config import toml  # noqa: E402 - the path comes first
 from runner.config.later import EXECUTORS, GRPC_TLS, LATER  # noqa: E402 - the path comes first
 from runner.config.load import reference  # noqa: E402
+from runner.domain import values  # noqa: E402 - the path comes first
 from runner.domain.lifecycle import IGNORED, TRANSITIONS, Phase  # noqa: E402
 from runner.domain.shape import (  # noqa: E402
     Choice,
@@ -82,7 +83,9 @@ def _walk(form: Record, above: str) -> Iterator[tuple[str, Shape, object, str]]:
         path = path.replace("classes.cpu_short", "classes.CLASS")
         if path in LATER:
             continue  # read by form, and without effect in this version
-        if not isinstance(known.shape, Record) or path == "classes.CLASS.limits":  # as defaults
+        if isinstance(known.shape, MapOf) and isinstance(known.shape.item, Record):
+            yield from _walk(known.shape.item, f"{path}.NAME.")
+        elif not isinstance(known.shape, Record) or path == "classes.CLASS.limits":  # as defaults
             if known.doc:
                 yield path, known.shape, known.default, known.doc
         elif known.doc or known.default is not None:
@@ -124,7 +127,8 @@ def _type(shape: Shape) -> str:
         return "table with " + ", ".join(f"`{name}`" for name in shape.fields)
     if isinstance(shape, Quantity):
         named = {"seconds": "time", "bytes": "size", "cores": "number", "processes": "whole number"}
-        kind = named.get(shape.unit, "whole number")
+        number = "number" if shape.reader is values.number else "whole number"
+        kind = named.get(shape.unit, number)
         return f'{kind} or `"none"`' if shape.unbounded else kind
     return {Flag: "true or false", Text: "text"}.get(type(shape), "size or share")
 

@@ -44,6 +44,7 @@ def rules(config: Config, host: HostFacts) -> Rules:
             sandbox="none",
             notes=_notes(config),
         ),
+        tenants=config.tenants,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from runner.config import addresses
 from runner.config.later import EXECUTORS, GRPC_TLS, LATER
 from runner.config.model import Class, Grpc, Http, Local, Logging, MinFree, Runner, Socket, State
+from runner.config.tenants import TENANTS
 from runner.domain import image, paths, values
 from runner.domain.document import FAULTY, Json
 from runner.domain.execution import Resources
@@ -180,7 +181,13 @@ def table(listen: str, directory: str) -> Record:
                             Text(f"(?:{NAME})?"),
                             "The name of this runner in answers and logs; the host's where empty.",
                             "",
-                        )
+                        ),
+                        "queue_memory": Field(
+                            Quantity(values.size, 0, 2**40, "bytes"),
+                            "Memory for what waiting tasks hold beyond 4 KiB each; with more, new "
+                            "ones are refused with QUEUE_FULL.",
+                            Runner().queue_memory,
+                        ),
                     },
                     Runner,
                 ),
@@ -266,6 +273,7 @@ def table(listen: str, directory: str) -> Record:
                 Record({name.value: Field(_class_record, default=EMPTY) for name in TaskClass}),
                 default=EMPTY,
             ),
+            "tenants": Field(TENANTS, default={}),
             "executors": Field(
                 Record({"local": Field(_local, default=EMPTY), **EXECUTORS}), default=EMPTY
             ),

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from runner.domain import paths, values
-from runner.domain.identity import NAME
 from runner.domain.pointer import below
 from runner.domain.principal import Role
 from runner.domain.shape import (
@@ -20,12 +19,10 @@ from runner.domain.shape import (
     Field,
     Flag,
     ListOf,
-    MapOf,
     Quantity,
     Record,
     Shape,
     Text,
-    number,
     whole,
 )
 
@@ -48,13 +45,6 @@ _principal = _record(
     tenants=_words,
 )
 
-_quota = _record(
-    max_running=whole(0, 100_000),
-    max_queued=whole(0, 10_000_000),
-    rate=number(0, 1e6),
-    weight=number(0, 1e6),
-)
-
 _s3 = _record(
     endpoint=_url,
     region=_word,
@@ -67,7 +57,6 @@ _s3 = _record(
 
 LATER: Mapping[str, Field] = {
     "auth": Field(_record(principals=ListOf(_principal)), "Who may call."),
-    "tenants": Field(MapOf(Text(NAME), _quota), "Quotas."),
     "audit": Field(_record(path=_file), "A log of who asked for what."),
     "artifacts": Field(
         _record(

@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from runner.config import later, places
+from runner.config import later, places, tenants
 from runner.config.form import table
 from runner.config.lines import lines
 from runner.config.model import Config
@@ -89,7 +89,8 @@ def read(path: Path | None, environ: Mapping[str, str], *, root: bool | None = N
         raise ConfigError(
             [_located(fault.field, fault.message, found, source) for fault in faults.found]
         )
-    config = _config(sections, tuple(later.notes(tree)), source if text else None)
+    notes = (*later.notes(tree), *tenants.notes(tree))
+    config = _config(sections, notes, source if text else None)
     return Reading(config, tree, found, form)
 
 
@@ -162,6 +163,7 @@ def _config(sections: dict[str, Any], notes: tuple[str, ...], source: Path | Non
         state=sections["state"],
         logging=sections["logging"],
         classes={name: sections["classes"][name.value] for name in TaskClass},
+        tenants=sections["tenants"],
         local=sections["executors"]["local"],
         policy=sections["policy"],
         failpoints=sections["testing"]["failpoints"],

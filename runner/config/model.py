@@ -13,14 +13,15 @@ from runner.domain.execution import Resources
 from runner.domain.plan import Mode
 from runner.domain.principal import Principal
 from runner.domain.task import TaskClass
-from runner.planning.policy import Policy
+from runner.planning.policy import Policy, TenantRules
 
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """`id` is empty where the host's name is meant."""
+    """`id` is empty where the host's name is meant; `queue_memory` is bytes."""
 
     id: str = ""
+    queue_memory: int = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ class Config:
     http: Http = Http()
     logging: Logging = Logging()
     classes: Mapping[TaskClass, Class] = field(default_factory=dict)
+    tenants: Mapping[str, TenantRules] = field(default_factory=dict)
     local: Local = Local()
     policy: Policy = field(default_factory=Policy)
     failpoints: bool = False

@@ -14,6 +14,7 @@ from runner.config.model import MinFree
 from runner.domain.plan import Mode
 from runner.domain.principal import Role
 from runner.domain.task import TaskClass
+from runner.planning.policy import TenantRules
 
 HOME = {"HOME": "/home/worker", "XDG_RUNTIME_DIR": "/run/user/1000"}
 
@@ -197,7 +198,9 @@ def test_a_file_with_every_key_loads_and_says_what_has_no_effect_yet(tmp_path: P
     assert config.classes[TaskClass.CPU_SHORT].max_running == 2
     assert config.classes[TaskClass.CPU_SHORT].limits.memory == 4 * 2**30
     assert config.policy.host_paths[0].path == "/srv/models"
-    assert "[tenants] is read, and has no effect in this version" in config.notes
+    assert config.tenants == {"acme": TenantRules(1.0, max_running=8, max_queued=1000)}
+    assert "tenants.acme.rate is read, and has no effect in this version" in config.notes
+    assert "[audit] is read, and has no effect in this version" in config.notes
     assert "[grpc.tls] is read, and has no effect in this version" in config.notes
     assert not any("[policy]" in note for note in config.notes)
     assert config.source == tmp_path / "config.toml"
