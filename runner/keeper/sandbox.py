@@ -2,7 +2,7 @@
 
 bwrap's first process inside is pid 1 of its namespaces and reaps orphans; what is to run in
 there enters beside it (entering.py). Once that pid 1 is gone, the kernel ends all that is inside.
-Not here: which paths a task may see, and who its user is.
+Not here: what there is to be seen in it (bubblewrap.py).
 """
 
 from __future__ import annotations
@@ -12,29 +12,23 @@ import errno
 import json
 import os
 import signal
-import stat
-import subprocess
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any
 
-from runner.keeper import seccomp, spawn
+from runner.keeper import spawn
+from runner.keeper.bubblewrap import Bubblewrap, Mount, Unavailable, View, data
 from runner.keeper.spawn import Stage, User
 
-_BWRAP = ("/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap")
-_OPTIONAL = "--disable-userns"  # since bubblewrap 0.8
+__all__ = ["Bubblewrap", "Holder", "HolderFailed", "Mount", "Unavailable", "View"]
+
 _READY = b"ready\n"
 _WAIT = ["/bin/sh", "-c", "echo ready; read x"]
 _TEXT_LIMIT = 4096  # bytes of what bwrap says that are kept
+_STATE = ("pid", "ready_fd", "letting_go", "namespaces", "first_pid", "first")
 
-_USER, _MOUNTS, _PIDS, _NETWORK = 0x10000000, 0x20000, 0x20000000, 0x40000000
+_USER, _MOUNTS, _PIDS, NETWORK = 0x10000000, 0x20000, 0x20000000, 0x40000000
 _IPC, _NAMES, _CGROUPS = 0x8000000, 0x4000000, 0x2000000
 _NAMESPACES = _USER | _MOUNTS | _PIDS | _IPC | _NAMES | _CGROUPS
-
-WORKSPACE, TASK, HOSTNAME, NAME = "/workspace", "/run/env-runner", "env-runner", "task"
-"""As it looks from inside: the task's directories, its host and its user."""
-
-_PLACES = {"workspace": WORKSPACE, "task": TASK, "tmp": "/tmp", "shm": "/dev/shm"}  # noqa: S108 - the sandbox's own
-_LINKS = ("--dir", "/var", "--symlink", "/tmp", "/var/tmp")  # noqa: S108 - likewise
 
 
 class HolderFailed(Exception):
@@ -46,99 +40,6 @@ class HolderFailed(Exception):
         self.stage = stage
         self.number = number
         self.text = text
-
-
-class Unavailable(Exception):
-    """No bubblewrap to be used; the text says why and what to do."""
-
-
-class Mount(NamedTuple):
-    """A place of the host that a task was granted, and where it sees it."""
-
-    source: str
-    target: str
-    read_only: bool
-
-
-class View(NamedTuple):
-    """What is seen inside. `paths` are the host's that are seen as they are, read-only; one
-    that is missing is left out. `disk` has workspace, task, tmp and shm, the only places that
-    can be written to, but for `mounts` that are not read-only. `network`: the host's is kept."""
-
-    paths: tuple[str, ...]
-    disk: str
-    mounts: tuple[Mount, ...] = ()
-    network: bool = False
-
-
-class Bubblewrap:
-    """The program that makes sandboxes, and what it can."""
-
-    def __init__(self, path: str = "") -> None:
-        """Look for it, or at that one. Raises Unavailable."""
-        self.path = path or _find()
-        if os.geteuid() == 0:
-            _trust(self.path)
-        try:
-            said = subprocess.run(  # no word of it is another's
-                [self.path, "--help"], capture_output=True, text=True, check=True, env={}
-            )
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise Unavailable(f"{self.path} cannot be run: {error}") from error
-        self.nested = _OPTIONAL in said.stdout + said.stderr
-        self.calls = seccomp.program()
-
-    def arguments(self, view: View, user: User, files: tuple[int, int, int]) -> list[str]:
-        """Its options but for the descriptor of its status. `files` are descriptors of passwd,
-        group and the system call filter."""
-        words = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
-        words += ["--unshare-cgroup", "--die-with-parent", "--hostname", HOSTNAME, "--clearenv"]
-        words += ["--uid", str(user[0]), "--gid", str(user[1])]
-        words += [] if view.network else ["--unshare-net"]
-        words += [_OPTIONAL] if self.nested else []
-        words += ["--seccomp", str(files[2])] if self.calls else []
-        for path in view.paths:
-            words += _seen(path, view.paths)
-        for file, path in zip(files, ("/etc/passwd", "/etc/group"), strict=False):
-            words += ["--perms", "0444", "--file", str(file), path]
-        words += ["--proc", "/proc", "--dev", "/dev", *_LINKS]
-        for name, path in _PLACES.items():
-            words += ["--bind", f"{view.disk}/{name}", path]
-        for mount in view.mounts:
-            words += ["--ro-bind" if mount.read_only else "--bind", mount.source, mount.target]
-        return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORKSPACE]
-
-
-def _find() -> str:
-    for path in _BWRAP:
-        if os.path.exists(path):
-            return path
-    raise Unavailable(
-        f"there is no bubblewrap here ({', '.join(_BWRAP)}): install the package bubblewrap"
-    )
-
-
-def _trust(path: str) -> None:
-    """Raises Unavailable where somebody other than root could have put it there."""
-    real = os.path.realpath(path)
-    while True:
-        found = os.stat(real)
-        if found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise Unavailable(f"{path} is not used: somebody other than root may write to {real}")
-        if real == "/":
-            return
-        real = os.path.dirname(real)
-
-
-def _seen(path: str, paths: Sequence[str]) -> list[str]:
-    """Options that let a path of the host be seen: a link as one where it leads to something
-    that is seen, else what it leads to."""
-    if not os.path.exists(path):
-        return []
-    real = os.path.realpath(path)
-    if os.path.islink(path) and any(real.startswith(f"{each}/") for each in paths):
-        return ["--symlink", os.readlink(path), path]
-    return ["--ro-bind", real, path]
 
 
 class Holder:
@@ -165,46 +66,59 @@ class Holder:
         joined: Sequence[int] = (),
     ) -> Holder:
         """Fork it, into the cgroups as `spawn.start` does. Raises OSError."""
-        namespaces = _NAMESPACES | (0 if view.network else _NETWORK)
-        with contextlib.ExitStack() as opened:
+        namespaces = _NAMESPACES | (0 if view.network else NETWORK)
+        with contextlib.ExitStack() as unused, contextlib.ExitStack() as opened:
+            waiting, letting_go = os.pipe2(os.O_CLOEXEC)
+            unused.callback(os.close, letting_go)
+            opened.callback(os.close, waiting)
+            reading, writing = spawn.error_pipe()
+            unused.callback(os.close, reading)
+            inherited: list[int] = []
 
-            def closing(descriptor: int) -> int:
+            def add(descriptor: int) -> str:
                 opened.callback(os.close, descriptor)
-                return descriptor
+                inherited.append(descriptor)
+                return str(descriptor)
 
-            who = user or (os.getuid(), os.getgid())
-            passwd, group = _accounts(who)
-            files = (closing(_file(passwd)), closing(_file(group)))
-            calls = closing(_file(bubblewrap.calls))
-            waiting, letting_go = map(closing, os.pipe2(os.O_CLOEXEC))
-            reading, writing = map(closing, spawn.error_pipe())
-            words = bubblewrap.arguments(view, who, (*files, calls))
-            words += ["--json-status-fd", str(writing)]
-            options = closing(_file("\0".join(words).encode() + b"\0"))
-            inherited = (*files, calls, options, writing)
-            command = [bubblewrap.path, "--args", str(options), "--", *_WAIT]
+            status = add(writing)
+            words = bubblewrap.options(view, user or (os.getuid(), os.getgid()), add)
+            words += ["--json-status-fd", status]
+            # Not as words of the command, which the task can read: paths of the host are in there.
+            options = add(data("\0".join(words).encode() + b"\0"))
+            command = [bubblewrap.path, "--args", options, "--", *_WAIT]
             pid = spawn.fork(cgroup)
             if pid == 0:
-                stdio = (waiting, writing, writing)
-                program = spawn.Program(command, {}, "/", stdio, user)
+                program = spawn.Program(command, {}, "/", (waiting, writing, writing), user)
                 spawn.run(writing, lambda stage: _hold(program, inherited, joined, stage))
-            kept = os.dup(reading), os.dup(letting_go)
-        return cls(pid, *kept, namespaces)
+            unused.pop_all()
+        return cls(pid, reading, letting_go, namespaces)
 
     def read(self) -> bool:
         """Whether it is ready; call it when `ready_fd` can be read. Raises HolderFailed."""
         with contextlib.suppress(BlockingIOError):
-            while data := os.read(self.ready_fd, 4096):
-                self._said = (self._said + data)[-_TEXT_LIMIT:]
+            while said := os.read(self.ready_fd, 4096):
+                self._said = (self._said + said)[-_TEXT_LIMIT:]
             raise _failure(self._said)
-        head, found, _ = self._said.partition(_READY)
-        if not found:
+        if not self._said.endswith(_READY):
             return False
-        self.first_pid = json.loads(head.split(b"\n")[0])["child-pid"]
-        self.first = os.pidfd_open(self.first_pid)
+        try:
+            self._find_first()
+        except (OSError, ValueError, KeyError, StopIteration) as error:
+            raise HolderFailed("sandbox", errno.ESRCH, "") from error
         os.close(self.ready_fd)
         self.ready_fd = -1
         return True
+
+    def _find_first(self) -> None:
+        """Find pid 1, by what bwrap said outside before there was anybody inside."""
+        lines = self._said.decode().splitlines()
+        status = json.loads(next(line for line in lines if line.startswith("{")))
+        self.first_pid = status["child-pid"]
+        self.first = os.pidfd_open(self.first_pid)
+        with open(f"/proc/{self.first_pid}/stat", "rb") as file:  # still that process
+            parent = int(file.read().rpartition(b")")[2].split()[1])
+        if parent != self.pid:
+            raise ProcessLookupError(errno.ESRCH, "bwrap's child has gone")
 
     def kill(self) -> None:
         """End the sandbox and all that is in it, whatever that does against it."""
@@ -222,10 +136,10 @@ class Holder:
                 os.close(descriptor)
         self.ready_fd = self.letting_go = self.first = -1
 
-    def dump(self) -> dict[str, int]:
-        """What `load` needs in the process that replaces this one, and `descriptors` too."""
-        names = ("pid", "ready_fd", "letting_go", "namespaces", "first_pid", "first")
-        return {name: getattr(self, name) for name in names}
+    def dump(self) -> dict[str, Any]:
+        """What `load` needs in the process that replaces this one, beside `descriptors`."""
+        state = {name: getattr(self, name) for name in _STATE}
+        return {**state, "said": self._said.decode("latin-1")}
 
     @property
     def descriptors(self) -> list[int]:
@@ -234,10 +148,11 @@ class Holder:
         return [each for each in found if each >= 0]
 
     @classmethod
-    def load(cls, state: dict[str, int]) -> Holder:
+    def load(cls, state: dict[str, Any]) -> Holder:
         """The holder that `dump` described."""
-        holder = cls(*(state[name] for name in ("pid", "ready_fd", "letting_go", "namespaces")))
+        holder = cls(*(state[name] for name in _STATE[:4]))
         holder.first_pid, holder.first = state["first_pid"], state["first"]
+        holder._said = state["said"].encode("latin-1")
         return holder
 
 
@@ -254,27 +169,6 @@ def _hold(
     spawn.become(program.user, stage)
     os.chdir("/")
     spawn.execute(program, stage)
-
-
-def _file(data: bytes) -> int:
-    """A descriptor to read that data from."""
-    file = os.memfd_create("sandbox")
-    os.write(file, data)
-    os.lseek(file, 0, os.SEEK_SET)
-    return file
-
-
-def _accounts(user: User) -> tuple[bytes, bytes]:
-    """The accounts and groups that are known inside."""
-    uid, gid = user
-    passwd = ["root:x:0:0:root:/:/usr/sbin/nologin"]
-    group = ["root:x:0:"]
-    if uid != 0:
-        passwd.append(f"{NAME}:x:{uid}:{gid}:{NAME}:{WORKSPACE}:/bin/sh")
-        group.append(f"{NAME}:x:{gid}:")
-    passwd.append("nobody:x:65534:65534:nobody:/:/usr/sbin/nologin")
-    group.append("nogroup:x:65534:")
-    return ("\n".join(passwd) + "\n").encode(), ("\n".join(group) + "\n").encode()
 
 
 def _failure(said: bytes) -> HolderFailed:
