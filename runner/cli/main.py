@@ -6,6 +6,7 @@ Whatever goes wrong is one line on stderr and never a traceback; the only place 
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (see `exits.Code`)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is written out
+            stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(arguments)
     try:
         code = _run(options)
@@ -30,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return Code.CANCELLED
     except Failed as end:
         return _told(end.message, end.code)
+    except UnicodeEncodeError as error:  # bytes of the command line, as Python has them
+        return _told(f"{error.object[:64]!r} is not UTF-8", Code.USAGE)
     except OSError as error:
         return _told(f"{error.strerror or error}{_where(error)}", Code.ERROR)
     except Exception as error:

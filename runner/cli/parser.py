@@ -23,7 +23,8 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """See argparse."""
-        self.exit(Code.USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        line = " ".join(message.split())
+        self.exit(Code.USAGE, f"{self.prog}: {line} (see {self.prog} --help)\n")
 
 
 def parser() -> argparse.ArgumentParser:
