@@ -15,6 +15,8 @@ from runner.keeper import cgroups_v2 as v2
 from runner.keeper import tracing
 from runner.keeper.tracing import Facts
 
+_ROUNDS = 8  # of killing one by one
+
 
 class Group:
     """One group by its record. What is gone is empty."""
@@ -40,11 +42,20 @@ class Group:
         try:
             tree.write(f"{self.path}/cgroup.kill", "1")
         except OSError as error:
-            if error.errno == errno.ENODEV or not os.path.isdir(self.path):
-                return  # it went in between
-            for pid in self.processes():
+            if error.errno != errno.ENODEV and os.path.isdir(self.path):
+                self.kill_each()  # else it went in between
+
+    def kill_each(self) -> None:
+        """SIGKILL to one after the other, until there is none or for some rounds: whoever forks
+        all the time may have to be killed again."""
+        own = os.fsencode("/" + "/".join(self.path.split("/")[-2:]))
+        for _ in range(_ROUNDS):
+            pids = self.processes()
+            for pid in pids:
                 with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
+                    _kill(pid, own)
+            if not pids:
+                return
 
     def facts(self) -> Facts:
         """What the kernel counted, to be read once all of it is dead and before `remove`."""
@@ -70,6 +81,16 @@ class Group:
     def bases(self) -> set[str]:
         """The directories that hold the groups of the keeper that made it."""
         return {os.path.dirname(path) for path in (self.path, *self.old.values())}
+
+
+def _kill(pid: int, own: bytes) -> None:
+    """Kill it where it is still the process that was found in the group. Raises OSError."""
+    process = os.pidfd_open(pid)
+    try:
+        if own in tracing.read(f"/proc/{pid}/cgroup"):
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+    finally:
+        os.close(process)
 
 
 def _read(path: str) -> bytes:

@@ -31,10 +31,9 @@ def places(group: Group) -> set[str]:
 
 
 def test_a_process_is_in_each_of_its_groups_before_its_first_instruction(groups: Grouped) -> None:
-    group = groups.groups.group("a")
-    pid = groups.start("a", ["sleep", "60"], LIMITS)
-    for path in places(group):
-        assert (Path(path) / "cgroup.procs").read_text().split() == [str(pid)]
+    files = [f"{path}/cgroup.procs" for path in places(groups.groups.group("a"))]
+    program = f"import os\nfor f in {files!r}: assert open(f).read() == f'{{os.getpid()}}\\n'"
+    assert groups.run("a", python(program), LIMITS)[0] == 0
 
 
 def test_an_empty_group_of_an_earlier_try_is_made_anew_and_a_full_one_is_not(

@@ -76,6 +76,19 @@ def test_killing_gets_those_that_made_sessions_of_their_own(groups: Grouped) -> 
     assert not Path(group.path).exists()
 
 
+def test_killing_one_by_one_as_older_kernels_need_it_ends_a_fork_bomb_too(groups: Grouped) -> None:
+    pid = groups.start("a", python(BOMB), {"processes": LIMIT, "cpu": 0.5})
+    group = groups.groups.group("a")
+    eventually(lambda: len(group.processes()) > 1, "it forks")
+
+    def gone() -> bool:
+        group.kill_each()
+        return not group.populated()
+
+    eventually(gone, "it is empty")
+    assert groups.wait(pid) == -signal.SIGKILL
+
+
 def test_zombies_do_not_make_a_group_populated(groups: Grouped) -> None:
     pid = groups.start("a", ["true"], {})
     group = groups.groups.group("a")
