@@ -28,6 +28,7 @@ from runner.engine.service import Engine
 from runner.engine.settings import Settings
 from runner.executors.local import LocalExecutor
 from runner.executors.local.dismissal import dismiss
+from runner.executors.local.options import keeper_options
 from runner.host import HostFacts, facts
 from runner.notify import notify, reloading, stay_alive
 from runner.planning.policy import Rules
@@ -155,7 +156,9 @@ async def _serve(config: Config, reload: Callable[[], Config], log: Log) -> int:
                 "host",
                 cpu_cores=host.cpu_cores,
                 memory_bytes=host.memory_bytes,
-                sandbox=host.sandbox,
+                sandbox=host.level,
+                why=host.why,
+                not_held=dict(host.unheld),
                 notes=host.notes,
             )
             link = await shown.begin(runner.engine, runner.journal)
@@ -204,12 +207,13 @@ async def _runner(
         stack.push_async_callback(journal.close)
         local = _local(config, journal.epoch, journal.journal_id, observer)
         stack.push_async_callback(local.close)
-        notes = (await local.probe()).notes if config.local.enabled else ()
+        if config.local.enabled:
+            await local.probe()
+        latest = [config]
 
         def ruled(by: Config) -> Rules:
-            made = rules(by, host)
-            every = tuple(dict.fromkeys((*made.host.notes, *notes)))
-            return replace(made, host=replace(made.host, notes=every))
+            latest[0] = by
+            return rules(by, host, local.said())
 
         output = FileOutput()
         stack.callback(output.close)
@@ -225,6 +229,8 @@ async def _runner(
         )
         stack.push_async_callback(engine.close)
         await engine.start()
+        # a keeper that is there later, or another than before, may hold more or less
+        local.changed = lambda: engine.rule_by(ruled(latest[0]))
         yield Runner(engine, local, ruled, journal)
 
 
@@ -241,7 +247,14 @@ def _local(config: Config, epoch: int, journal_id: str, observer: Observer) -> L
         start_keeper=config.local.start_keeper,
         note=observer.note,
         journal_id=journal_id,
-        keeper_options=() if user is None else ("--allow-users", str(user[0])),
+        keeper_options=keeper_options(
+            config.local.sandbox or "",
+            user,
+            config.local.users,
+            config.local.view,
+            root=os.geteuid() == 0,
+        ),
+        sandbox=config.local.sandbox or "",
     )
 
 

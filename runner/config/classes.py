@@ -18,6 +18,7 @@ from runner.domain.task import TaskClass
 from runner.host import HostFacts
 from runner.planning.bounds import NAMES
 from runner.planning.policy import ClassRules, Host, Rules
+from runner.ports import Readiness
 
 OWN_MEMORY = 512 * 2**20  # bytes that the runner leaves to itself and the system
 
@@ -25,8 +26,13 @@ _MIB, _GIB = 2**20, 2**30
 _MINUTE = 60.0
 
 
-def rules(config: Config, host: HostFacts) -> Rules:
-    """Class table, policy and host as one value."""
+_UNASKED = Readiness(ready=False, why="the keeper has not said yet what it can hold")
+
+
+def rules(config: Config, host: HostFacts, said: Readiness = _UNASKED) -> Rules:
+    """Class table, policy and host as one value. `said` is what the local executor said of
+    itself: where it does not know its sandbox yet, tasks are planned for the one that is named,
+    else for strict, so that none runs with less than it was promised."""
     memory = max(host.memory_bytes - OWN_MEMORY, 64 * _MIB)
     classes = {
         name: _class(name, config.classes.get(name, Class()), host.cpu_cores, memory)
@@ -40,18 +46,14 @@ def rules(config: Config, host: HostFacts) -> Rules:
             executors={"local": frozenset({Mode.NATIVE})} if config.local.enabled else {},
             cpu_cores=host.cpu_cores,
             memory_bytes=memory,
-            task_user=config.local.user or host.user,
-            sandbox="none",
-            notes=_notes(config),
+            task_user=said.user or config.local.user or host.user,
+            level=said.level or config.local.sandbox or "strict",
+            why=said.why,
+            unheld=said.unheld,
+            notes=said.notes,
         ),
         tenants=config.tenants,
     )
-
-
-def _notes(config: Config) -> tuple[str, ...]:
-    if config.local.sandbox == "none":
-        return ()
-    return (f"sandbox none: {config.local.sandbox} is configured, and not held by this version",)
 
 
 def _class(name: TaskClass, said: Class, cores: float, memory: int) -> ClassRules:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from runner.config import addresses
+from runner.config.executors import local
 from runner.config.later import EXECUTORS, GRPC_TLS, LATER
-from runner.config.model import Class, Grpc, Http, Local, Logging, MinFree, Runner, Socket, State
+from runner.config.model import Class, Grpc, Http, Logging, MinFree, Runner, Socket, State
 from runner.config.tenants import TENANTS
 from runner.domain import image, paths, values
 from runner.domain.document import FAULTY, Json
@@ -97,6 +98,7 @@ def _socket(path: str, name: str, roles: tuple[Any, ...], tenants: tuple[Any, ..
 
 
 def _policy(modes: tuple[Any, ...], **known: Any) -> Policy:
+    known["limits_not_held"] = known["limits_not_held"] or ""
     known["networks"] = frozenset(known["networks"])
     if known["executors"] is not None:
         known["executors"] = frozenset(known["executors"])
@@ -275,7 +277,7 @@ def table(listen: str, directory: str) -> Record:
             ),
             "tenants": Field(TENANTS, default={}),
             "executors": Field(
-                Record({"local": Field(_local, default=EMPTY), **EXECUTORS}), default=EMPTY
+                Record({"local": Field(local, default=EMPTY), **EXECUTORS}), default=EMPTY
             ),
             "policy": Field(_policy_record, default=EMPTY),
             "testing": Field(
@@ -328,39 +330,6 @@ def _state(directory: str) -> Record:
     )
 
 
-_local = Record(
-    {
-        "enabled": Field(Flag(), "Whether tasks run on this host itself.", default=True),
-        "sandbox": Field(
-            Choice(("strict", "standard", "none")),
-            "How tasks are kept apart from the host and from each other.",
-            "strict",
-        ),
-        "user": Field(
-            Text(
-                "(?:[a-z_][a-z0-9_-]{0,31}|[0-9]{1,10}:[0-9]{1,10})?",
-                hint="a user's name, or uid:gid",
-            ),
-            'As whom tasks run; "" is the keeper\'s own user.',
-            "",
-        ),
-        "keeper_socket": Field(
-            Text(check=addresses.unix_path_or_none),
-            "Where the keeper listens; below the state if empty.",
-            "",
-        ),
-        "keeper_root": Field(
-            Text("(?:/.*)?", hint="an absolute path"),
-            "Where the keeper keeps tasks' files; beside its socket if empty.",
-            "",
-        ),
-        "start_keeper": Field(
-            Flag(), "Whether the daemon starts a keeper where it finds none.", default=True
-        ),
-    },
-    Local,
-)
-
 _policy_record = Record(
     {
         "modes": Field(_modes, "The modes that tasks may have.", MODES),
@@ -382,6 +351,12 @@ _policy_record = Record(
             ListOf(Text("[A-Za-z_*][A-Za-z0-9_*]{0,127}")),
             "Patterns of variables that tasks may not set: they change what is run.",
             ENV_DENIED,
+        ),
+        "limits_not_held": Field(
+            Choice(("refuse", "allow")),
+            "What becomes of a limit that this host cannot hold: `allow` grants it all the same "
+            "and says so, `refuse` refuses a class's default as well; where absent what a task "
+            "asks for is refused, and a default told.",
         ),
     },
     _policy,

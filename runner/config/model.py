@@ -15,6 +15,9 @@ from runner.domain.principal import Principal
 from runner.domain.task import TaskClass
 from runner.planning.policy import Policy, TenantRules
 
+TASK_USERS = "2100000000-2100000999"
+"""Uids that no distribution hands out: above those of people, systemd and containers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Runner:
@@ -100,13 +103,17 @@ class Class:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """The local executor. `user` is a name or uid:gid, empty for the keeper's own user;
-    `keeper_socket` is empty for the one in the state directory, `keeper_root` for the
-    socket's own directory."""
+    """The local executor. `sandbox` is None for the best that the host can hold; `user` is a
+    name or uid:gid, empty for the keeper's own user; `users` are the uids "A-B" of which each
+    running task has one; `view` is None for the keeper's own list of host paths;
+    `keeper_socket` is empty for the one in the state directory, `keeper_root` for the socket's
+    own directory."""
 
     enabled: bool = True
-    sandbox: str = "strict"
+    sandbox: str | None = None
     user: str = ""
+    users: str = TASK_USERS
+    view: tuple[str, ...] | None = None
     keeper_socket: str = ""
     keeper_root: str = ""
     start_keeper: bool = True

@@ -26,9 +26,7 @@ async def examine(config: Config) -> list[Finding]:
         system.descriptors(at_once),
         *addresses.grpc(config),
         addresses.http(config),
-        *await tasks.keeper(config),
-        tasks.user(config.local),
-        tasks.sandbox(config.local),
+        *await tasks.examine(config),
     ]
 
 

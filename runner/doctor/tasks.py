@@ -1,4 +1,4 @@
-"""Checks of what tasks need: a keeper that starts, cgroups, a user, and what holds them."""
+"""Checks of what tasks need: a keeper that starts, and what it can hold them by."""
 
 from __future__ import annotations
 
@@ -13,41 +13,102 @@ from runner.doctor.addresses import answers
 from runner.doctor.finding import Finding, fail, ok, warn
 from runner.executors.local import LocalExecutor
 from runner.executors.local.dismissal import dismiss
+from runner.executors.local.options import keeper_options
 from runner.ports import Readiness
 
+_GROUPS = ("memory", "cpu", "processes")
 
-async def keeper(config: Config) -> list[Finding]:
-    """The keeper, and how it would find the processes of tasks.
+
+async def examine(config: Config) -> list[Finding]:
+    """The keeper, and what it can hold on this host.
 
     One is started in a directory of its own and dismissed: the one that is in use is never
     spoken to, since it obeys who spoke last.
     """
-    if not config.local.enabled:
+    local = config.local
+    if not local.enabled:
         return [ok("keeper", "executors.local is not enabled: there is none")]
-    if not config.local.start_keeper and config.local.keeper_socket:
-        return [_awaited(Path(config.local.keeper_socket))]
+    who = user(local)
+    if not local.start_keeper and local.keeper_socket:
+        return [_awaited(Path(local.keeper_socket)), who]
     with tempfile.TemporaryDirectory(prefix="env-runner-") as name:
-        local = LocalExecutor(Path(name) / "keeper")
+        os.chmod(name, 0o711)  # noqa: PTH101,S103 - tasks of others must get at theirs, and it is short
+        options = keeper_options(
+            local.sandbox or "", None, local.users, local.view, root=os.geteuid() == 0
+        )
+        executor = LocalExecutor(
+            Path(name) / "keeper", keeper_options=options, sandbox=local.sandbox or ""
+        )
         try:
-            said = await local.probe()
+            said = await executor.probe()
         finally:
-            await dismiss(local)
-    return list(_told(said))
+            await dismiss(executor)
+    return [*told(said), *([] if _has_own(said) and not local.user else [who])]
 
 
-def _told(said: Readiness) -> Iterator[Finding]:
-    if not said.ready:
+def told(said: Readiness) -> Iterator[Finding]:
+    """What a keeper that was started said of itself and of the host."""
+    if said.problem.startswith("no keeper"):
         remedy = "see that this user may start processes and write to the temporary directory"
         yield fail("keeper", f"it does not start: {said.problem}", remedy)
         return
-    yield ok("keeper", f"it starts (version {said.version.partition(',')[0]})")
+    yield ok(
+        "keeper",
+        f"it starts (version {said.version.partition(',')[0]})" if said.version else "it starts",
+    )
+    if said.ready:
+        yield _cgroups(said)
+    yield _limits(said)
+    yield _sandbox(said)
+    yield _disk(said)
+    if _has_own(said):
+        yield ok("user", f"each running task has a user of its own, of uids {said.user}")
+
+
+def _cgroups(said: Readiness) -> Finding:
     if "found by cgroup" in said.version:
-        yield ok("cgroups", "each task has a cgroup of its own")
-    else:
-        why = next((note for note in said.notes if note.startswith("no cgroups")), "")
-        remedy = "give it a cgroup v2 to itself: under systemd the unit's Delegate=yes"
-        found = "tasks are found by process group and descent, not by cgroup"
-        yield warn("cgroups", f"{found}: {why}" if why else found, remedy)
+        return ok("cgroups", "each task has a cgroup of its own")
+    why = next((note for note in said.notes if note.startswith("no cgroups")), "")
+    remedy = "give it a cgroup v2 to itself: under systemd the unit's Delegate=yes"
+    found = "tasks are found by process group and descent, not by cgroup"
+    return warn("cgroups", f"{found}: {why}" if why else found, remedy)
+
+
+def _limits(said: Readiness) -> Finding:
+    lacking = [f"{kind}: {said.unheld[kind]}" for kind in _GROUPS if kind in said.unheld]
+    if not lacking:
+        return ok("limits", "memory, CPU and processes of tasks are held by control groups")
+    remedy = (
+        "run the keeper by its unit, or as root in a cgroup with these controllers; "
+        'policy.limits_not_held = "allow" lets tasks run without'
+    )
+    return warn("limits", f"not held: {'; '.join(lacking)}", remedy)
+
+
+def _sandbox(said: Readiness) -> Finding:
+    if not said.ready:
+        remedy = "mend that, or name another level as executors.local.sandbox"
+        return fail("sandbox", said.problem, remedy)
+    found = f"{said.level}: {said.why}"
+    if said.level == "strict":
+        return ok("sandbox", found)
+    remedy = (
+        "for strict: apt-get install bubblewrap, and let this user make namespaces "
+        "(kernel.unprivileged_userns_clone, or root); until then run only what you trust"
+    )
+    return warn("sandbox", found, remedy)
+
+
+def _disk(said: Readiness) -> Finding:
+    if why := said.unheld.get("disk", ""):
+        remedy = "run the keeper as root: only it may mount a workspace of a size"
+        return warn("disk", f"the disk of tasks is not limited: {why}", remedy)
+    return ok("disk", "each workspace can have a size")
+
+
+def _has_own(said: Readiness) -> bool:
+    """Whether each running task has a user of its own."""
+    return said.user.replace("-", "").isdecimal() and "-" in said.user
 
 
 def _awaited(path: Path) -> Finding:
@@ -63,7 +124,7 @@ def user(local: Local, own: int | None = None) -> Finding:
     own = os.geteuid() if own is None else own
     if not local.user:
         if own == 0:
-            remedy = "name a user of their own as executors.local.user"
+            remedy = "name a user of their own as executors.local.user, or use a sandbox"
             return warn("user", "tasks run as root", remedy)
         return ok("user", f"tasks run as uid {own}, as the keeper does")
     uid = _uid(local.user)
@@ -84,11 +145,3 @@ def _uid(name: str) -> int | None:
         return pwd.getpwnam(name).pw_uid
     except KeyError:
         return None
-
-
-def sandbox(local: Local) -> Finding:
-    """Whether what is configured is held."""
-    if local.sandbox == "none":
-        return ok("sandbox", "none, as configured: tasks see the host as their user does")
-    remedy = 'run only what you would run yourself; sandbox = "none" says that it is known'
-    return warn("sandbox", f"{local.sandbox} is configured, and not held by this version", remedy)

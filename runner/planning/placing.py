@@ -6,11 +6,14 @@ a task waits for one that is configured.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+from runner.domain import paths
 from runner.domain.execution import Execution, Payload
 from runner.domain.plan import Mode
 from runner.domain.refusal import Code, Refused, quote
+from runner.domain.shape import Faults
 from runner.domain.task import TaskClass
 from runner.planning.policy import Rules
 
@@ -51,6 +54,21 @@ def default_executor(task_class: TaskClass, rules: Rules) -> str:
     return _default(Mode.DOCKER if of_class.image else Mode.NATIVE, task_class, rules)[0]
 
 
+_OWN_USERS = re.compile(r"[0-9]+-[0-9]+")
+_RUNNERS_OWN = ("/workspace", "/run/env-runner", "/dev", "/proc", "/tmp")  # noqa: S108 - in a sandbox
+
+
+def targets(asked: Execution, mode: Mode, faults: Faults) -> None:
+    """Note each mount that would hide what a task in a sandbox is given."""
+    if mode is Mode.DOCKER:
+        return
+    for i, mount in enumerate(asked.mounts):
+        hidden = next((own for own in _RUNNERS_OWN if paths.lies_below(own, mount.target)), "")
+        if hidden:
+            message = f"a mount at {quote(mount.target)} would hide {hidden}"
+            faults.add(f"/execution/mounts/{i}/target", "BAD_PATH", message)
+
+
 def check(asked: Execution, mode: Mode, executor: str, task_class: TaskClass, rules: Rules) -> None:
     """Raises Refused FAILED_PRECONDITION where this runner can't run it, or not hold it."""
     host = rules.host
@@ -59,18 +77,36 @@ def check(asked: Execution, mode: Mode, executor: str, task_class: TaskClass, ru
         _no_executor("/execution/executor" if asked.executor else "/execution/mode", what, rules)
     if task_class in {TaskClass.GPU, TaskClass.GPU_SLURM}:
         _no_executor("task_class", f"class {task_class}", rules)
-    if asked.network == "none":
-        message = (
-            f"executor {executor} can't keep a task of mode {mode} from the network yet; "
-            f"leave it out to run with the host's"
-        )
-        _not_held("network", message)
-    if asked.mounts and host.sandbox != "strict":
-        message = f"mounts in mode {mode} need the strict sandbox; held here is {host.sandbox}"
+    if asked.mounts and not (executor == "local" and host.level == "strict"):
+        message = f"mounts in mode {mode} need the strict sandbox; held here is {host.level}"
         _not_held("mounts", message)
     if asked.user and asked.user != host.task_user:
-        as_whom = f" as {quote(host.task_user)}" if host.task_user else " as one user"
-        _not_held("user", f"executor {executor} runs every task{as_whom}")
+        _not_held("user", f"executor {executor} runs {_as_whom(host.task_user)}")
+
+
+def _as_whom(user: str) -> str:
+    if _OWN_USERS.fullmatch(user):
+        return "each task as a user of its own"
+    return f"every task as {quote(user)}" if user else "every task as one user"
+
+
+def network(asked: Execution, mode: Mode, executor: str, rules: Rules) -> tuple[str, str]:
+    """The task's network, and why. Raises Refused LIMIT_NOT_HELD."""
+    strict = executor == "local" and rules.host.level == "strict"
+    if asked.network == "bridge":
+        message = f"a task of mode {mode} on executor {executor} has no network or the host's own"
+        _not_held("network", message)
+    if asked.network == "none" and not strict:
+        message = (
+            f"only the strict sandbox keeps a task of mode {mode} from the network, and held here "
+            f"is {rules.host.level}; leave it out to run with the host's"
+        )
+        _not_held("network", message)
+    if asked.network:
+        return asked.network, "the payload names it"
+    if strict:
+        return "none", "the payload names none, and the sandbox keeps it from any"
+    return "host", "only the strict sandbox keeps a task from it"
 
 
 def caveats(payload: Payload, mode: Mode, executor: str, rules: Rules) -> list[str]:
@@ -78,12 +114,9 @@ def caveats(payload: Payload, mode: Mode, executor: str, rules: Rules) -> list[s
     is not held. One line each."""
     asked = payload.execution
     lines = [f"execution.{key}: not used {where}" for key, where in _unused(asked, mode, executor)]
-    if not asked.network:
-        lines.append("network host: a task without a sandbox can't be kept from it yet")
-    lines.append(
-        "cpu, memory, processes and disk: counted against the host's room, not held yet "
-        "by a control group or a sized workspace"
-    )
+    if executor == "local":
+        why = f": {rules.host.why}" if rules.host.why else ""
+        lines.append(f"sandbox {rules.host.level}{why}")
     if payload.artifacts.outputs:
         lines.append("outputs: left in the workspace; not listed in the result yet")
     lines.extend(rules.host.notes)

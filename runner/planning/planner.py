@@ -13,7 +13,7 @@ from runner.domain.plan import Mode, Plan
 from runner.domain.refusal import Code, Refused
 from runner.domain.shape import Faults
 from runner.domain.task import TaskClass
-from runner.planning import bounds, grants, placing
+from runner.planning import bounds, grants, holding, placing
 from runner.planning.environment import environment
 from runner.planning.policy import ClassRules, Rules
 
@@ -41,6 +41,7 @@ def plan(payload: Payload, task_class: TaskClass, rules: Rules) -> Plan:
     if mode is Mode.DOCKER and not image:
         message = f"mode docker needs an image, and class {task_class} has none of its own"
         faults.add("/execution/image", "REQUIRED", message)
+    placing.targets(asked, mode, faults)
     limits, said = bounds.resolve(asked.resources, task_class, of_class, faults)
     decisions.extend(said)
     if faults.found:
@@ -48,13 +49,20 @@ def plan(payload: Payload, task_class: TaskClass, rules: Rules) -> Plan:
 
     _allow(grants.denials(payload, mode, executor, task_class, rules))
     placing.check(asked, mode, executor, task_class, rules)
+    network, why = placing.network(asked, mode, executor, rules)
+    decisions.append(f"network {network}: {why}")
+    held = holding.Held(limits, (), ())
+    local = executor == "local"
+    if local:
+        held = holding.hold(asked.resources, limits, task_class, rules)
     decisions.extend(placing.caveats(payload, mode, executor, rules))
+    decisions.extend(held.decisions)
 
     return Plan(
         mode=mode,
         executor=executor,
         argv=asked.argv,
-        limits=limits,
+        limits=held.limits,
         retry=asked.retry,
         image=image,
         env=dict(asked.env),
@@ -64,8 +72,10 @@ def plan(payload: Payload, task_class: TaskClass, rules: Rules) -> Plan:
         inputs=payload.artifacts.inputs,
         outputs=payload.artifacts.outputs,
         secrets=tuple(secret.name for secret in asked.secrets),
-        network=asked.network or "host",
+        network=network,
         decisions=tuple(decisions),
+        level=rules.host.level if local else "",
+        unheld=held.unheld,
     )
 
 

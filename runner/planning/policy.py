@@ -45,7 +45,12 @@ class HostPath:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What payloads may ask for; an empty allow-list allows nothing."""
+    """What payloads may ask for; an empty allow-list allows nothing.
+
+    `limits_not_held` says what becomes of a limit that this host cannot hold: "allow" grants
+    it all the same, "refuse" refuses a class's default as well as what a payload asks for,
+    empty refuses only the latter.
+    """
 
     modes: frozenset[Mode] = frozenset(Mode)
     class_modes: Mapping[TaskClass, frozenset[Mode]] = field(default_factory=dict)
@@ -55,6 +60,7 @@ class Policy:
     users: tuple[str, ...] = ()
     executors: frozenset[str] | None = None  # None: each that is configured
     env_denied: tuple[str, ...] = ENV_DENIED
+    limits_not_held: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +88,18 @@ class TenantRules:
 class Host:
     """What planning knows of the host and of the configured executors.
 
-    `executors` are those configured, in order, with the modes that each can run; `notes`
-    are lines of what the local executor does not hold here, for `Plan.decisions`.
+    `executors` are those configured, in order, with the modes that each can run. What follows
+    the memory is what the local executor holds here: the sandbox that its tasks get and why
+    that one, limits that it cannot hold, each with why, and more lines for `Plan.decisions`.
     """
 
     executors: Mapping[str, frozenset[Mode]]
     cpu_cores: float
     memory_bytes: int
-    task_user: str = ""  # as whom local tasks run
-    sandbox: str = "none"  # the level that is held
+    task_user: str = ""  # as whom local tasks run; uids "A-B" where each has one of its own
+    level: str = "none"  # strict, standard or none
+    why: str = ""
+    unheld: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 

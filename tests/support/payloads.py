@@ -58,6 +58,11 @@ def some_rules(policy: Policy | None = None, **environ: str) -> Rules:
     return made if policy is None else replace(made, policy=policy)
 
 
+def on(rules: Rules, **host: Any) -> Rules:
+    """Those rules on a host that holds something else: `level`, `unheld`, `task_user`, …"""
+    return replace(rules, host=replace(rules.host, **host))
+
+
 def planned(
     payload: object, task_class: TaskClass = TaskClass.CPU_SHORT, by: Rules | None = None
 ) -> Plan:

@@ -12,6 +12,7 @@ from runner.domain.limits import Limits
 from runner.domain.task import TaskClass
 from runner.host import HostFacts
 from runner.planning.policy import ClassRules
+from runner.ports import Readiness
 from tests.support.payloads import GIB, HOST, default_config, some_rules
 
 SHORT, LONG, GPU, SLURM = TaskClass
@@ -89,9 +90,23 @@ def test_modes_of_a_class_become_policy() -> None:
     assert made.policy.class_modes == {LONG: {"docker"}}
 
 
-def test_a_sandbox_that_is_not_held_is_said_and_none_is_not() -> None:
-    assert "strict is configured" in some_rules().host.notes[0]
-    assert some_rules(ENV_RUNNER_EXECUTORS__LOCAL__SANDBOX="none").host.notes == ()
+def test_until_the_keeper_has_said_what_it_holds_no_less_is_planned_than_may_be_held() -> None:
+    assert some_rules().host.level == "strict"
+    assert some_rules(ENV_RUNNER_EXECUTORS__LOCAL__SANDBOX="standard").host.level == "standard"
+
+
+def test_what_the_executor_says_of_itself_is_what_planning_goes_by() -> None:
+    said = Readiness(
+        ready=True,
+        level="none",
+        why="as configured",
+        unheld={"cpu": "no such controller"},
+        user="2000-2999",
+        notes=("a note",),
+    )
+    host = rules(default_config(), HOST, said).host
+    assert (host.level, host.why, host.unheld) == (said.level, said.why, said.unheld)
+    assert (host.task_user, host.notes) == ("2000-2999", ("a note",))
 
 
 def test_a_host_of_next_to_nothing_still_has_rules() -> None:

@@ -107,33 +107,66 @@ def test_as_whom_tasks_run(name: str, own: int, verdict: Verdict) -> None:
     assert tasks.user(Local(user=name), own).verdict is verdict
 
 
-def test_a_sandbox_that_is_not_held_is_told() -> None:
-    assert tasks.sandbox(Local()).verdict is Verdict.WARN
-    assert tasks.sandbox(Local(sandbox="none")).verdict is Verdict.OK
+HELD = Readiness(
+    ready=True, version="0.1.0, tasks found by cgroup", level="strict", why="the best", user="2-9"
+)
+
+
+def verdicts(said: Readiness) -> dict[str, Verdict]:
+    found = list(tasks.told(said))
+    assert all(bool(each.remedy) is (each.verdict is not Verdict.OK) for each in found)
+    return {each.id: each.verdict for each in found}
+
+
+def test_a_host_that_holds_everything() -> None:
+    every = {"keeper", "cgroups", "limits", "sandbox", "disk", "user"}
+    assert verdicts(HELD) == dict.fromkeys(every, Verdict.OK)
+
+
+def test_what_a_host_can_not_hold_is_told_with_why_and_a_remedy() -> None:
+    lesser = replace(
+        HELD, level="none", user="worker", unheld={"cpu": "no controller", "disk": "not root"}
+    )
+    assert verdicts(lesser) == {
+        "keeper": Verdict.OK,
+        "cgroups": Verdict.OK,
+        "limits": Verdict.WARN,
+        "sandbox": Verdict.WARN,
+        "disk": Verdict.WARN,
+    }
+    said = " ".join(each.found for each in tasks.told(lesser))
+    assert "cpu: no controller" in said
+    assert "not root" in said
+
+
+def test_a_sandbox_that_is_named_and_not_held_fails() -> None:
+    why = "sandbox strict is configured and cannot be held: bubblewrap is not there"
+    unready = Readiness(ready=False, problem=why)
+    assert verdicts(unready)["sandbox"] is Verdict.FAIL
+    assert [each.found for each in tasks.told(unready) if each.id == "sandbox"] == [why]
 
 
 def test_a_keeper_that_does_not_start_or_has_no_cgroups() -> None:
-    (failed,) = tasks._told(Readiness(ready=False, problem="no keeper: it did not start"))
+    (failed,) = tasks.told(Readiness(ready=False, problem="no keeper: it did not start"))
     assert (failed.verdict, failed.id) == (Verdict.FAIL, "keeper")
-    said = Readiness(
-        ready=True,
+    said = replace(
+        HELD,
         version="0.1.0, tasks found by process group and descent",
         notes=("no cgroups (/sys/fs/cgroup: Read-only file system): traced, and killed",),
     )
-    started, cgroups = tasks._told(said)
-    assert (started.verdict, cgroups.verdict) == (Verdict.OK, Verdict.WARN)
-    assert "Read-only file system" in cgroups.found
+    assert verdicts(said)["cgroups"] is Verdict.WARN
+    assert any("Read-only file system" in each.found for each in tasks.told(said))
 
 
 async def test_a_keeper_that_somebody_else_starts_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "keeper.sock"
     config = _config(ENV_RUNNER_EXECUTORS__LOCAL__KEEPER_SOCKET=str(path), **_NOT_STARTED)
-    (finding,) = await tasks.keeper(config)
+    finding, _ = await tasks.examine(config)
     assert (finding.verdict, finding.id) == (Verdict.FAIL, "keeper")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
         listening.listen()
-        (finding,) = await tasks.keeper(config)
+        finding, _ = await tasks.examine(config)
         assert finding.verdict is Verdict.OK
 
 
