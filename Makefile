@@ -3,7 +3,7 @@
 
 PYTHON_HERE := .venv/bin/python
 # What the tests and checks use beside Python, commands and paths, each with its package.
-TEST_COMMANDS := strace promtool=prometheus setsid=util-linux ps=procps node=nodejs npm openssl zsh fish systemd-analyze=systemd \
+TEST_COMMANDS := strace bwrap=bubblewrap promtool=prometheus setsid=util-linux ps=procps node=nodejs npm openssl zsh fish systemd-analyze=systemd \
 	go=golang-go \
 	/usr/share/gocode/src/google.golang.org/grpc=golang-google-grpc-dev
 CHECK_COMMANDS := git node=nodejs npm

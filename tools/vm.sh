@@ -13,7 +13,7 @@ command=$1
 shift
 suite=${VM_SUITE:-bookworm}
 limit=${VM_LIMIT:-900}
-packages=systemd,systemd-sysv,dbus,python3,python3-venv,procps
+packages=systemd,systemd-sysv,dbus,python3,python3-venv,procps,bubblewrap
 cache=build/vm
 root=$cache/$suite-$(printf %s "$packages" | cksum | cut -d' ' -f1).tar
 
