@@ -49,8 +49,7 @@ def inside_container(path: str) -> Fault:
     """An absolute path at which something can be mounted in a container."""
     if fault := absolute(path):
         return fault
-    plain = "/" + "/".join(names(path))
-    if plain == "/" or any(plain == top or plain.startswith(top + "/") for top in _SYSTEM):
+    if not names(path) or any(lies_below(path, top) for top in _SYSTEM):
         return "BAD_PATH", f"nothing can be mounted at {quote(path)}"
     return None
 
@@ -63,6 +62,11 @@ def working_dir(path: str) -> Fault:
 def names(path: str) -> list[str]:
     """The names in it, without empty ones and dots."""
     return [name for name in path.split("/") if name not in {"", "."}]
+
+
+def plain(path: str) -> str:
+    """The absolute path without empty names and dots."""
+    return "/" + "/".join(names(path))
 
 
 def lies_below(path: str, root: str) -> bool:

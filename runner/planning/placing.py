@@ -55,18 +55,20 @@ def default_executor(task_class: TaskClass, rules: Rules) -> str:
 
 
 _OWN_USERS = re.compile(r"[0-9]+-[0-9]+")
-_RUNNERS_OWN = ("/workspace", "/run/env-runner", "/dev", "/proc", "/tmp")  # noqa: S108 - in a sandbox
+_RUNNERS_OWN = ("/workspace", "/run/env-runner", "/tmp", "/dev", "/proc", "/sys")  # noqa: S108 - the task's own
+_THE_SYSTEMS = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 
 
 def targets(asked: Execution, mode: Mode, faults: Faults) -> None:
-    """Note each mount that would hide what a task in a sandbox is given."""
+    """Note each mount that would hide something of what a task sees in the strict sandbox."""
     if mode is Mode.DOCKER:
         return
     for i, mount in enumerate(asked.mounts):
-        hidden = next((own for own in _RUNNERS_OWN if paths.lies_below(own, mount.target)), "")
-        if hidden:
-            message = f"a mount at {quote(mount.target)} would hide {hidden}"
-            faults.add(f"/execution/mounts/{i}/target", "BAD_PATH", message)
+        for own in (*_RUNNERS_OWN, *_THE_SYSTEMS):
+            if paths.lies_below(own, mount.target) or paths.lies_below(mount.target, own):
+                message = f"nothing can be mounted at {quote(mount.target)}: {own} is there"
+                faults.add(f"/execution/mounts/{i}/target", "BAD_PATH", message)
+                break
 
 
 def check(asked: Execution, mode: Mode, executor: str, task_class: TaskClass, rules: Rules) -> None:

@@ -5,7 +5,8 @@ Not here: which sandbox that is (`levels.py`), or asking (`executor.py`).
 
 from __future__ import annotations
 
-from runner.keeper.messages import PROTOCOL, Message
+from runner.domain import paths
+from runner.keeper.messages import Message
 from runner.ports import Launch
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -47,7 +48,11 @@ def launch(request: Launch, level: str, root: str, user: tuple[int, int] | None)
         },
         "network": "none" if plan.network == "none" else "host",
         "mounts": [
-            {"source": each.source, "target": each.target, "read_only": each.read_only}
+            {
+                "source": paths.plain(each.source),
+                "target": paths.plain(each.target),
+                "read_only": each.read_only,
+            }
             for each in plan.mounts
         ],
         "keep": [output.path for output in plan.outputs],
@@ -56,12 +61,8 @@ def launch(request: Launch, level: str, root: str, user: tuple[int, int] | None)
 
 def environment(request: Launch, level: str, root: str) -> dict[str, str]:
     """The variables with the paths that the task sees."""
-    disk = f"{root}/{request.name}" + ("/disk" if PROTOCOL > 1 else "")
-    there = (
-        f"{disk}/workspace",
-        f"{disk}/{'tmp' if PROTOCOL > 1 else 'workspace'}",
-        f"{disk}/task",
-    )
+    disk = f"{root}/{request.name}/disk"
+    there = tuple(f"{disk}/{name}" for name in ("workspace", "tmp", "task"))
     workspace, temporary, task = _IN_STRICT if level == "strict" else there
     return {
         "PATH": _PATH,

@@ -21,7 +21,7 @@ from runner.domain.task import Handle
 from runner.executors.local import asking, exits, failures, levels
 from runner.executors.local.link import KeeperRefused
 from runner.executors.local.session import Session, Unreachable
-from runner.keeper.messages import REQUESTS, Malformed, Message
+from runner.keeper.messages import Malformed, Message
 from runner.ports import Launch, LaunchFailed, Readiness, Started
 
 _VERSION = 1  # of the handles' data
@@ -219,16 +219,11 @@ class LocalExecutor:
         level = request.plan.level
         if not level:  # planned before there were sandboxes: it gets what tasks get now
             await self._session.request({"type": "query", "name": "none"}, patience=_PATIENCE)
-            choice = levels.choose(self._session.welcome, self._sandbox)
+            choice = levels.choose(self._session.welcome, self._sandbox, self._task_user)
             if choice.problem:
                 raise Unreachable(choice.problem)
             level = choice.level
-        message = asking.launch(request, level, self._where(), self._task_user)
-        return {
-            key: value
-            for key, value in message.items()
-            if key == "type" or key in REQUESTS["launch"]
-        }
+        return asking.launch(request, level, self._where(), self._task_user)
 
     def _where(self) -> str:
         """The root as the keeper names it, without links."""

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.domain.plan import Mode
+from runner.keeper.messages import LEVELS
 from runner.ports import Readiness
-
-LEVELS = ("strict", "standard", "none")
-"""The best first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +24,17 @@ class Choice:
     problem: str = ""
 
 
-def choose(welcome: Mapping[str, Any], named: str = "") -> Choice:
-    """By what the keeper said of itself. `named` is what the configuration names, if anything.
+def choose(
+    welcome: Mapping[str, Any], named: str = "", task_user: tuple[int, int] | None = None
+) -> Choice:
+    """By what the keeper said of itself. `named` is what the configuration names, if anything;
+    `task_user` whom it names for tasks that have no user each.
 
     A keeper that is root runs tasks without a sandbox only where that is named.
     """
-    if "levels" not in welcome:
-        return Choice("none", "the keeper holds no other")
-    refused: dict[str, str] = welcome["levels"]
+    refused: dict[str, str] = dict(welcome["levels"])
+    if welcome["uid"] == 0 and not welcome["users"] and task_user is None:
+        refused["standard"] = refused["standard"] or "no user for tasks is named"
     if named:
         if why := refused[named]:
             return Choice("", problem=f"sandbox {named} is configured and cannot be held: {why}")
@@ -54,8 +55,8 @@ def readiness(
     welcome: Mapping[str, Any], named: str, task_user: tuple[int, int] | None
 ) -> Readiness:
     """What an executor says of itself whose keeper said that; see `choose` for `named`."""
-    choice = choose(welcome, named)
-    unheld = {kind: why for kind, why in welcome.get("held", {}).items() if why}
+    choice = choose(welcome, named, task_user)
+    unheld = {kind: why for kind, why in welcome["held"].items() if why}
     if choice.problem:
         return Readiness(ready=False, problem=choice.problem, unheld=unheld)
     found = "by cgroup" if welcome["mode"] == "cgroup2" else "by process group and descent"
@@ -80,7 +81,7 @@ def readiness(
 def _pool(welcome: Mapping[str, Any], level: str, task_user: tuple[int, int] | None) -> str:
     """The uids of which each running task has one; empty where all run as one user."""
     fixed = level == "none" or (level == "standard" and task_user is not None)
-    return "" if fixed or welcome["uid"] != 0 else str(welcome.get("users", ""))
+    return "" if fixed or welcome["uid"] != 0 else str(welcome["users"])
 
 
 def _as_whom(keeper: int, pool: str, task_user: tuple[int, int] | None) -> str:

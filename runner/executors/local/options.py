@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runner.keeper.messages import PROTOCOL
-
 
 def keeper_options(
     sandbox: str,
@@ -20,11 +18,10 @@ def keeper_options(
     options: list[str] = []
     if task_user is not None:
         options += ["--allow-users", str(task_user[0])]
-    if PROTOCOL > 1:
-        if root:
-            options += ["--task-users", task_users]
-        if view is not None:
-            options += ["--view", ":".join(view)]
-        if sandbox == "none":
-            options.append("--allow-none")
+    if root:
+        options += ["--task-users", task_users]
+    if view is not None:
+        options += ["--view", ":".join(view)]
+    if sandbox == "none":
+        options.append("--allow-none")
     return tuple(options)
