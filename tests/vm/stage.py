@@ -63,6 +63,11 @@ def show(unit: str, name: str) -> str:
     return said("systemctl", "show", "--value", "--property", name, unit)
 
 
+def moment(unit: str, what: str) -> float:
+    """When that happened to a unit last, in seconds of the monotonic clock."""
+    return int(show(unit, f"{what}TimestampMonotonic")) / 1e6
+
+
 def pid(unit: str) -> int:
     """Of its main process; 0 for none."""
     return int(show(unit, "MainPID") or 0)
