@@ -212,7 +212,9 @@ def _logs(commands: Commands[argparse.ArgumentParser]) -> None:
     logs.add_argument(
         "--tail", type=_count, metavar="BYTES", help="begin that far before each stream's end"
     )
-    logs.add_argument("--timestamps", action="store_true", help="when each line began, before it")
+    logs.add_argument(
+        "--timestamps", action="store_true", help="before each line when it began, true to a second"
+    )
     _json(logs)
 
 
