@@ -146,22 +146,27 @@ class Cgroups:
 
     def create(self, name: str, limits: Limits = NO_LIMITS) -> Membership:
         """A new group, also instead of an empty one of that name. Limits of kinds that are not
-        held are set as far as they can be. Raises OSError; then nothing was made."""
+        held are set as far as they can be. Raises OSError; then nothing is left."""
         group = self.group(name)
-        group.remove()
-        os.mkdir(group.path)
         with contextlib.ExitStack() as undo:
+            _make(group.path)
             undo.callback(group.remove)
             membership = Membership(os.open(group.path, os.O_RDONLY | os.O_DIRECTORY))
             undo.callback(membership.close)
+            made: set[str] = set()
             for kind in KINDS:
                 amount = limits.get(kind)
                 if amount is None:
                     continue
-                if kind in group.old:
-                    _join_old(membership, group.old[kind], kind, amount)
-                elif kind in self._new:
+                if kind in self._new:
                     tree.apply(group.path, v2.settings(kind, amount))
+                elif kind in group.old:
+                    path = group.old[kind]
+                    if path not in made:  # else two controllers are mounted as one
+                        _make(path)
+                        made.add(path)
+                        membership.files.append(os.open(f"{path}/tasks", os.O_WRONLY))
+                    v1.apply(path, kind, amount)
             undo.pop_all()
         return membership
 
@@ -186,14 +191,13 @@ class Cgroups:
             self._own.leave()
 
 
-def _join_old(membership: Membership, path: str, kind: str, amount: float) -> None:
+def _make(path: str) -> None:
+    """Make a group, with counters that begin at nothing. Raises OSError."""
     try:
         os.mkdir(path)
-    except FileExistsError:  # two controllers that are mounted as one
-        v1.apply(path, kind, amount)
-    else:
-        v1.apply(path, kind, amount)
-        membership.files.append(os.open(f"{path}/tasks", os.O_WRONLY))
+    except FileExistsError:
+        tree.remove(path)
+        os.mkdir(path)
 
 
 def _join(membership: Membership) -> bool:
