@@ -32,6 +32,7 @@ from runner.keeper import connections, predecessor, reload, spawn, syscalls
 from runner.keeper.attempt import Host
 from runner.keeper.cgroups import KINDS, Cgroups, Unavailable
 from runner.keeper.defence import Settings
+from runner.keeper.disk import Disks
 from runner.keeper.loop import Loop, fix_standard_streams, log
 from runner.keeper.service import Service
 from runner.keeper.users import Pool
@@ -156,10 +157,10 @@ def _cgroups(root: str, settings: Settings, *, wanted: bool) -> Cgroups | None:
     return None
 
 
-def _held(cgroups: Cgroups | None) -> dict[str, str]:
+def _held(cgroups: Cgroups | None, disks: Disks) -> dict[str, str]:
     """Why limits cannot be held here, by their names; empty where they can."""
     kinds = dict.fromkeys(KINDS, "there are no cgroups here") if cgroups is None else cgroups.held
-    return {**kinds, "disk": "this version cannot"}
+    return {**kinds, "disk": disks.problem}
 
 
 class _Keeper:
@@ -183,10 +184,11 @@ class _Keeper:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         self.cgroups = _cgroups(root, settings, wanted="no-cgroups" not in options)
-        settings.held = _held(self.cgroups)
+        disks = Disks(root, own=state is not None and bool(state.get("mounts")))
+        settings.held = _held(self.cgroups, disks)
         settings.find_levels("this version has no sandbox")
         instance = state["instance"] if state else f"{os.getpid()}-{time.time_ns():x}"
-        host = Host(root, instance, self.cgroups)
+        host = Host(root, instance, self.cgroups, disks)
         self.loop = Loop(host)
         if state is None:
             predecessor.clear(host)
@@ -203,7 +205,7 @@ class _Keeper:
     def run(self) -> None:
         """Until it is told to leave, or has had nothing to do for long enough."""
         idle_since = time.monotonic()
-        while not (self.loop.leaving and not self.loop.attempts):
+        while not (self.loop.leaving and not self.loop.busy):
             if not self.loop.idle or self.service.connected:
                 idle_since = time.monotonic()
             left = idle_since + self.idle_exit - time.monotonic()

@@ -12,11 +12,13 @@ import os
 import resource
 import signal
 import time
+from collections.abc import Iterator
 from typing import Any
 
-from runner.keeper import records, spawn, tracing
+from runner.keeper import keeping, records, spawn, tracing
 from runner.keeper.cgroups import Cgroups
 from runner.keeper.cgroups_group import Group
+from runner.keeper.disk import Disks, Use
 from runner.keeper.output import Output
 from runner.keeper.records import Record
 from runner.keeper.tracing import Kin
@@ -37,8 +39,9 @@ def now() -> int:
 class Host:
     """What all attempts of a keeper share."""
 
-    def __init__(self, root: str, instance: str, cgroups: Cgroups | None) -> None:
+    def __init__(self, root: str, instance: str, cgroups: Cgroups | None, disks: Disks) -> None:
         self.root = root
+        self.disks = disks
         self.directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
         self.instance = instance
         self.cgroups = cgroups
@@ -165,7 +168,9 @@ class Attempt:
         to be removed: that takes a while, and may be done once the end was told."""
         assert self.exit is not None  # noqa: S101 - the owner's order of calls
         self.output.drain(self.wall_time(now()))
-        cpu = self.group.cpu_seconds()
+        facts = self.group.facts()
+        disk = self._disk_use()
+        peak = facts["memory_peak"]
         status = self.exit["status"]
         lost = ""
         if self.stopped == KEEPER_STOPPED:
@@ -180,18 +185,53 @@ class Attempt:
             "stopped": None if lost else self.stopped,
             "killed": self.killed,
             "leftovers": self.leftovers,
-            "cpu_seconds": self.exit["cpu_seconds"] if cpu is None else cpu,
-            "max_memory_bytes": self.exit["max_memory_bytes"],
+            "cpu_seconds": self.exit["cpu_seconds"]
+            if facts["cpu_seconds"] is None
+            else facts["cpu_seconds"],
+            "max_memory_bytes": self.exit["max_memory_bytes"] if peak is None else peak,
+            "oom_kills": facts["oom_kills"],
+            "pids_refused": facts["pids_refused"],
+            "memory_peak": peak,
+            "memory_limit": facts["memory_limit"],
+            "disk_limit": self.launch.get("disk"),
+            "disk_used": disk.used,
+            "disk_full": disk.full,
             "written": [streams[1].seen, streams[2].seen],
             "kept": [streams[1].kept, streams[2].kept],
             "cause": self.output.cause,
             "stderr_tail": base64.b64encode(self.output.tail).decode(),
         }
 
+    def _disk_use(self) -> Use:
+        size = self.launch.get("disk")  # an earlier version had none
+        if size is None:
+            return Use(0, full=False)
+        try:
+            used = self.host.disks.use(self.name)
+        except OSError:  # it was removed by somebody who may
+            return Use(0, full=False)
+        return Use(min(used.used, size), used.full)
+
+    def closing(self) -> Iterator[None]:
+        """Put what outlives the disk in order, a little each step; then it is nobody's who may
+        come to have the same user. Raises OSError where not all could be kept."""
+        disks, size = self.host.disks, self.launch.get("disk")
+        try:
+            if size is not None:
+                directory = os.open(self.name, os.O_RDONLY, dir_fd=self.host.directory)
+                try:
+                    owners = {self.launch["uid"], os.geteuid()}
+                    yield from keeping.keep(directory, self.launch["keep"], owners, size)
+                finally:
+                    os.close(directory)
+        finally:
+            disks.unmount(self.name)
+
     def abandon(self) -> None:
         """It was never started, and its process has gone: forget that it was tried."""
         self.output.close()
         self.group.remove()
+        self.host.disks.unmount(self.name)
         directory = os.open(self.name, os.O_RDONLY, dir_fd=self.host.directory)
         os.unlink(records.LAUNCH, dir_fd=directory)
         os.close(directory)

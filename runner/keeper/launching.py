@@ -16,10 +16,11 @@ from typing import Any
 
 from runner.keeper import output, records, spawn, tracing
 from runner.keeper.attempt import Attempt, Host, now
+from runner.keeper.disk import DISK
+from runner.keeper.keeping import KEPT
 from runner.keeper.output import Output
 from runner.keeper.spawn import User
 
-DISK, KEPT = "disk", "kept"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _CONTEXT_LIMIT = 1024 * 1024
 
@@ -57,7 +58,8 @@ class Preparation:
     def _prepare(self, given: list[int], reader: int) -> None:
         own = self._directory(self.host.directory, self.name, 0o711)
         out = self._directory(own, "output", 0o750, (-1, reader))
-        disk = self._directory(own, DISK, 0o711)
+        disk = self._disk(own, len(given) and os.fstat(given[-1]).st_size)
+        self.stage = "directory"
         workspace = self._directory(disk, "workspace", 0o700, self.user)
         task = self._directory(disk, "task", 0o700, self.user)
         for name in ("tmp", "shm"):
@@ -93,6 +95,16 @@ class Preparation:
             self._opened.callback(membership.close)
             self._join = (membership.directory, membership.files)
 
+    def _disk(self, own: int, extra: int) -> int:
+        """Where the task may write; in memory where it is sized."""
+        disk = self._directory(own, DISK, 0o711)
+        size = self.request["limits"]["disk"]
+        if size is None:
+            return disk
+        self.stage = "disk"
+        self.host.disks.mount(self.name, size, extra)
+        return self._directory(own, DISK, 0o711)  # what is mounted there now
+
     def _launch_record(self) -> records.Record:
         cgroups = self.host.cgroups
         return {
@@ -107,6 +119,8 @@ class Preparation:
             "start_boot": now(),
             "level": self.request["level"],
             "uid": os.geteuid() if self.user is None else self.user[0],
+            "disk": self.request["limits"]["disk"],
+            "keep": self.request["keep"],
             **{key: _nanoseconds(self.request[key]) for key in ("wall", "idle", "grace")},
         }
 
@@ -147,6 +161,7 @@ class Preparation:
             os.unlink(f"{self.name}/{records.LAUNCH}", dir_fd=self.host.directory)
         if self.host.cgroups is not None:
             self.host.cgroups.remove(self.name)
+        self.host.disks.unmount(self.name)
         return StartFailed(self.stage, error.errno or errno.EIO)
 
     def _directory(self, parent: int, name: str, mode: int, owner: User | None = None) -> int:
@@ -171,9 +186,9 @@ class Preparation:
 
 
 def place(root: int, name: str, which: str) -> int:
-    """An attempt's workspace or task directory, open, wherever it lies by now: what was kept
-    of a disk in memory, the disk, or where earlier versions had it. Raises OSError."""
-    for where in (KEPT, DISK):
+    """An attempt's workspace or task directory, open, wherever it lies by now: on its disk, in
+    what was kept of one in memory, or where earlier versions had it. Raises OSError."""
+    for where in (DISK, KEPT):
         with contextlib.suppress(FileNotFoundError):
             return os.open(f"{name}/{where}/{which}", _DIRECTORY, dir_fd=root)
     return os.open(f"{name}/{which}", _DIRECTORY, dir_fd=root)

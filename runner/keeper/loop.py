@@ -21,6 +21,7 @@ from runner.keeper.records import Record
 
 _TURN = 30.0  # seconds: epoll's clock stands still while the host sleeps, ours does not
 _STEPS_A_TURN = 256  # of a removal
+_STEPS_OF_COPYING = 16
 _STOP_GRACE = 5_000_000_000  # for tasks whose keeper is told to leave
 
 
@@ -39,6 +40,7 @@ class Loop:
         self.mains: dict[int, Attempt] = {}  # by pid, until reaped
         self.unread: dict[str, None] = {}  # ends that the daemon has not said to have seen
         self.removals: dict[str, Iterator[None]] = {}
+        self.closing: dict[str, Iterator[None]] = {}  # of ends that are to be told
         self.on_started: Callable[[Attempt], None] = lambda _: None  # or failed: `problem`
         self.on_end: Callable[[Record], None] = lambda _: None
         self.on_child: dict[int, Callable[[int], None]] = {}  # children that are no attempts
@@ -171,8 +173,21 @@ class Loop:
         record = attempt.finish()
         self.unread[attempt.name] = None
         self._record(record)
-        self.on_end(record)
+        with contextlib.suppress(OSError):  # no task had it, then
+            self.host.disks.close(attempt.name)
+        if attempt.launch.get("disk") is None:
+            self.on_end(record)
+        else:
+            self.closing[attempt.name] = self._closing(attempt, record)
         attempt.group.remove()
+
+    def _closing(self, attempt: Attempt, record: Record) -> Iterator[None]:
+        """What is between the end and telling it: until then its memory is in use."""
+        try:
+            yield from attempt.closing()
+        except OSError as error:
+            log(f"not all files of {attempt.name} could be kept: {error.strerror}")
+        self.on_end(record)
 
     def _record(self, record: Record) -> None:
         known = self.unrecorded.pop(record["name"], None)
@@ -203,16 +218,17 @@ class Loop:
         if self._children:
             self._reap()
         self._times()
-        self._remove()
+        self._go_on(self.removals, _STEPS_A_TURN)
+        self._go_on(self.closing, _STEPS_OF_COPYING)
         for record in list(self.unrecorded.values()):
             self._record(record)
-        if self._reload:
+        if self._reload and not self.closing:
             self._reload = False
             self.on_reload()
 
     def _patience(self) -> float:
         """Seconds until something is due."""
-        if self.removals:
+        if self.removals or self.closing:
             return 0.0
         most = 1.0 if self.unrecorded else _TURN
         return min(most, max(0.0, (self._alarms[0][0] - now()) / 1e9)) if self._alarms else most
@@ -231,12 +247,18 @@ class Loop:
             else:
                 self._settle(attempt)
 
-    def _remove(self) -> None:
-        for name, steps in list(self.removals.items()):
-            for _ in range(_STEPS_A_TURN):
+    def _go_on(self, works: dict[str, Iterator[None]], most: int) -> None:
+        """Do some steps of each, and forget those that are done."""
+        for name, steps in list(works.items()):
+            for _ in range(most):
                 if next(steps, self) is self:
-                    self.removals.pop(name, None)
+                    works.pop(name, None)
                     break
+
+    def reload(self) -> None:
+        """Have `on_reload` called once nothing is under way that a successor could not go on
+        with."""
+        self._reload = True
 
     def forget_end(self, name: str) -> None:
         """The daemon has the end of this attempt, or wants no more of it."""
@@ -244,9 +266,14 @@ class Loop:
         self.unrecorded.pop(name, None)
 
     @property
+    def busy(self) -> bool:
+        """Whether something would be lost if this process ended now."""
+        return bool(self.attempts or self.closing)
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is left that only this process could do or tell."""
-        return not (self.attempts or self.unread or self.removals or self.unrecorded)
+        return not (self.busy or self.unread or self.removals or self.unrecorded)
 
 
 def fix_standard_streams() -> None:

@@ -50,6 +50,8 @@ def clear(host: Host) -> None:
         directory = os.open(launch["name"], os.O_RDONLY, dir_fd=host.directory)
         with contextlib.suppress(OSError):  # the disk is full: `end` says the same again
             records.write(directory, records.EXIT, _lost(host, launch, directory))
+        with contextlib.suppress(OSError):  # no task had it, then
+            host.disks.close(launch["name"])
         os.close(directory)
     if unfinished:
         log(f"{len(unfinished)} tasks of an earlier keeper were killed and are lost")
@@ -133,6 +135,13 @@ def _lost(host: Host, launch: Record, directory: int) -> Record:
         "leftovers": 0,
         "cpu_seconds": 0.0,
         "max_memory_bytes": 0,
+        "oom_kills": 0,
+        "pids_refused": 0,
+        "memory_peak": None,
+        "memory_limit": None,
+        "disk_limit": launch.get("disk"),
+        "disk_used": 0,
+        "disk_full": False,
         "written": sizes,
         "kept": sizes,
         "cause": "",

@@ -82,6 +82,9 @@ class Reload:
 
     def _checked(self, status: int) -> None:
         self._checking = 0
+        if self._loop.closing:  # that is soon done
+            self._loop.reload()
+            return
         if status != 0:
             log("not reloaded: the new version cannot take over; this one goes on")
             return
@@ -117,6 +120,7 @@ class Reload:
             "unread": list(self._loop.unread),
             "unrecorded": self._loop.unrecorded,
             "files": spawn.FILES_LIMIT,
+            "mounts": self._loop.host.disks.own,
             "attempts": [attempt.dump() for attempt in self._loop.attempts.values()],
         }
         file = os.memfd_create("keeper-state")

@@ -208,7 +208,7 @@ class Service:
         return {"running": list(self.loop.attempts), "names": listed}
 
     def _reload(self, _c: Connection, _r: Message) -> Message:
-        self.loop.on_reload()
+        self.loop.reload()
         return {}
 
     # --- files ------------------------------------------------------------------------------
@@ -218,6 +218,9 @@ class Service:
         if name in self.loop.attempts:
             raise Refused("RUNNING", "an attempt that runs cannot be removed")
         self.loop.forget_end(name)
+        if name in self.loop.closing:
+            self.loop.closing.pop(name).close()  # type: ignore[attr-defined]  # a generator
+        self.host.disks.unmount(name)
         if self.host.cgroups is not None:
             self.host.cgroups.remove(name)
         gone = files.REMOVING + f"{name}.{now()}"

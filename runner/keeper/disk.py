@@ -1,0 +1,94 @@
+"""The disk of an attempt: the directory with all that its task can write to, and in memory where
+it is sized. What is on it then counts as the task's memory, and goes away at its end.
+
+Not here: what of it is kept beyond that (`keeping.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import NamedTuple
+
+from runner.keeper import mounting
+
+DISK, MOUNTS = "disk", "mounts"
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_PROBE = 1024 * 1024
+_AN_INODE = 8192  # bytes of the size: an inode takes about 1 KiB of memory that is not counted
+_LEAST_INODES, _MOST_INODES = 1024, 1 << 20
+
+
+class Use(NamedTuple):
+    """How much of a sized disk was used at the end. `full`: no block or no inode was free."""
+
+    used: int
+    full: bool
+
+
+class Disks:
+    """Disks in memory, below a keeper's root. `problem` says why there can be none here."""
+
+    def __init__(self, root: str, *, own: bool) -> None:
+        """`own`: this process has its mount namespace already, from before it replaced itself."""
+        self.root = root
+        self.own = own
+        self.problem = ""
+        if os.geteuid() != 0:
+            self.problem = "the keeper is not root: it cannot mount a disk of a task's own"
+            return
+        try:
+            if not own:
+                mounting.have_own()
+            self.own = True
+            self._probe()
+        except OSError as error:
+            self.problem = f"the keeper may not mount: {error.strerror} ({error.filename})"
+
+    def _probe(self) -> None:
+        path = f"{self.root}/.probe"
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+        directory = os.open(path, _DIRECTORY)
+        try:
+            mounting.mount_memory(directory, _PROBE, _LEAST_INODES)
+            mounting.unmount(path)
+        finally:
+            os.close(directory)
+            os.rmdir(path)
+
+    def mount(self, name: str, size: int, extra: int) -> None:
+        """Give an attempt, whose disk is an empty directory, one of `size` bytes, with room
+        for `extra` of the keeper's own. Raises OSError."""
+        page = os.sysconf("SC_PAGESIZE")
+        whole = -(-size // page) * page + -(-extra // page) * page
+        inodes = min(max(size // _AN_INODE, _LEAST_INODES), _MOST_INODES)
+        directory = os.open(f"{self.root}/{name}/{DISK}", _DIRECTORY)
+        try:
+            mounting.mount_memory(directory, whole, inodes)
+        finally:
+            os.close(directory)
+
+    def use(self, name: str) -> Use:
+        """Of a sized disk that is still there. Raises OSError."""
+        found = os.statvfs(f"{self.root}/{name}/{DISK}")
+        used = (found.f_blocks - found.f_bfree) * found.f_frsize
+        return Use(used, found.f_bfree == 0 or found.f_ffree == 0)
+
+    def unmount(self, name: str) -> None:
+        """Take away all that is mounted for an attempt; fine where nothing is."""
+        if not self.own:
+            return
+        with contextlib.suppress(OSError):  # nothing is mounted there
+            mounting.unmount(f"{self.root}/{name}/{DISK}")
+        with contextlib.suppress(OSError):
+            for number in os.listdir(f"{self.root}/{name}/{MOUNTS}"):
+                with contextlib.suppress(OSError):
+                    mounting.unmount(f"{self.root}/{name}/{MOUNTS}/{number}")
+
+    def close(self, name: str) -> None:
+        """Let nobody but the keeper get at what is left of an attempt on a real disk: the
+        next task may have the same user. Raises OSError."""
+        if os.geteuid() == 0:
+            with contextlib.suppress(FileNotFoundError):  # of an earlier version, or never made
+                os.chmod(f"{self.root}/{name}/{DISK}", 0o700)
