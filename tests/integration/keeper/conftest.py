@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.keeper_client import Keeper
+from tests.support.sandboxed import Sandboxed, reason_against
 
 
 @pytest.fixture
@@ -34,3 +35,15 @@ def plain(home: Path) -> Iterator[Keeper]:
     keeper = Keeper(home / "root")
     yield keeper
     keeper.close()
+
+
+@pytest.fixture(params=["root", "ordinary"])
+def inside(request: pytest.FixtureRequest, home: Path) -> Iterator[Sandboxed]:
+    """A sandbox as a keeper that is root makes it for another user, and one as an ordinary
+    user's keeper makes it."""
+    reason = reason_against(request.param)
+    if reason:
+        pytest.skip(reason)
+    sandboxed = Sandboxed(request.param, home)
+    yield sandboxed
+    sandboxed.close()

@@ -6,13 +6,11 @@ import errno
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import pytest
 
-from tests.support.sandboxed import Sandboxed, reason_against
+from tests.support.sandboxed import Sandboxed
 from tests.support.waiting import until
 
 SIGNALS = [
@@ -21,16 +19,6 @@ SIGNALS = [
     *(signal.SIGSYS, signal.SIGRTMIN, signal.SIGRTMAX),
 ]
 CODES = [0, 1, 2, 3, 126, 127, 128, 129, 137, 143, 159, 254, 255]
-
-
-@pytest.fixture(params=["root", "ordinary"])
-def inside(request: pytest.FixtureRequest, home: Path) -> Iterator[Sandboxed]:
-    reason = reason_against(request.param)
-    if reason:
-        pytest.skip(reason)
-    sandboxed = Sandboxed(request.param, home)
-    yield sandboxed
-    sandboxed.close()
 
 
 def script(text: str) -> dict[str, object]:
