@@ -105,7 +105,8 @@ async def local_runner(config: Config) -> AsyncIterator[str]:
         servers = RpcServers(_listeners(own), quiet, RpcSettings())
         servers.claim()
         try:
-            async with _runner(own, quiet) as runner:
+            # killed, the command can do nothing of what follows: then its keeper does
+            async with _runner(own, quiet, goes_with=("--forsaken", str(home))) as runner:
                 try:
                     yield (await servers.start(runner.engine))[0]
                 finally:
@@ -194,9 +195,13 @@ async def _stop(servers: RpcServers, engine: Engine) -> None:
 
 @contextlib.asynccontextmanager
 async def _runner(
-    config: Config, observer: Observer, timed: Callable[[Executor], Executor] = lambda each: each
+    config: Config,
+    observer: Observer,
+    timed: Callable[[Executor], Executor] = lambda each: each,
+    goes_with: tuple[str, ...] = (),
 ) -> AsyncIterator[Runner]:
-    """Journal, executor and engine, recovered; closed in the opposite order."""
+    """Journal, executor and engine, recovered; closed in the opposite order. `goes_with` are
+    more options of the keeper."""
     host = facts()
     directory = config.state.directory
     if not directory.exists():
@@ -205,7 +210,7 @@ async def _runner(
     journal = await open_journal(directory, reserve=config.state.reserve)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(journal.close)
-        local = _local(config, journal.epoch, journal.journal_id, observer)
+        local = _local(config, journal.epoch, journal.journal_id, observer, goes_with)
         stack.push_async_callback(local.close)
         if config.local.enabled:
             await local.probe()
@@ -234,7 +239,9 @@ async def _runner(
         yield Runner(engine, local, ruled, journal)
 
 
-def _local(config: Config, epoch: int, journal_id: str, observer: Observer) -> LocalExecutor:
+def _local(
+    config: Config, epoch: int, journal_id: str, observer: Observer, goes_with: tuple[str, ...]
+) -> LocalExecutor:
     """The executor, and the keeper where it is to start one."""
     user = _user(config.local.user)
     socket = Path(config.local.keeper_socket) if config.local.keeper_socket else None
@@ -247,12 +254,15 @@ def _local(config: Config, epoch: int, journal_id: str, observer: Observer) -> L
         start_keeper=config.local.start_keeper,
         note=observer.note,
         journal_id=journal_id,
-        keeper_options=keeper_options(
-            config.local.sandbox or "",
-            user,
-            config.local.users,
-            config.local.view,
-            root=os.geteuid() == 0,
+        keeper_options=(
+            *keeper_options(
+                config.local.sandbox or "",
+                user,
+                config.local.users,
+                config.local.view,
+                root=os.geteuid() == 0,
+            ),
+            *goes_with,
         ),
         sandbox=config.local.sandbox or "",
     )

@@ -3,6 +3,7 @@
 --root DIR               where attempts' directories are made; one keeper each
 --socket PATH            default: keeper.sock in there
 --idle-exit SECONDS      end when there was no task, no unread end and no daemon for so long
+--forsaken DIR           end, with all tasks, and remove DIR once no daemon is there any more
 --allow-users A[-B],…    whom the daemon may name, by uid or name; default: its own user
 --task-users A-B         uids of which each task gets one that no other running task has
 --allow-none             tasks may run without a sandbox, though the keeper is root
@@ -33,11 +34,13 @@ from runner.keeper.attempt import Host
 from runner.keeper.cgroups import KINDS, Cgroups, Unavailable
 from runner.keeper.defence import Settings
 from runner.keeper.disk import Disks
+from runner.keeper.forsaken import Forsaken
 from runner.keeper.loop import Loop, fix_standard_streams, log
 from runner.keeper.service import Service
 from runner.keeper.users import Pool
 
 _OPTIONS = {"root", "socket", "idle-exit", "allow-users", "daemon-uid", "resume"} | {
+    "forsaken",
     "task-users",
     "max-memory",
     "max-processes",
@@ -169,6 +172,7 @@ class _Keeper:
     def __init__(self, options: dict[str, str], state: reload.State | None) -> None:
         """Raises OSError."""
         settings, self.idle_exit = _settings(options)
+        self.forsaken = Forsaken(options.get("forsaken", ""))
         root = os.path.realpath(options["root"])
         self.path = os.path.abspath(options.get("socket", f"{root}/keeper.sock"))
         self.ready: int | None = None
@@ -212,11 +216,14 @@ class _Keeper:
             if left <= 0:
                 log("nothing to do: leaving")
                 break
+            left = min(left, self.forsaken.left(connected=self.service.connected))
+            self.loop.leaving |= self.forsaken.gone
             self.loop.turn(left)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
         if self.cgroups is not None:
             self.cgroups.close()
+        self.forsaken.remove()
 
 
 def main() -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import keepers
 from tests.support.command import Command, finish
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -81,6 +83,27 @@ async def test_a_second_signal_does_not_wait_for_the_grace(command: Command) -> 
     assert await running.stdout.readline() == b"asked\n"
     running.send_signal(signal.SIGINT)
     assert (await finish(running)).code == 130
+
+
+def only(directory: Path) -> Path:
+    (found,) = directory.iterdir()
+    return found
+
+
+async def test_killed_with_9_it_takes_task_keeper_and_files_along(
+    command: Command, nothing_is_left: Path
+) -> None:
+    script = "trap '' TERM; setsid sleep 600 & echo ready; while :; do sleep 0.05; done"
+    running = await command.start(
+        "run", command.payload("sh", "-c", script, resources={"grace": "100ms"})
+    )
+    assert running.stdout is not None
+    assert await running.stdout.readline() == b"ready\n"
+    home = only(nothing_is_left)
+    running.kill()
+    await running.wait()
+    await until(lambda: not home.exists(), "its keeper has removed the directory")
+    await until(lambda: not keepers.find(home / "state" / "keeper"), "and is gone")
 
 
 async def test_a_reader_that_goes_away_ends_the_task_too(command: Command) -> None:
