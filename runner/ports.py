@@ -132,6 +132,10 @@ class JournalUnavailable(Exception):
     """The journal could not take a record for now (locked by another process, disk full)."""
 
 
+class TaskKnown(ValueError):
+    """A new task has the id of one that the journal holds, or remembers."""
+
+
 class JournalBroken(Exception):
     """The journal's disk failed; nothing more may be promised by this process."""
 
@@ -194,7 +198,8 @@ class Journal(Protocol):
 
         Records of concurrent calls may share one transaction. A patient call waits out a
         locked or full journal; an impatient one raises JournalUnavailable after 5 s.
-        Raises JournalBroken.
+        Raises TaskKnown where one is of a new task, ValueError for what else cannot follow,
+        JournalBroken.
         """
         ...
 

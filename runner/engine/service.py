@@ -56,6 +56,7 @@ from runner.ports import (
     Observer,
     OutputStore,
     Record,
+    TaskKnown,
     Tombstone,
 )
 
@@ -299,15 +300,25 @@ class Engine:
 
     async def _assign(self, who: Principal, request: Assignment, read: Read) -> tuple[Task, bool]:
         async with self._turns.of(request.task_id):
-            held = self._tasks.task(request.task_id) or await self._asked.find(request.task_id)
-            if held is not None:
-                known = held.task if isinstance(held, Tombstone) else held
-                return self._admission.repeated(who, read, known), False
-            now, order = self._clock.wall(), self._admission.order
-            task, body = await self._aside.run(len(request.payload), order, who, request, read, now)
-            self._serving()
-            self._admission.admit(task)
-            return await self._tasks.accept(task, request.payload, body), True
+            held: Task | Tombstone | None = self._tasks.task(request.task_id)
+            if held is None:
+                try:
+                    return await self._new(who, request, read), True
+                except (Refused, TaskKnown):  # a known id is answered whatever stands in the way
+                    held = await self._asked.find(request.task_id)
+                    if held is None:
+                        raise
+            known = held.task if isinstance(held, Tombstone) else held
+            return self._admission.repeated(who, read, known), False
+
+    async def _new(self, who: Principal, request: Assignment, read: Read) -> Task:
+        """Take it as new. Whether it is, the journal knows: it looks when it stores, and is not
+        asked twice. Raises TaskKnown where it is not, Refused."""
+        now, order = self._clock.wall(), self._admission.order
+        task, body = await self._aside.run(len(request.payload), order, who, request, read, now)
+        self._serving()
+        self._admission.admit(task)
+        return await self._tasks.accept(task, request.payload, body)
 
     async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
         """Do it to its end, whether the caller still waits for it or not."""

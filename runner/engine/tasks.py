@@ -24,7 +24,7 @@ from runner.engine.perform import Performer
 from runner.engine.queue import Queue
 from runner.engine.scheduler import Scheduler
 from runner.failpoints import failpoint
-from runner.ports import Clock, Event, Journal, JournalUnavailable, Observer, Record
+from runner.ports import Clock, Event, Journal, JournalUnavailable, Observer, Record, TaskKnown
 
 _POINTS: Mapping[EventType | None, str] = {
     EventType.PREPARING: "after_intent",
@@ -89,7 +89,7 @@ class Tasks:
     async def accept(self, task: Task, payload: bytes, body: Body) -> Task:
         """Store a new task and begin with it; the launch intent along with it, where there is
         room at once: one transaction less. Returns the task as it was accepted. Raises Refused
-        where the journal cannot."""
+        where the journal cannot, TaskKnown where it has one of that id."""
         at_once = not self._entering and self._scheduler.seize(task)
         transition = starts.accept(task, self._granted(task) if at_once else None)
         self.queue.add(task)
@@ -103,7 +103,7 @@ class Tasks:
                 self._scheduler.release(task.task_id)
             if isinstance(error, JournalUnavailable):
                 raise refusals.journal_unavailable() from error
-            if isinstance(error, Exception):
+            if isinstance(error, Exception) and not isinstance(error, TaskKnown):
                 self.broke(error)
                 raise refusals.journal_unavailable() from error
             raise

@@ -13,7 +13,15 @@ from dataclasses import dataclass, field, replace
 
 from runner.domain.changes import diff
 from runner.domain.task import Task
-from runner.ports import Event, JournalBroken, JournalUnavailable, Query, Record, Tombstone
+from runner.ports import (
+    Event,
+    JournalBroken,
+    JournalUnavailable,
+    Query,
+    Record,
+    TaskKnown,
+    Tombstone,
+)
 from runner.storage.rules import check, matches, remains
 
 
@@ -77,7 +85,7 @@ class MemoryJournal:
         for record in records:
             task_id = record.after.task_id
             if task_id in kept.tombstones:
-                raise ValueError(f"task {task_id} was forgotten")
+                raise TaskKnown(f"task {task_id} was forgotten")
             now = fresh.get(task_id, kept.tasks.get(task_id))
             check(now, record)
             diff(now, record.after)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from runner.domain.plan import Plan
 from runner.domain.task import Task
-from runner.ports import Query, Record
+from runner.ports import Query, Record, TaskKnown
 
 NOT_HELD = "is not held by this journal"
 
@@ -14,12 +14,13 @@ NOT_HELD = "is not held by this journal"
 def check(stored: Task | None, record: Record) -> None:
     """Whether `record` may follow on `stored` (None: no task of that id was ever here).
 
-    Raises ValueError where not: the caller is at fault, and the task stays as it is.
+    Raises ValueError (TaskKnown for a new task) where not: the caller is at fault, and the
+    task stays as it is.
     """
     task = record.after
     if record.before is None:
         if stored is not None:
-            raise ValueError(f"task {task.task_id} is there already")
+            raise TaskKnown(f"task {task.task_id} is there already")
         if record.type is None:
             raise ValueError(f"task {task.task_id}: a new task is always an event")
     elif stored is None:

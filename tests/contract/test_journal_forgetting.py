@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runner.domain.task import EventType, Progress, State, TaskClass
-from runner.ports import Journal, Query, Tombstone
+from runner.ports import Journal, Query, TaskKnown, Tombstone
 from tests.support.journals import (
     JournalRig,
     accepted,
@@ -141,7 +141,7 @@ async def test_a_forgotten_task_is_a_tombstone_and_in_no_list(rig: JournalRig) -
         assert await listed(journal) == ["t2"]
         assert await listed(journal, labels={"a": "1"}) == ["t2"]
         assert [task.task_id for task in await journal.expired(100, 10)] == ["t2"]
-        with pytest.raises(ValueError, match="t1"):
+        with pytest.raises(TaskKnown, match="t1"):
             await accepted(journal, "t1")
         with pytest.raises(ValueError, match="t1"):
             await step(journal, task, None, acknowledged=True)

@@ -13,7 +13,7 @@ from runner.domain.exit import Exit, Stopped, Usage
 from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.plan import Artifact, Mount
 from runner.domain.task import Cancel, EventType, Progress, Result, State
-from runner.ports import Journal, JournalUnavailable, Record
+from runner.ports import Journal, JournalUnavailable, Record, TaskKnown
 from tests.support.journals import (
     PAYLOAD,
     JournalRig,
@@ -161,7 +161,7 @@ async def test_an_event_tells_of_what_was_stored_silently_before_it(rig: Journal
 async def test_a_commit_is_stored_wholly_or_not_at_all(rig: JournalRig) -> None:
     known = await accepted(rig.journal, "t1")
     new = a_task("t2")
-    with pytest.raises(ValueError, match="t1"):
+    with pytest.raises(TaskKnown, match="t1"):
         await rig.journal.commit(
             [
                 Record(None, new, EventType.ACCEPTED, 1),
@@ -179,7 +179,7 @@ async def test_a_commit_that_is_at_fault_harms_no_other(journal: Journal) -> Non
         *(accepted(journal, "same" if number % 3 else f"t{number}") for number in range(30)),
         return_exceptions=True,
     )
-    assert sum(isinstance(result, ValueError) for result in results) == 19
+    assert sum(isinstance(result, TaskKnown) for result in results) == 19
     stored = sorted(task.sequence for task in results if not isinstance(task, BaseException))
     assert stored == list(range(1, 12))
 

@@ -9,11 +9,15 @@ from runner.domain.failure import Failure
 from runner.domain.limits import Limits
 from runner.domain.plan import Artifact, Plan
 from runner.domain.task import Attempt, Result, Task
+from runner.edges.rpc.lately import Lately
 from runner.edges.rpc.moments import duration, limit, timestamp
 from runner.edges.rpc.names import EVENT_TYPE, FAULT, MODE, REASON, STATE, STREAM, TASK_CLASS
 from runner.engine.api import Chunk
 from runner.ports import Event
 from supervisor.v1 import supervisor_pb2 as v1
+
+_PLANS: Lately[Plan, v1.Plan] = Lately(64)  # of the tasks under way: each event has it
+_TASKS: Lately[Task, v1.Task] = Lately(8)  # one event is told to all who watch
 
 Link = Callable[[Task], str]
 """The address of a task's output over HTTP; empty where there is none."""
@@ -25,7 +29,13 @@ def no_link(_task: Task) -> str:
 
 
 def to_task(task: Task, link: Link = no_link) -> v1.Task:
-    """The task as a caller sees it."""
+    """The task as a caller sees it. Not to be changed: others may be given the same message."""
+    if task.result is not None:  # its link is made anew each time, and expires
+        return _task(task, link)
+    return _TASKS.of(task, lambda: _task(task, link))
+
+
+def _task(task: Task, link: Link) -> v1.Task:
     return v1.Task(
         task_id=task.task_id,
         task_class=TASK_CLASS[task.task_class],
@@ -49,7 +59,12 @@ def to_task(task: Task, link: Link = no_link) -> v1.Task:
 
 
 def to_plan(plan: Plan) -> v1.Plan:
-    """The plan; what only the runner needs of it (retry back-offs) is not told."""
+    """The plan; what only the runner needs of it (retry back-offs) is not told. Not to be
+    changed: others may be given the same message."""
+    return _PLANS.of(plan, lambda: _plan(plan))
+
+
+def _plan(plan: Plan) -> v1.Plan:
     return v1.Plan(
         mode=MODE[plan.mode],
         executor=plan.executor,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from runner.domain.changes import diff
 from runner.domain.task import Task
-from runner.ports import Record
+from runner.ports import Record, TaskKnown
 from runner.storage.latest import Latest
 from runner.storage.rules import check
 from runner.storage.sqlite.codec import (
@@ -168,5 +168,5 @@ class Writes:
             return None
         position, run, forgotten_time, *record = row
         if forgotten_time:
-            raise ValueError(f"task {task_id} was forgotten")
+            raise TaskKnown(f"task {task_id} was forgotten")
         return _Held(position, decode_task(*record), run)
