@@ -6,4 +6,6 @@ bundle=build/bundle
 sh tools/bundle.sh "$bundle"
 sh tools/vm.sh '
     sh bundle/install.sh && python=$(readlink -f /opt/env-runner/current)/bin/python &&
-    cd vm && "$python" -u guest.py' "$bundle" tests/vm
+    cd vm &&
+    systemd-run --quiet --pipe --wait -p Delegate=yes "$python" -u "$PWD/guest_cgroups.py" &&
+    "$python" -u guest.py' "$bundle" tests/vm
