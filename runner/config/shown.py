@@ -5,6 +5,7 @@ A secret is never told: a comment stands in its place, so that no one takes a ma
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -70,7 +71,7 @@ def _table(
 
 
 def _given(reading: Reading, name: str, shape: Shape, value: object, at: str) -> str:
-    if _secret(shape):
+    if _secret(shape) or _bears_password(value):
         return f"# {name} is set, and not shown{_whence(reading, at)}"
     return f"{name} = {toml.value(value)}  #{_whence(reading, at)}"
 
@@ -90,6 +91,11 @@ def _secret(shape: Shape) -> bool:
     if isinstance(shape, Record):
         return any(_secret(field.shape) for field in shape.fields.values())
     return isinstance(shape, Text) and shape.secret
+
+
+def _bears_password(value: object) -> bool:
+    """Whether it is a URL with a user's name before its host, and perhaps a password."""
+    return isinstance(value, str) and re.match(r"[a-z0-9+]+://[^/?#]*@", value) is not None
 
 
 def _heading(at: str) -> str:

@@ -79,5 +79,7 @@ def _value(name: str, keys: list[str], text: str, shape: Shape | None) -> Any:
     try:
         return json.loads(text, parse_float=Decimal, parse_constant=Decimal)
     except (ValueError, RecursionError):
-        message = f"{quote(text)} is not JSON, which a key that takes no text needs"
+        # a table may hold a secret, and then the text of all of it does
+        shown = quote(text) if isinstance(shape, Flag | Quantity) else "the value"
+        message = f"{shown} is not JSON, which a key that takes no text needs"
         raise VariableFault(name, ".".join(keys), message) from None

@@ -37,6 +37,8 @@ weight = 1.5
 [artifacts.s3]
 endpoint = "https://s3.example"
 secret_access_key = "hunter2"
+[sinks.webhook]
+url = "https://me:hunter3@host/events"
 [grpc.tls]
 key = "/etc/env-runner/tls.key"
 """
@@ -74,7 +76,9 @@ def test_a_secret_is_not_shown(tmp_path: Path) -> None:
     path.write_text(FULL)
     text = show(path, {})
     assert "hunter2" not in text
+    assert "hunter3" not in text
     assert f"# secret_access_key is set, and not shown {path}:" in text
+    assert f"# url is set, and not shown {path}:" in text
 
 
 def test_the_classes_have_the_limits_that_hold_on_this_host() -> None:

@@ -1,0 +1,89 @@
+"""`config check` and `config show`: every fault with its place, what it comes to, no secret."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Command
+
+SECRETS = """
+[state]
+retention = "6h"
+[artifacts.s3]
+secret_access_key = "hunter2"
+[sinks.webhook]
+url = "https://me:hunter2@host/events"
+"""
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    return Command(tmp_path, {})
+
+
+def written(directory: Path, text: str) -> Path:
+    path = directory / "config.toml"
+    path.write_text(text)
+    return path
+
+
+async def test_what_is_shown_is_toml_with_places_and_without_secrets(
+    command: Command, tmp_path: Path
+) -> None:
+    shown = await command("config", "show", "--config", written(tmp_path, SECRETS))
+    assert (shown.code, shown.err) == (0, b"")
+    assert tomllib.loads(shown.text)["state"]["retention"] == "6h"
+    assert f"# {tmp_path}/config.toml:3" in shown.text
+    assert "hunter2" not in shown.text
+
+
+async def test_a_secret_in_a_variable_is_not_shown_either(tmp_path: Path) -> None:
+    variables = {"ENV_RUNNER_ARTIFACTS__S3__SECRET_ACCESS_KEY": "hunter2"}
+    shown = await Command(tmp_path, variables)("config", "show")
+    assert "secret_access_key is set, and not shown ENV_RUNNER_ARTIFACTS__S3" in shown.text
+    assert "hunter2" not in shown.text
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"ENV_RUNNER_ARTIFACTS__S3": '{"secret_access_key": "hunter2"'},
+        {"ENV_RUNNER_ARTIFACTS__S3": '{"secret_access_key": ["hunter2"]}'},
+        {"ENV_RUNNER_ARTIFACTS__S3__SECRET_ACCESS_KEY": "hunter2" * 100},
+    ],
+)
+async def test_a_fault_does_not_tell_the_secret_that_it_is_in(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
+    checked = await Command(tmp_path, variables)("config", "check")
+    assert checked.code == 78
+    assert len(checked.lines) == 1
+    assert "ENV_RUNNER_ARTIFACTS__S3" in checked.lines[0]
+    assert b"hunter2" not in checked.out + checked.err
+
+
+async def test_every_fault_is_told_with_file_line_and_key(command: Command, tmp_path: Path) -> None:
+    path = written(tmp_path, "[state]\nretentoin = 1\nmin_free = 'much'\n")
+    checked = await command("config", "check", path)
+    assert checked.code == 78
+    assert [line.split(": ")[1:3] for line in checked.lines] == [
+        [f"{path}:2", "state.retentoin"],
+        [f"{path}:3", "state.min_free"],
+    ]
+    told = await command("config", "check", path, "--json")
+    faults = [json.loads(line) for line in told.text.splitlines()]
+    assert [(fault["line"], fault["key"]) for fault in faults] == [
+        (2, "state.retentoin"),
+        (3, "state.min_free"),
+    ]
+
+
+async def test_keys_of_later_versions_are_taken_and_told(command: Command, tmp_path: Path) -> None:
+    path = written(tmp_path, SECRETS + '[audit]\npath = "/var/log/audit.jsonl"\n')
+    checked = await command("config", "check", path)
+    assert checked.code == 0
+    assert sum("has no effect in this version" in line for line in checked.lines) == 3
