@@ -102,7 +102,9 @@ def test_the_shipped_configuration_is_what_the_units_have() -> None:
     assert config.notes == ()
     assert config.local.keeper_socket == options["--socket"]
     assert config.local.keeper_root == options["--root"]
-    assert config.local.user == options["--allow-users"]
+    assert (config.local.user, config.local.sandbox) == ("", None)
+    assert config.local.users == options["--task-users"]
+    assert {"--allow-users", "--allow-none"}.isdisjoint(options)
     assert directives(DAEMON)["User"] == options["--daemon-uid"]
     assert not config.local.start_keeper
     assert config.logging.directory == f"/var/log/{directives(DAEMON)['LogsDirectory']}"
@@ -110,6 +112,6 @@ def test_the_shipped_configuration_is_what_the_units_have() -> None:
     assert options["--socket"].startswith(f"/run/{unit['RuntimeDirectory']}/")
 
 
-def test_the_users_of_the_units_are_made() -> None:
+def test_the_user_of_the_daemon_is_made_and_tasks_need_none() -> None:
     made = re.findall(r"(?m)^u +(\S+)", (SHIPPED / "env-runner.sysusers.conf").read_text())
-    assert made == [directives(DAEMON)["User"], "env-runner-task"]
+    assert made == [directives(DAEMON)["User"]]
