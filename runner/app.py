@@ -245,9 +245,8 @@ def _local(
     """The executor, and the keeper where it is to start one."""
     user = _user(config.local.user)
     socket = Path(config.local.keeper_socket) if config.local.keeper_socket else None
-    root = config.state.directory / "keeper" if socket is None else socket.parent
     return LocalExecutor(
-        Path(config.local.keeper_root) if config.local.keeper_root else root,
+        _keeper_root(config),
         socket,
         epoch,
         user,
@@ -266,6 +265,16 @@ def _local(
         ),
         sandbox=config.local.sandbox or "",
     )
+
+
+def _keeper_root(config: Config) -> Path:
+    """Where the keeper keeps tasks' files."""
+    local = config.local
+    if local.keeper_root:
+        return Path(local.keeper_root)
+    if local.keeper_socket:
+        return Path(local.keeper_socket).parent
+    return config.state.directory / "keeper"
 
 
 def _user(name: str) -> tuple[int, int] | None:
@@ -289,6 +298,7 @@ def _settings(config: Config, host: HostFacts) -> Settings:
         version=__version__,
         boot_id=host.boot_id,
         state_directory=state.directory,
+        output_directory=_keeper_root(config) if config.local.enabled else None,
         retention=state.retention,
         event_retention=state.event_retention,
         id_retention=state.id_retention,

@@ -240,9 +240,11 @@ class Journal(Protocol):
         """Store such a setting, durably; patient or not as `commit` is."""
         ...
 
-    async def expired(self, ended_before: int, limit: int) -> list[Task]:
-        """Tasks that ended before and were not forgotten, acknowledged or not, the first to
-        end first."""
+    async def expired(
+        self, ended_before: int, limit: int, after: tuple[int, str] = (0, "")
+    ) -> list[Task]:
+        """Tasks that ended before and were not forgotten, acknowledged or not, in the order of
+        (end_time, task_id): those after `after`, where one went on before."""
         ...
 
     async def forget(self, task_ids: Sequence[str], time: int) -> None:

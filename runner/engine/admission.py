@@ -6,10 +6,7 @@ so that a repeat is answered whatever policy says by now.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from runner.domain.canonical import Document, digest, parse
@@ -22,6 +19,7 @@ from runner.domain.task import Task, TaskClass
 from runner.engine import refusals
 from runner.engine.api import Assignment, Planned
 from runner.engine.bodies import Body
+from runner.engine.governor import Governor
 from runner.engine.queue import Queue
 from runner.engine.scheduler import Scheduler
 from runner.engine.settings import Settings
@@ -62,8 +60,7 @@ class Read:
 
 
 class Admission:
-    """Raises Refused for what is not taken; `disk` gives a path's total, used and free bytes,
-    `reserve_out` whether the journal uses what is kept back for it on a full disk."""
+    """Raises Refused for what is not taken."""
 
     def __init__(
         self,
@@ -71,13 +68,11 @@ class Admission:
         settings: Settings,
         room: Room,
         scheduler: Scheduler,
-        *,
-        disk: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage,
-        reserve_out: Callable[[], bool] = lambda: False,
+        governor: Governor,
     ) -> None:
         self.rules = rules
         self._settings, self._room, self._scheduler = settings, room, scheduler
-        self._disk, self._reserve_out = disk, reserve_out
+        self._governor = governor
 
     def read(self, request: Assignment) -> Read:
         """As much as is needed to know whether it was assigned before."""
@@ -142,7 +137,10 @@ class Admission:
             why = f" ({quote(reason)})" if reason else ""
             message = f"the runner is draining{why}: it takes no new tasks"
             return Refused(Code.FAILED_PRECONDITION, "DRAINING", message)
-        return self._queue_obstacle(task_class, tenant) or self.disk_obstacle()
+        if refused := self._queue_obstacle(task_class, tenant):
+            return refused
+        problem = self._governor.problem
+        return _full("DISK_FULL", problem) if problem else None
 
     def _queue_obstacle(self, task_class: TaskClass, tenant: str) -> Refused | None:
         queue = self._room.queue
@@ -160,24 +158,6 @@ class Admission:
                 f"{queue.size} bytes of memory (runner.queue_memory)"
             )
             return _full("QUEUE_FULL", message)
-        return None
-
-    def disk_obstacle(self) -> Refused | None:
-        """Why no task of any class is taken for want of disk; None where there is enough."""
-        total, _, free = self._disk(self._settings.state_directory)
-        least = max(self._settings.min_free_bytes, round(total * self._settings.min_free_share))
-        if free < least:
-            message = (
-                f"the disk of the state directory has {free} bytes free, "
-                f"and new tasks are taken from {least} on"
-            )
-            return _full("DISK_FULL", message)
-        if self._reserve_out():
-            message = (
-                "the disk of the state directory was full: the space kept back for the journal is "
-                "in use, and new tasks are taken once there is room for it again"
-            )
-            return _full("DISK_FULL", message)
         return None
 
 

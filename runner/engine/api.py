@@ -144,6 +144,9 @@ class Vitals:
     draining: str | None
     journal_problem: str
     disk_problem: str
+    disk_free: Mapping[str, int]  # bytes, by what the disk is for
+    removed: Mapping[str, int]  # tasks whose files were removed, by why, since the start
+    removed_bytes: int  # output that was kept of them
     executors: Mapping[str, Readiness]
     queued: Mapping[TaskClass, int]
     running: Mapping[TaskClass, int]

@@ -73,9 +73,11 @@ class Guarded:
         """See Journal."""
         await self._of(self._journal.put(key, value, patient=patient))
 
-    async def expired(self, ended_before: int, limit: int) -> list[Task]:
+    async def expired(
+        self, ended_before: int, limit: int, after: tuple[int, str] = (0, "")
+    ) -> list[Task]:
         """See Journal."""
-        return await self._of(self._journal.expired(ended_before, limit))
+        return await self._of(self._journal.expired(ended_before, limit, after))
 
     async def forget(self, task_ids: Sequence[str], time: int) -> None:
         """See Journal."""

@@ -7,6 +7,7 @@ does. Refusals are `Refused`; what a caller may not see is NOT_FOUND.
 from __future__ import annotations
 
 import asyncio
+import os.path
 import shutil
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ from runner.engine.aside import Aside
 from runner.engine.attempt_output import Sources
 from runner.engine.bodies import Bodies
 from runner.engine.follow import Followers
+from runner.engine.governor import Disk, Governor
 from runner.engine.guarded import Guarded
 from runner.engine.hub import Hub
 from runner.engine.output import Output
@@ -76,8 +78,9 @@ class Engine:
         rules: Rules,
         settings: Settings,
         *,
-        disk: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage,
+        disk: Disk = shutil.disk_usage,
         reserve_out: Callable[[], bool] = lambda: False,  # what is kept back on it is in use
+        there: Callable[[Path], bool] = os.path.lexists,
     ) -> None:
         journal, asked = self._guarded(journal), self._guarded(journal, refusing=True)
         self._journal, self._asked = journal, asked  # for its own work, and for calls
@@ -101,10 +104,16 @@ class Engine:
         self._tasks.settled = self._followers.settled
         self._tasks.doubt = self._board.doubt
         self._board.changed = self.scheduler.dispatch
-        self._admission = Admission(
-            rules, settings, self, self.scheduler, disk=disk, reserve_out=reserve_out
+        self._retention = Retention(journal, executors, clock, observer, settings, there)
+        self._governor = Governor(
+            settings,
+            clock,
+            observer,
+            self._retention.relieve,
+            disk=disk,
+            reserve_out=reserve_out,
         )
-        self._retention = Retention(journal, executors, clock, observer, settings)
+        self._admission = Admission(rules, settings, self, self.scheduler, self._governor)
         self._output = Output(Sources(output, executors, self._followers, self._again), self.get)
         self._drain: str | None = None
         self._stopping = False
@@ -127,7 +136,9 @@ class Engine:
             settings=self._settings,
         )
         self._tasks.effects.spawn(self._board.watch())
+        self._tasks.effects.spawn(self._retention.tidy())
         self._tasks.effects.spawn(self._retention.run())
+        self._tasks.effects.spawn(self._governor.run())
 
     async def close(self) -> None:
         """Take nothing more, end every stream, and finish what is being stored. Tasks run on."""
@@ -260,12 +271,15 @@ class Engine:
     def vitals(self) -> Vitals:
         """How the runner is now; cheap enough to be asked by probes."""
         broken, ledger = self._tasks.broken, self.scheduler.ledger
-        disk = self._admission.disk_obstacle()
+        self._governor.look()
         return Vitals(
             stopping=self._stopping,
             draining=self._drain,
             journal_problem=str(broken.result()) if broken.done() else "",
-            disk_problem=disk.message if disk else "",
+            disk_problem=self._governor.problem,
+            disk_free=self._governor.free,
+            removed=self._retention.removed,
+            removed_bytes=self._retention.removed_bytes,
             executors={name: self._board.of(name) for name in self._executors},
             queued={name: self.queue.of_class(name) for name in TaskClass},
             running={name: ledger.running(name) for name in TaskClass},

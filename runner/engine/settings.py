@@ -11,7 +11,7 @@ _HOUR = 3600.0
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Times are seconds. A new task needs `min_free_bytes` and `min_free_share` (0 to 1) of
-    the disk that `state_directory` is on; `boot_id` is the host's now."""
+    the disks that `state_directory` and `output_directory` are on; `boot_id` is the host's now."""
 
     runner_id: str
     version: str
@@ -20,6 +20,7 @@ class Settings:
     retention: float = 24 * _HOUR
     event_retention: float = 72 * _HOUR
     id_retention: float = 30 * 24 * _HOUR
+    output_directory: Path | None = None  # of the tasks' output, where it is another
     min_free_bytes: int = 0
     min_free_share: float = 0.05
     queue_bytes: int = 256 << 20  # of memory, for what tasks that wait have beyond the usual

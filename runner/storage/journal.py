@@ -119,9 +119,11 @@ class SqliteJournal:
         """See Journal."""
         await self._write(lambda writes: writes.put(key, value), patient=patient)
 
-    async def expired(self, ended_before: int, limit: int) -> list[Task]:
+    async def expired(
+        self, ended_before: int, limit: int, after: tuple[int, str] = (0, "")
+    ) -> list[Task]:
         """See Journal."""
-        return await self._read(self._reads.expired, ended_before, limit)
+        return await self._read(self._reads.expired, ended_before, limit, after)
 
     async def forget(self, task_ids: Sequence[str], time: int) -> None:
         """See Journal. ValueError where one has not ended; unknown ones are passed over."""

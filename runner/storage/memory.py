@@ -169,12 +169,15 @@ class MemoryJournal:
         await self._turn(patient=patient)
         self._kept.settings[key] = value
 
-    async def expired(self, ended_before: int, limit: int) -> list[Task]:
+    async def expired(
+        self, ended_before: int, limit: int, after: tuple[int, str] = (0, "")
+    ) -> list[Task]:
         """See Journal."""
         await asyncio.sleep(0)
         ended = [task for task in self._kept.tasks.values() if task.state.terminal]
         gone = [task for task in ended if task.end_time < ended_before]
-        return sorted(gone, key=lambda task: task.end_time)[:limit]
+        gone = [task for task in gone if (task.end_time, task.task_id) > after]
+        return sorted(gone, key=lambda task: (task.end_time, task.task_id))[:limit]
 
     async def forget(self, task_ids: Sequence[str], time: int) -> None:
         """See Journal."""

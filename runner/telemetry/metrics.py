@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
@@ -87,6 +87,11 @@ class Metrics:
         self.memory_reserved = self._gauge("memory_bytes_reserved", "Memory reserved for tasks.")
         self.state_bytes = self._gauge("state_bytes", "Disk that the state directory takes.")
         self.draining = self._gauge("draining", "1 while no new tasks are taken.")
+        self.disk_free = self._gauge("disk_free_bytes", "Free where tasks' data go.", "disk")
+        self.disk_full = self._gauge("disk_full", "1 while it keeps new tasks from being taken.")
+        self._removed = self._counter("tasks_removed", "Tasks whose files were removed.", "cause")
+        self._removed_bytes = self._counter("output_removed_bytes", "Kept output removed.")
+        self._removed_before: dict[str, int] = {}
         self._reload_good = self._gauge(
             "config_reload_success", "1 where the configuration was last read without a fault."
         )
@@ -186,6 +191,13 @@ class Metrics:
     def late(self, seconds: float) -> None:
         """The event loop came so much later than it was due."""
         self._lag.observe(seconds)
+
+    def removed(self, tasks: Mapping[str, int], size: int) -> None:
+        """So many tasks' files were removed so far, by cause, with so many bytes of output."""
+        for cause, count in tasks.items():
+            self._removed.labels(cause).inc(count - self._removed_before.get(cause, 0))
+        self._removed_bytes.inc(size - self._removed_before.get("", 0))
+        self._removed_before = {**tasks, "": size}
 
     def reloaded(self, *, good: bool) -> None:
         """The configuration was read, or could not be."""

@@ -113,6 +113,18 @@ async def test_old_ends_may_go_whether_acknowledged_or_not(journal: Journal) -> 
     assert len(await journal.expired(30, 1)) == 1
 
 
+async def test_old_ends_are_gone_through_in_parts_without_forgetting_any(journal: Journal) -> None:
+    for name, time in (("c", 10), ("a", 20), ("d", 20), ("b", 20), ("e", 30)):
+        await lived(journal, name, time=time)
+    found, after = [], (0, "")
+    while tasks := await journal.expired(30, 2, after):
+        assert len(tasks) <= 2
+        after = (tasks[-1].end_time, tasks[-1].task_id)
+        found += [task.task_id for task in tasks]
+        await journal.forget(["d"], 50)
+    assert found == ["c", "a", "b"]
+
+
 async def test_nothing_of_a_task_is_told_before_its_acceptance(journal: Journal) -> None:
     await lived(journal, "t1")
     task = await accepted(journal, "t2")

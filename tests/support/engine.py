@@ -83,6 +83,7 @@ class Rig:
             self.rules,
             self.settings,
             disk=lambda _path: self.disk,
+            there=lambda path: path.parent.name in self.world.known(),
         )
 
     async def start(self) -> Engine:

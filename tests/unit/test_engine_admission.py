@@ -183,6 +183,7 @@ async def test_a_full_disk_is_said_but_what_is_held_is_answered() -> None:
     engine = await rig.start()
     await assign(engine, "t1", ["exit", 0])
     rig.disk = (100, 96, 4)
+    await asyncio.sleep(1)
     refused = await refusal(engine.assign(LOCAL, assignment("t2", ["exit", 0])))
     assert (refused.code, refused.reason) == (Code.RESOURCE_EXHAUSTED, "DISK_FULL")
     assert refused.retry_after

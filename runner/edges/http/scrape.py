@@ -55,6 +55,10 @@ class Scrape:
         for name, said in now.executors.items():
             metrics.ready.labels(name).set(said.ready)
         metrics.draining.set(now.draining is not None)
+        metrics.disk_full.set(bool(now.disk_problem))
+        for disk, free in now.disk_free.items():
+            metrics.disk_free.labels(disk).set(free)
+        metrics.removed(now.removed, now.removed_bytes)
         metrics.followers.set(now.followers)
         metrics.cpu_reserved.set(now.cpu_reserved)
         metrics.memory_reserved.set(now.memory_reserved)

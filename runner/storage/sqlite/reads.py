@@ -60,10 +60,13 @@ class Reads:
         """See Journal."""
         return self._tasks(_RECORD + " WHERE end_time IS NULL ORDER BY position")
 
-    def expired(self, ended_before: int, limit: int) -> list[Task]:
+    def expired(self, ended_before: int, limit: int, after: tuple[int, str]) -> list[Task]:
         """See Journal."""
         return self._tasks(
-            _RECORD + " WHERE end_time < ? AND forgotten_time = 0 ORDER BY end_time LIMIT ?",
+            _RECORD + " WHERE end_time >= ? AND (end_time > ? OR task_id > ?) AND end_time < ?"
+            " AND forgotten_time = 0 ORDER BY end_time, task_id LIMIT ?",
+            after[0],
+            *after,
             ended_before,
             limit,
         )
