@@ -69,10 +69,6 @@ class Group:
             cpu_seconds=v2.cpu_seconds(self.path),
         )
 
-    def cpu_seconds(self) -> float | None:
-        """What all of its processes took, None where the kernel does not say."""
-        return v2.cpu_seconds(self.path)
-
     def remove(self) -> None:
         """Remove it with the groups that a task made below it; fine where it is gone."""
         for path in {self.path, *self.old.values()}:

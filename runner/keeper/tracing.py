@@ -97,7 +97,7 @@ class Facts(TypedDict):
 
 
 class Kin:
-    """An attempt's processes as far as they can be traced; what `cgroups.Group` is elsewhere.
+    """An attempt's processes as far as they can be traced; what `cgroups_group.Group` is elsewhere.
 
     `mains` are the main processes of all attempts that run, kept up to date by its owner.
     """
@@ -127,12 +127,8 @@ class Kin:
         for process in self._found():
             kill(process)
 
-    def cpu_seconds(self) -> float | None:
-        """None: what orphans took cannot be learned."""
-        return None
-
     def facts(self) -> Facts:
-        """Nothing: without a cgroup nobody counts."""
+        """Nothing: what orphans took and were refused cannot be learned."""
         return Facts(
             oom_kills=0, pids_refused=0, memory_peak=None, memory_limit=None, cpu_seconds=None
         )
