@@ -9,12 +9,17 @@ import sys
 
 def prepare() -> None:
     """Standard descriptors open, files for the daemon alone, as many descriptors as allowed."""
-    _open_standard_descriptors()
-    _give_streams()
+    open_standard_streams()
     os.umask(0o077)  # what others may read or write is said where it is made
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def open_standard_streams() -> None:
+    """Give the process those of its standard streams that were closed when it began."""
+    _open_standard_descriptors()
+    _give_streams()
 
 
 def _open_standard_descriptors() -> None:

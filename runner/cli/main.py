@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (see `exits.Code`)."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is written out
-            stream.reconfigure(errors="backslashreplace")
+    _prepare_streams()
     options = parser().parse_args(arguments)
     try:
         code = _run(options)
@@ -47,6 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             Code.ERROR if options.end is None else options.end,
         )
     return code
+
+
+def _prepare_streams() -> None:
+    """One that is closed is as good as /dev/null; what a terminal cannot show is written out."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        from runner.process import open_standard_streams  # noqa: PLC0415 - not for `--help`
+
+        open_standard_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(options: argparse.Namespace) -> int:

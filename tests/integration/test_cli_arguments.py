@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -26,6 +29,7 @@ WORDS = (
     "5s", "-5s", "nan", "host:99999", "unix:", "unix:relative", "http://x", "dns:///", "..", "/",
     "/etc/passwd", "/nonexistent", "/dev/null", "a\nb", "\udcff", "%s", "x" * 5000,
 )  # fmt: skip
+ROOT = Path(__file__).parents[2]
 NOBODY = "unix:/nonexistent/s.sock"
 CODES = {Code.OK, Code.ERROR, Code.USAGE, Code.NO_DAEMON, Code.REFUSED, Code.BAD_CONFIG}
 
@@ -65,6 +69,16 @@ def test_no_command_line_gets_a_traceback_or_more_than_a_line(
     assert "a defect" not in said
     if code not in {Code.OK, Code.BAD_CONFIG}:  # that one has a line for each fault
         assert said.count("\n") == 1, said
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_is_nobodys_end(closed: str) -> None:
+    script = f'exec "$0" -m runner schema {closed}'
+    done = subprocess.run(
+        ["sh", "-c", script, sys.executable], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert bool(done.stdout) == (" >&-" not in f" {closed}")
 
 
 def test_bytes_that_are_no_text_are_a_wrong_usage() -> None:
