@@ -6,6 +6,7 @@
 --forsaken DIR           end, with all tasks, and remove DIR once no daemon is there any more
 --allow-users A[-B],…    whom the daemon may name, by uid or name; default: its own user
 --task-users A-B         uids of which each task gets one that no other running task has
+--view PATH[:PATH]…      what of the host tasks in the strict sandbox see, read-only
 --allow-none             tasks may run without a sandbox, though the keeper is root
 --max-memory BYTES       a launch that asks for more, disk included, is refused
 --max-processes N        likewise
@@ -38,12 +39,14 @@ from runner.keeper.forsaken import Forsaken
 from runner.keeper.loop import Loop, fix_standard_streams, log
 from runner.keeper.service import Service
 from runner.keeper.users import Pool
+from runner.keeper.view import Sandboxes
 
 _OPTIONS = {"root", "socket", "idle-exit", "allow-users", "daemon-uid", "resume"} | {
     "forsaken",
     "task-users",
     "max-memory",
     "max-processes",
+    "view",
 }
 _FLAGS = {"detach", "no-cgroups", "check-state", "allow-none"}
 _LOCK_PATIENCE = 2.0  # seconds for a keeper that is just leaving
@@ -91,6 +94,8 @@ def _settings(options: dict[str, str]) -> tuple[Settings, float]:
             settings.max_memory = int(options["max-memory"])
         if "max-processes" in options:
             settings.max_processes = int(options["max-processes"])
+        if "view" in options:
+            settings.view = options["view"].split(":")
         settings.allow_none = "allow-none" in options
         return settings, float(options.get("idle-exit", "inf"))
     except ValueError:
@@ -190,7 +195,9 @@ class _Keeper:
         self.cgroups = _cgroups(root, settings, wanted="no-cgroups" not in options)
         disks = Disks(root, own=state is not None and bool(state.get("mounts")))
         settings.held = _held(self.cgroups, disks)
-        settings.find_levels("this version has no sandbox")
+        user = None if settings.pool is None else settings.pool.free(())
+        sandboxes = Sandboxes(root, settings.view, user)
+        settings.find_levels(sandboxes.problem)
         instance = state["instance"] if state else f"{os.getpid()}-{time.time_ns():x}"
         host = Host(root, instance, self.cgroups, disks)
         self.loop = Loop(host)
@@ -201,7 +208,7 @@ class _Keeper:
             sock = socket.socket(fileno=state["listening"])
             for descriptor in (sock.fileno(), lock):
                 os.set_inheritable(descriptor, False)
-        self.service = Service(host, self.loop, sock, settings)
+        self.service = Service(host, self.loop, sock, settings, sandboxes)
         reload.Reload(self.loop, self.service, sock.fileno(), lock)
         if state is not None:
             reload.take_over(self.loop, self.service, state)

@@ -13,7 +13,7 @@ import resource
 import signal
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from runner.keeper import keeping, records, spawn, tracing
 from runner.keeper.cgroups import Cgroups
@@ -21,6 +21,8 @@ from runner.keeper.cgroups_group import Group
 from runner.keeper.disk import Disks, Use
 from runner.keeper.output import Output
 from runner.keeper.records import Record
+from runner.keeper.sandbox import Holder
+from runner.keeper.space import Space
 from runner.keeper.tracing import Kin
 
 SETTLE = 1_000_000  # until what was killed is looked for again; doubles, up to the next
@@ -50,21 +52,33 @@ class Host:
         self.mains: set[int] = set()  # pids of children that are no orphans
 
 
+class Sandbox(NamedTuple):
+    """What holds an attempt's sandbox: bubblewrap, and `own`, the pids that belong to that and
+    not to the task."""
+
+    holder: Holder
+    own: set[int]
+
+
 class Attempt:
     """A running attempt. `launch` is its record of that name, with pid and limits."""
 
-    def __init__(self, host: Host, launch: Record, output: Output, exec_pipe: int) -> None:
+    def __init__(
+        self,
+        host: Host,
+        launch: Record,
+        output: Output,
+        exec_pipe: int,
+        sandbox: Sandbox | None = None,
+    ) -> None:
         self.host = host
+        self.sandbox = sandbox
         self.launch = launch
         self.name: str = launch["name"]
         self.pid: int = launch["pid"]
         self.output = output
         self.exec_pipe = exec_pipe  # -1 once it is known that it was started
-        self.group: Group | Kin = (
-            Group(launch["cgroup"])
-            if launch["cgroup"]
-            else Kin(self.pid, f"{host.root}/{self.name}", host.mains)
-        )
+        self.group = _group(host, launch)
         self.last_output: int = launch["start_boot"]
         self.stopped: str | None = None
         self.kill_at: int | None = None
@@ -152,8 +166,11 @@ class Attempt:
             "max_memory_bytes": usage.ru_maxrss * 1024,
         }
         if not self.killed and self.group.populated():
-            seen = (tracing.look(pid) for pid in self.group.processes() if pid != self.pid)
+            own = {self.pid} if self.sandbox is None else {self.pid, *self.sandbox.own}
+            seen = (tracing.look(pid) for pid in self.group.processes() if pid not in own)
             self.leftovers = sum(each is not None and not each.zombie for each in seen)
+        if self.sandbox is not None:
+            self.sandbox.holder.kill()
 
     def settled(self) -> bool:
         """Whether none of its processes is left; kills those that are."""
@@ -167,6 +184,7 @@ class Attempt:
         """The record of its end; drains the output and closes what it held. Its group is still
         to be removed: that takes a while, and may be done once the end was told."""
         assert self.exit is not None  # noqa: S101 - the owner's order of calls
+        self._leave_sandbox()
         self.output.drain(self.wall_time(now()))
         facts = self.group.facts()
         disk = self._disk_use()
@@ -202,6 +220,12 @@ class Attempt:
             "stderr_tail": base64.b64encode(self.output.tail).decode(),
         }
 
+    def _leave_sandbox(self) -> None:
+        if self.sandbox is not None:
+            self.sandbox.holder.close()
+            self.host.mains.discard(self.sandbox.holder.pid)
+            self.sandbox = None
+
     def _disk_use(self) -> Use:
         size = self.launch.get("disk")  # an earlier version had none
         if size is None:
@@ -229,6 +253,7 @@ class Attempt:
 
     def abandon(self) -> None:
         """It was never started, and its process has gone: forget that it was tried."""
+        self._leave_sandbox()
         self.output.close()
         self.group.remove()
         self.host.disks.unmount(self.name)
@@ -242,7 +267,17 @@ class Attempt:
         """What `load` needs in the process that replaces this one."""
         keys = ("launch", "exec_pipe", "problem", *_STATE)
         state = {key: getattr(self, key) for key in keys}
+        if self.sandbox is not None:
+            state["holder"] = self.sandbox.holder.dump()
+            state["own"] = sorted(self.sandbox.own)
         return {**state, "output": self.output.dump()}
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Those that have to stay open across an exec."""
+        found = [stream.pipe for stream in self.output.streams.values()]
+        found += [] if self.sandbox is None else self.sandbox.holder.descriptors
+        return [each for each in (*found, self.exec_pipe) if each >= 0]
 
     @classmethod
     def load(cls, host: Host, state: dict[str, Any]) -> Attempt:
@@ -250,16 +285,27 @@ class Attempt:
         directory = os.open(f"{state['launch']['name']}/output", os.O_RDONLY, dir_fd=host.directory)
         output = Output.load(directory, state["output"])
         os.close(directory)
-        attempt = cls(host, state["launch"], output, state["exec_pipe"])
+        sandbox = None
+        if "holder" in state:
+            sandbox = Sandbox(Holder.load(state["holder"]), set(state["own"]))
+            host.mains.add(sandbox.holder.pid)
+        attempt = cls(host, state["launch"], output, state["exec_pipe"], sandbox)
         for key in _STATE:
             setattr(attempt, key, state[key])
         attempt.problem = state["problem"] and tuple(state["problem"])
         if attempt.exit is not None:
             host.mains.discard(attempt.pid)
-        for file in (attempt.exec_pipe, *(each.pipe for each in output.streams.values())):
-            if file >= 0:
-                os.set_inheritable(file, False)
+        for file in attempt.descriptors:
+            os.set_inheritable(file, False)
         return attempt
+
+
+def _group(host: Host, launch: Record) -> Group | Space | Kin:
+    if launch["cgroup"]:
+        return Group(launch["cgroup"])
+    if launch.get("first"):  # an earlier version had no sandbox
+        return Space(*launch["first"])
+    return Kin(launch["pid"], f"{host.root}/{launch['name']}", host.mains)
 
 
 def identity(launch: Record) -> Record:

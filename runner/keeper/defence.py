@@ -38,6 +38,7 @@ class Settings:
         self.daemon_uid: int | None = None
         self.users: list[range] | None = None  # uids that the daemon may name
         self.pool: Pool | None = None  # uids of which each task gets one
+        self.view: list[str] | None = None  # of the host, in the strict sandbox
         self.allow_none = False  # tasks without a sandbox, though the keeper is root
         self.max_memory: int | None = None  # bytes
         self.max_processes: int | None = None

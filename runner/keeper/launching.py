@@ -15,23 +15,31 @@ import time
 from typing import Any
 
 from runner.keeper import output, records, spawn, tracing
-from runner.keeper.attempt import Attempt, Host, now
+from runner.keeper.attempt import Attempt, Host, Sandbox, now
+from runner.keeper.bubblewrap import WORKSPACE
+from runner.keeper.cgroups_group import Group
 from runner.keeper.disk import DISK
+from runner.keeper.entering import Entering
 from runner.keeper.keeping import KEPT
 from runner.keeper.output import Output
+from runner.keeper.sandbox import Holder
+from runner.keeper.space import Space
 from runner.keeper.spawn import User
+from runner.keeper.view import Sandboxes
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _CONTEXT_LIMIT = 1024 * 1024
+_OF_THE_SANDBOX = 4  # processes: bwrap outside and inside, its shell, and who leads the way in
 
 
 class StartFailed(Exception):
     """Nothing was started. `stage` says at what, `number` is the errno."""
 
-    def __init__(self, stage: str, number: int) -> None:
-        super().__init__(f"{stage}: {os.strerror(number)}")
+    def __init__(self, stage: str, number: int, text: str = "") -> None:
+        super().__init__(f"{stage}: {text or os.strerror(number)}")
         self.stage = stage
         self.number = number
+        self.text = text
 
 
 class Preparation:
@@ -48,6 +56,7 @@ class Preparation:
         self.name: str = request["name"]
         self.user = user
         self.stage = "directory"
+        self._calls = b""
         self._opened = contextlib.ExitStack()
         self._unused = contextlib.ExitStack()  # what belongs to the attempt, once there is one
         try:
@@ -128,22 +137,62 @@ class Preparation:
         """Those of the cgroup. What lies on a disk in memory counts as memory."""
         limits = self.request["limits"]
         memory = limits["memory"] and limits["memory"] + (limits["disk"] or 0)
-        return {"memory": memory, "cpu": limits["cpu"], "processes": limits["processes"]}
+        processes = limits["processes"]
+        if processes is not None and self.request["level"] == "strict":
+            processes += _OF_THE_SANDBOX
+        return {"memory": memory, "cpu": limits["cpu"], "processes": processes}
 
     def start(self) -> Attempt:
         """Start the program on the host as it is. Raises StartFailed."""
         self.stage = "fork"
-        confined = self.request["level"] == "standard"
-        request = self.request
-        program = spawn.Program(
-            request["argv"], request["env"], self._cwd, self._stdio, self.user, confined=confined
-        )
         try:
+            program = self._program(self._cwd, confined=self.request["level"] != "none")
             return self._started(*spawn.start(program, *self._join))
         except OSError as error:
             raise self.failed(error) from error
 
-    def _started(self, pid: int, exec_pipe: int) -> Attempt:
+    def hold(self, sandboxes: Sandboxes) -> Holder:
+        """Begin the sandbox that the program is to enter; the holder is the caller's. Raises
+        StartFailed."""
+        assert sandboxes.bubblewrap is not None  # noqa: S101 - else strict was refused
+        self._calls = sandboxes.bubblewrap.calls
+        self.stage = "mounts"
+        try:
+            network = self.request["network"] == "host"
+            view = sandboxes.view(self.name, self.request["mounts"], network=network)
+            self.stage = "sandbox"
+            return Holder.start(sandboxes.bubblewrap, view, self.user, *self._join)
+        except OSError as error:
+            raise self.failed(error) from error
+
+    def enter(self, holder: Holder, space: Space) -> Entering:
+        """Send the program into its sandbox, which is ready. Raises StartFailed."""
+        self.stage = "fork"
+        self._record["start_time"], self._record["start_boot"] = time.time_ns(), now()
+        self._record["first"] = [space.first, space.start_ticks]
+        try:
+            cwd = os.path.join(WORKSPACE, self.request["cwd"]).rstrip("/")
+            program = self._program(cwd, confined=True)
+            return Entering(holder, program, *self._join)
+        except OSError as error:
+            raise self.failed(error) from error
+
+    def entered(self, pid: int, exec_pipe: int, holder: Holder, own: set[int]) -> Attempt:
+        """The attempt whose program has that pid in the sandbox; `own` are the processes that
+        make the sandbox."""
+        return self._started(pid, exec_pipe, Sandbox(holder, own))
+
+    def group(self) -> Group | None:
+        """Its cgroup, where there are such."""
+        return Group(self._record["cgroup"]) if self._record["cgroup"] else None
+
+    def _program(self, directory: int | str, *, confined: bool) -> spawn.Program:
+        argv, env = self.request["argv"], self.request["env"]
+        return spawn.Program(
+            argv, env, directory, self._stdio, self.user, confined=confined, calls=self._calls
+        )
+
+    def _started(self, pid: int, exec_pipe: int, sandbox: Sandbox | None = None) -> Attempt:
         self._unused.pop_all()
         self._record["pid"] = pid
         process = tracing.look(pid)
@@ -151,9 +200,9 @@ class Preparation:
         with contextlib.suppress(OSError):  # it runs: a full disk changes nothing about that
             records.update(self._file, self._record)
         self._opened.close()
-        return Attempt(self.host, self._record, self.copy, exec_pipe)
+        return Attempt(self.host, self._record, self.copy, exec_pipe, sandbox)
 
-    def failed(self, error: OSError) -> StartFailed:
+    def failed(self, error: OSError, text: str = "") -> StartFailed:
         """Undo it, and say why."""
         self._unused.close()
         self._opened.close()
@@ -162,7 +211,7 @@ class Preparation:
         if self.host.cgroups is not None:
             self.host.cgroups.remove(self.name)
         self.host.disks.unmount(self.name)
-        return StartFailed(self.stage, error.errno or errno.EIO)
+        return StartFailed(self.stage, error.errno or errno.EIO, text)
 
     def _directory(self, parent: int, name: str, mode: int, owner: User | None = None) -> int:
         """The directory of that name, made where it is not there; open until it is started."""

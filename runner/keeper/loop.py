@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import itertools
 import os
 import resource
 import select
@@ -31,6 +32,10 @@ def log(text: str) -> None:
         os.write(2, f"env-runner keeper[{os.getpid()}]: {text}\n".encode())
 
 
+def _ignore(_pid: int, _status: int, _usage: resource.struct_rusage) -> None:
+    """What becomes of a child that nobody knows: an orphan of a task."""
+
+
 class Loop:
     """The attempts that run, and everything that is waited for."""
 
@@ -40,15 +45,19 @@ class Loop:
         self.mains: dict[int, Attempt] = {}  # by pid, until reaped
         self.unread: dict[str, None] = {}  # ends that the daemon has not said to have seen
         self.removals: dict[str, Iterator[None]] = {}
+        self.preparing: dict[str, int] = {}  # the uids of launches that are under way, by name
         self.closing: dict[str, Iterator[None]] = {}  # of ends that are to be told
         self.on_started: Callable[[Attempt], None] = lambda _: None  # or failed: `problem`
         self.on_end: Callable[[Record], None] = lambda _: None
         self.on_child: dict[int, Callable[[int], None]] = {}  # children that are no attempts
+        self.on_stranger: Callable[[int, int, resource.struct_rusage], None] = _ignore
         self.on_reload: Callable[[], None] = lambda: None
         self.leaving = False
         self._epoll = select.epoll()
         self._sources: dict[int, Callable[[], object]] = {}
         self._alarms: list[tuple[int, str]] = []
+        self._timers: list[tuple[int, int, Callable[[], object]]] = []
+        self._numbers = itertools.count()  # timers of the same moment go by these
         self._reload = False
         self._children = True  # whether one may have died: those of before an exec too
         self._ending: set[Attempt] = set()
@@ -100,6 +109,7 @@ class Loop:
 
     def uids(self) -> Iterator[int]:
         """Whose processes run."""
+        yield from self.preparing.values()
         for attempt in self.attempts.values():
             yield attempt.launch.get("uid", -1)  # an earlier version did not say
 
@@ -150,19 +160,16 @@ class Loop:
                     self._exited(attempt, status, usage)
                 elif pid in self.on_child:
                     self.on_child.pop(pid)(status)
+                else:
+                    self.on_stranger(pid, status, usage)
         for attempt in list(self._ending):
             self._settle(attempt)
 
     def _exited(self, attempt: Attempt, status: int, usage: resource.struct_rusage) -> None:
         if attempt.exec_pipe >= 0:
             self._starting(attempt)
-        if attempt.problem is None:
-            attempt.on_exit(status, usage, now())
-            self._ending.add(attempt)
-        else:
-            self._forget(attempt)
-            attempt.abandon()
-            self.on_started(attempt)
+        attempt.on_exit(status, usage, now())
+        self._ending.add(attempt)
 
     def _settle(self, attempt: Attempt) -> None:
         if not attempt.settled():
@@ -170,6 +177,10 @@ class Loop:
             return
         self._forget(attempt)
         self._ending.discard(attempt)
+        if attempt.problem is not None:
+            attempt.abandon()
+            self.on_started(attempt)
+            return
         record = attempt.finish()
         self.unread[attempt.name] = None
         self._record(record)
@@ -204,6 +215,17 @@ class Loop:
                 log(f"the end of {record['name']} cannot be written yet: {error.strerror}")
             self.unrecorded[record["name"]] = record
 
+    def after(self, delay: int, call: Callable[[], object]) -> None:
+        """Call it once, so many nanoseconds from now."""
+        heapq.heappush(self._timers, (now() + delay, next(self._numbers), call))
+
+    def exited(self, attempt: Attempt, status: int, usage: resource.struct_rusage) -> None:
+        """The main process of an attempt was reaped before that was added."""
+        self.mains.pop(attempt.pid, None)
+        self.host.mains.discard(attempt.pid)
+        self._exited(attempt, status, usage)
+        self._settle(attempt)
+
     # --- the loop ---------------------------------------------------------------------------
 
     def turn(self, timeout: float) -> None:
@@ -222,7 +244,7 @@ class Loop:
         self._go_on(self.closing, _STEPS_OF_COPYING)
         for record in list(self.unrecorded.values()):
             self._record(record)
-        if self._reload and not self.closing:
+        if self._reload and not self.unsettled:
             self._reload = False
             self.on_reload()
 
@@ -231,10 +253,13 @@ class Loop:
         if self.removals or self.closing:
             return 0.0
         most = 1.0 if self.unrecorded else _TURN
-        return min(most, max(0.0, (self._alarms[0][0] - now()) / 1e9)) if self._alarms else most
+        due = [queue[0][0] for queue in (self._alarms, self._timers) if queue]
+        return min(most, max(0.0, (min(due) - now()) / 1e9)) if due else most
 
     def _times(self) -> None:
         at = now()
+        while self._timers and self._timers[0][0] <= at:
+            heapq.heappop(self._timers)[2]()
         while self._alarms and self._alarms[0][0] <= at:
             due, name = heapq.heappop(self._alarms)
             attempt = self.attempts.get(name)
@@ -266,9 +291,14 @@ class Loop:
         self.unrecorded.pop(name, None)
 
     @property
+    def unsettled(self) -> bool:
+        """Whether something is under way that no successor could go on with."""
+        return bool(self.closing or self.preparing)
+
+    @property
     def busy(self) -> bool:
         """Whether something would be lost if this process ended now."""
-        return bool(self.attempts or self.closing)
+        return bool(self.attempts or self.unsettled)
 
     @property
     def idle(self) -> bool:

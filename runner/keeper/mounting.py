@@ -39,10 +39,10 @@ def mount_memory(directory: int, size: int, inodes: int) -> None:
 def bind(source: int, path: str, *, read_only: bool) -> None:
     """Let what is open as `source` be seen at a path too. Raises OSError."""
     _mount(f"/proc/self/fd/{source}", path, "", _MS_BIND, "")
-    if read_only:
-        flags = _MS_BIND | _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _MS_NODEV
-    else:
-        flags = _MS_BIND | _MS_REMOUNT | _MS_NOSUID | _MS_NODEV
+    had = os.fstatvfs(source).f_flag  # what was denied there stays so
+    flags = _MS_BIND | _MS_REMOUNT | _MS_NOSUID | _MS_NODEV | (had & os.ST_NOEXEC)
+    if read_only or had & os.ST_RDONLY:
+        flags |= _MS_RDONLY
     try:
         _mount("none", path, "", flags, "")
     except OSError:

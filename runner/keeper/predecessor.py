@@ -20,6 +20,7 @@ from runner.keeper.loop import log
 from runner.keeper.messages import NAME
 from runner.keeper.output import TAIL
 from runner.keeper.records import Record
+from runner.keeper.space import Space
 
 _PATIENCE = 10.0  # seconds until what was killed must be gone; a process may hang in its disk
 
@@ -97,6 +98,8 @@ def _kill(host: Host, unfinished: list[Record], groups: list[Group]) -> int:
     for launch in unfinished:
         if launch["boot_id"] != host.boot_id or launch["cgroup"]:
             continue
+        if launch.get("first"):
+            Space(*launch["first"]).kill()
         main = tracing.look(launch["pid"]) if launch["pid"] else None
         found = tracing.of_directory(f"{host.root}/{launch['name']}")
         if main is not None and not main.zombie and main.start_ticks == launch["start_ticks"]:

@@ -82,7 +82,7 @@ class Reload:
 
     def _checked(self, status: int) -> None:
         self._checking = 0
-        if self._loop.closing:  # that is soon done
+        if self._loop.unsettled:  # that is soon over
             self._loop.reload()
             return
         if status != 0:
@@ -92,8 +92,7 @@ class Reload:
         state = self._memfd()
         kept = [*self._kept, state]
         for attempt in self._loop.attempts.values():
-            kept += [stream.pipe for stream in attempt.output.streams.values()]
-            kept.append(attempt.exec_pipe)
+            kept += attempt.descriptors
         kept = [descriptor for descriptor in kept if descriptor >= 0]
         # until the new one has its handlers, these would end it
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)

@@ -11,14 +11,17 @@ from runner.keeper import defence, files, launching, messages, predecessor, reco
 from runner.keeper.attempt import Attempt, Host, now
 from runner.keeper.connections import Connection
 from runner.keeper.defence import Refused, Settings
-from runner.keeper.launching import Preparation
+from runner.keeper.launching import Preparation, StartFailed
 from runner.keeper.loop import Loop, log
 from runner.keeper.messages import NAME, Malformed, Message
+from runner.keeper.preparing import Preparing
 from runner.keeper.records import Record
 from runner.keeper.users import Exhausted
+from runner.keeper.view import Sandboxes
 
 _STRANGERS = 16  # connections that have not said hello
 _LISTED = 20_000
+_TEXT_LIMIT = 1000  # characters of what a program said that made a sandbox
 
 Reply = tuple[Connection, int]
 
@@ -26,8 +29,16 @@ Reply = tuple[Connection, int]
 class Service:
     """The listening socket and the connections; at most one of them is the daemon's."""
 
-    def __init__(self, host: Host, loop: Loop, sock: socket.socket, settings: Settings) -> None:
+    def __init__(
+        self,
+        host: Host,
+        loop: Loop,
+        sock: socket.socket,
+        settings: Settings,
+        sandboxes: Sandboxes,
+    ) -> None:
         self.host = host
+        self.preparing = Preparing(loop, sandboxes, self._on_failed)
         self.loop = loop
         self.settings = settings
         self.epoch = 0
@@ -132,7 +143,7 @@ class Service:
         count = min(request["stdin"] + request["context"], len(connection.files))
         given = [connection.files.popleft() for _ in range(count)]
         try:
-            if self._state(name)["state"] != "absent":
+            if name in self.loop.preparing or self._state(name)["state"] != "absent":
                 return self._query(connection, request)
             if self.loop.leaving:
                 raise Refused("STOPPING", "the keeper was told to stop")
@@ -140,13 +151,16 @@ class Service:
             defence.check_sealed(given, request["stdin"] + request["context"])
             reader = connection.gid if os.geteuid() == 0 else -1
             user = self._user(request)
-            attempt = Preparation(self.host, request, user, given, reader).start()
-        except launching.StartFailed as error:
-            return {"state": "failed", "stage": error.stage, "errno": error.number}
+            preparation = Preparation(self.host, request, user, given, reader)
+            if request["level"] == "strict":
+                self.preparing.begin(preparation)
+            else:
+                self.loop.add(preparation.start())
+        except StartFailed as error:
+            return _failed(error)
         finally:
             for file in given:
                 os.close(file)
-        self.loop.add(attempt)
         return self._query(connection, request)
 
     def _user(self, request: Message) -> spawn.User | None:
@@ -156,7 +170,7 @@ class Service:
         try:
             return self.settings.pool.free(self.loop.uids())
         except Exhausted as error:
-            raise launching.StartFailed("user", errno.EAGAIN) from error
+            raise StartFailed("user", errno.EAGAIN) from error
 
     def _on_started(self, attempt: Attempt) -> None:
         for connection, id_ in self._starting.pop(attempt.name, ()):
@@ -165,6 +179,10 @@ class Service:
                 stage, number = attempt.problem
                 reply = {"state": "failed", "stage": stage, "errno": number}
             connection.send({"type": "done", "id": id_, **reply})
+
+    def _on_failed(self, name: str, error: StartFailed) -> None:
+        for connection, id_ in self._starting.pop(name, ()):
+            connection.send({"type": "done", "id": id_, **_failed(error)})
 
     def _on_end(self, record: Record) -> None:
         if self.daemon is not None and self.daemon.open:
@@ -186,16 +204,20 @@ class Service:
         return {"state": "absent"} if record is None else {"state": "ended", "record": record}
 
     def _query(self, connection: Connection, request: Message) -> Message | None:
-        attempt = self.loop.attempts.get(request["name"])
-        if attempt is not None and (attempt.exec_pipe >= 0 or attempt.problem is not None):
-            self._starting.setdefault(attempt.name, []).append((connection, request["id"]))
+        name, attempt = request["name"], self.loop.attempts.get(request["name"])
+        starting = attempt is not None and (attempt.exec_pipe >= 0 or attempt.problem is not None)
+        if starting or name in self.loop.preparing:
+            self._starting.setdefault(name, []).append((connection, request["id"]))
             return None  # answered once it is known whether it was started
         return self._state(request["name"])
 
     def _stop(self, _: Connection, request: Message) -> Message:
         attempt = self.loop.attempts.get(request["name"])
+        grace = round(request["grace"] * 1e9)
         if attempt is not None:
-            self.loop.stop(attempt, round(request["grace"] * 1e9), "requested")
+            self.loop.stop(attempt, grace, "requested")
+        else:
+            self.preparing.stop(request["name"], grace)
         return {}
 
     def _seen(self, _: Connection, request: Message) -> Message:
@@ -205,7 +227,8 @@ class Service:
     def _list(self, _c: Connection, _r: Message) -> Message:
         names = [name for name in os.listdir(self.host.directory) if NAME.fullmatch(name)]
         listed = [name for name in names if os.path.isdir(f"{self.host.root}/{name}")][:_LISTED]
-        return {"running": list(self.loop.attempts), "names": listed}
+        running = [*self.loop.attempts, *self.loop.preparing]
+        return {"running": running, "names": listed}
 
     def _reload(self, _c: Connection, _r: Message) -> Message:
         self.loop.reload()
@@ -215,7 +238,7 @@ class Service:
 
     def _remove(self, connection: Connection, request: Message) -> Message | None:
         name = request["name"]
-        if name in self.loop.attempts:
+        if name in self.loop.attempts or name in self.loop.preparing:
             raise Refused("RUNNING", "an attempt that runs cannot be removed")
         self.loop.forget_end(name)
         if name in self.loop.closing:
@@ -269,6 +292,15 @@ class Service:
 def _check_order(connection: Connection, request: Message) -> None:
     if connection.greeted == (request["type"] == "hello"):
         raise Refused("BAD_ORDER", "the first request, and no other, is a hello")
+
+
+def _failed(error: StartFailed) -> Message:
+    return {
+        "state": "failed",
+        "stage": error.stage,
+        "errno": error.number,
+        "text": error.text[:_TEXT_LIMIT],
+    }
 
 
 def _public(launch: Record) -> Record:

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ def mounts(keeper: Keeper) -> list[str]:
     return [line.split()[4] for line in lines if str(keeper.root) in line]
 
 
-def run(client: Client, name: str, script: str, size: int | None = MIB, **words: object) -> None:
+def run(client: Client, name: str, script: str, size: int | None = MIB, **words: Any) -> None:
     reply = client.launch(name, "sh", "-c", script, limits={"disk": size}, **words)
     assert reply["state"] == "running"
 
@@ -70,7 +71,7 @@ def test_the_host_sees_nothing_of_it_and_the_keeper_nothing_after_the_end(sized:
     run(client, "a", "touch here; echo up; sleep 999")
     sized.says("a", b"up")
     assert mounts(sized) == [f"{sized.root}/a/disk"]
-    assert os.listdir(sized.root / "a/disk") == []
+    assert list((sized.root / "a/disk").iterdir()) == []
     client.ask("open", name="a", place="workspace", path="here")
     client.ask("stop", name="a", grace=1)
     client.end("a")
@@ -92,7 +93,7 @@ echo '{"value": 1}' >"$RESULT"; echo left >other
 def test_what_is_to_be_kept_outlives_it_and_nothing_else_does(sized: Keeper) -> None:
     client = sized.client()
     result = f"{sized.root}/a/disk/task/result.json"
-    words = {"keep": ["out/**/*.txt", "tree", "none/*"], "env": {"RESULT": result}}
+    words: dict[str, Any] = {"keep": ["out/**/*.txt", "tree", "none/*"], "env": {"RESULT": result}}
     run(client, "a", KEEP, 2 * MIB, **words)
     assert client.end("a")["code"] == 0
     found = client.ask("find", name="a", pattern="**")["found"]
@@ -151,7 +152,7 @@ def test_it_is_gone_with_a_keeper_that_dies(sized: Keeper) -> None:
 
 def test_a_launch_that_fails_leaves_nothing_mounted(sized: Keeper) -> None:
     client = sized.client()
-    words = {"limits": {"disk": MIB}}
+    words: dict[str, Any] = {"limits": {"disk": MIB}}
     assert client.launch("a", "no-such-program", **words)["stage"] == "exec"
     assert client.launch("b", "true", cwd="../x", **words)["stage"] == "working_dir"
     assert mounts(sized) == []
