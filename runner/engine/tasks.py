@@ -24,6 +24,7 @@ from runner.engine.perform import Performer
 from runner.engine.queue import Queue
 from runner.engine.scheduler import Scheduler
 from runner.failpoints import failpoint
+from runner.planning.retries import RetryBudget
 from runner.ports import Clock, Event, Journal, JournalUnavailable, Observer, Record, TaskKnown
 
 _POINTS: Mapping[EventType | None, str] = {
@@ -65,6 +66,7 @@ class Tasks:
         self._clock, self._observer = clock, observer
         self._scheduler, self._performer, self._bodies = scheduler, performer, bodies
         self._boot_id = boot_id
+        self._budget, self._retrying = RetryBudget(), asyncio.Lock()
         self._searching: set[asyncio.Task[None]] = set()
         self._entering = 0  # new tasks that are being stored and have to wait for their turn
 
@@ -187,6 +189,10 @@ class Tasks:
 
     async def _wait(self, actor: Actor, seconds: float) -> None:
         await self._clock.sleep(seconds)
+        async with self._retrying:  # one after the other, first come, first served
+            while (more := self._budget.wait(self._clock.monotonic())) > 0:
+                await self._clock.sleep(more)
+            self._budget.spend(self._clock.monotonic())
         actor.retry(RetryDue(self._clock.wall()))
 
     async def _store(self, actor: Actor, transition: Transition) -> None:

@@ -16,7 +16,7 @@ from runner.engine.service import Engine
 from runner.engine.settings import Settings
 from runner.executors.fake import FakeExecutor, FakeWorld, fake_argv
 from runner.planning.policy import ClassRules, Host, Policy, Rules
-from runner.ports import Event, Executor
+from runner.ports import Event, Executor, Observer
 from runner.storage.memory import MemoryJournal
 from runner.storage.memory_output import MemoryOutput
 from tests.support.clock import LoopClock
@@ -66,6 +66,7 @@ class Rig:
 
     def __init__(self, *, rules: Rules = RULES, settings: Settings = SETTINGS) -> None:
         self.clock, self.notes = LoopClock(), Notes()
+        self.observer: Observer = self.notes
         self.output = MemoryOutput()
         self.world = FakeWorld(wall=self.clock.wall, sink=self.output.sink)
         self.journal = MemoryJournal()
@@ -79,7 +80,7 @@ class Rig:
             {"local": FakeExecutor(self.world)} if executors is None else executors,
             self.output,
             self.clock,
-            self.notes,
+            self.observer,
             self.rules,
             self.settings,
             disk=lambda _path: self.disk,
