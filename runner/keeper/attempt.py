@@ -256,7 +256,8 @@ class Attempt:
         self._leave_sandbox()
         self.output.close()
         self.group.remove()
-        self.host.disks.unmount(self.name)
+        with contextlib.suppress(OSError):  # `remove` tries again
+            self.host.disks.unmount(self.name)
         directory = os.open(self.name, os.O_RDONLY, dir_fd=self.host.directory)
         os.unlink(records.LAUNCH, dir_fd=directory)
         os.close(directory)

@@ -7,6 +7,7 @@ Not here: what of it is kept beyond that (`keeping.py`).
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from typing import NamedTuple
 
@@ -76,15 +77,20 @@ class Disks:
         return Use(used, found.f_bfree == 0 or found.f_ffree == 0)
 
     def unmount(self, name: str) -> None:
-        """Take away all that is mounted for an attempt; fine where nothing is."""
+        """Take away all that is mounted for an attempt; fine where nothing is. Raises OSError
+        where something stays: then nothing below may be removed, since it may be the host's."""
         if not self.own:
             return
-        with contextlib.suppress(OSError):  # nothing is mounted there
-            mounting.unmount(f"{self.root}/{name}/{DISK}")
-        with contextlib.suppress(OSError):
-            for number in os.listdir(f"{self.root}/{name}/{MOUNTS}"):
-                with contextlib.suppress(OSError):
-                    mounting.unmount(f"{self.root}/{name}/{MOUNTS}/{number}")
+        base = f"{self.root}/{name}"
+        paths = [f"{base}/{DISK}"]
+        with contextlib.suppress(FileNotFoundError):
+            paths += [f"{base}/{MOUNTS}/{each}" for each in os.listdir(f"{base}/{MOUNTS}")]
+        for path in paths:
+            try:
+                mounting.unmount(path)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.ENOENT):  # nothing is mounted there
+                    raise
 
     def close(self, name: str) -> None:
         """Let nobody but the keeper get at what is left of an attempt on a real disk: the

@@ -130,6 +130,7 @@ class Preparation:
             "uid": os.geteuid() if self.user is None else self.user[0],
             "disk": self.request["limits"]["disk"],
             "keep": self.request["keep"],
+            "mounts": len(self.request["mounts"]),
             **{key: _nanoseconds(self.request[key]) for key in ("wall", "idle", "grace")},
         }
 
@@ -210,7 +211,8 @@ class Preparation:
             os.unlink(f"{self.name}/{records.LAUNCH}", dir_fd=self.host.directory)
         if self.host.cgroups is not None:
             self.host.cgroups.remove(self.name)
-        self.host.disks.unmount(self.name)
+        with contextlib.suppress(OSError):  # `remove` tries again
+            self.host.disks.unmount(self.name)
         return StartFailed(self.stage, error.errno or errno.EIO, text)
 
     def _directory(self, parent: int, name: str, mode: int, owner: User | None = None) -> int:

@@ -186,7 +186,7 @@ class Loop:
         self._record(record)
         with contextlib.suppress(OSError):  # no task had it, then
             self.host.disks.close(attempt.name)
-        if attempt.launch.get("disk") is None:
+        if attempt.launch.get("disk") is None and not attempt.launch.get("mounts"):
             self.on_end(record)
         else:
             self.closing[attempt.name] = self._closing(attempt, record)

@@ -84,7 +84,8 @@ def _pinned(directory: str, number: int, wanted: Wanted) -> str:
             raise OSError(errno.EINVAL, "neither a directory nor a file", wanted["source"])
         if os.geteuid() != 0:
             return wanted["source"]
-        os.makedirs(directory, mode=0o711, exist_ok=True)
+        os.makedirs(directory, exist_ok=True)
+        os.chmod(directory, 0o711)  # noqa: S103 - bubblewrap comes through as the task's user
         path = f"{directory}/{number}"
         if stat.S_ISDIR(kind):
             os.mkdir(path, 0o711)

@@ -175,11 +175,14 @@ class Client:
 class Keeper:
     """A keeper's root, and the keeper that has it now."""
 
-    def __init__(self, root: Path, *options: str, code: Path = PROJECT) -> None:
-        """`code` is where the package lies that is run. Tasks may do without a sandbox."""
+    def __init__(
+        self, root: Path, *options: str, code: Path = PROJECT, sandboxed: bool = False
+    ) -> None:
+        """`code` is where the package lies that is run. Tasks may do without a sandbox, unless
+        they have to be `sandboxed`."""
         self.root = root
         self.code = code
-        self.options = ("--allow-none", *options)
+        self.options = options if sandboxed else ("--allow-none", *options)
         self.log = root.parent / "keeper.log"
         self.clients: list[Client] = []
         self.pid = 0
