@@ -73,7 +73,7 @@ def standard(make_site: Make) -> Site:
     return make_site("iso-standard", "standard")
 
 
-LEVELS = ("standard", "none")
+LEVELS = ("strict", "standard", "none")
 
 
 @pytest.fixture(scope="session", params=LEVELS)
