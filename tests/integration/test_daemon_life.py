@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from supervisor.client import Supervisor
-from supervisor.errors import InvalidArgument, Unavailable
+from supervisor.errors import InvalidArgument, ResourceExhausted, Unavailable
 from supervisor.v1 import supervisor_pb2 as v1
 from tests.support import keepers
 from tests.support.waiting import until
@@ -156,6 +156,38 @@ async def test_a_bad_file_changes_nothing_and_a_good_one_holds_for_what_comes_ne
         assert running.plan == held.plan
         await runner.cancel("t1", grace=0)
         assert [event async for event in runner.watch(["t1"], until_done=True)]
+
+
+async def test_a_reload_changes_slots_and_quotas_at_once_and_ends_nothing(daemon: Daemon) -> None:
+    daemon.write("[classes.cpu_short]\nmax_running = 1\n")
+    async with (
+        daemon.running() as process,
+        daemon.client() as runner,
+        Supervisor(f"unix:{daemon.socket}", patience=0) as asked_once,
+    ):
+        await runner.assign(SLEEP, task_id="t1")
+        await runner.assign(SLEEP, task_id="t2")
+        daemon.write(
+            "[classes.cpu_short]\nmax_running = 2\n"
+            "[tenants.acme]\nmax_queued = 0\n[tenants.bolt]\nmax_running = 0\n"
+        )
+        process.send_signal(signal.SIGHUP)
+        await until(lambda: daemon.said("configuration reloaded"), "it says so")
+        async for event in runner.watch(["t2"]):
+            if event.type == v1.TASK_EVENT_TYPE_STARTED:
+                break
+        assert (await runner.get("t1")).state == v1.TASK_STATE_RUNNING
+        with pytest.raises(ResourceExhausted, match="tenant 'acme'") as refused:
+            await asked_once.assign({**SLEEP, "tenant": "acme"}, task_id="t3")
+        assert refused.value.reason == "TENANT_QUOTA"
+        planned = await runner.plan({**SLEEP, "tenant": "bolt"})
+        assert planned.blocked_by.startswith("class_busy: ")
+        await runner.cancel("t1", grace=0)
+        assert [event async for event in runner.watch(["t1"], until_done=True)]
+        planned = await runner.plan({**SLEEP, "tenant": "bolt"})
+        assert planned.blocked_by.startswith("tenant_quota: ")
+        await runner.cancel("t2", grace=0)
+        assert [event async for event in runner.watch(["t2"], until_done=True)]
 
 
 async def test_a_second_daemon_on_the_same_socket_or_state_leaves_with_75(
