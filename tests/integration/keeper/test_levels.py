@@ -129,6 +129,20 @@ def test_many_launches_at_once_each_have_their_own_end(tasks: Tasks) -> None:
     assert [tasks.end(name)["code"] for name in names] == [5] * 8
 
 
+def test_a_stop_and_a_reload_that_come_before_the_start_wait_for_it(tasks: Tasks) -> None:
+    words = {key: value for key, value in LAUNCH.items() if key not in ("type", "id")}
+    words |= {"level": tasks.level, "env": {"PATH": "/usr/bin:/bin"}, "wall": 60}
+    for name in ("a", "b"):
+        tasks.client.send("launch", **{**words, "name": name, "argv": ["sleep", "999"]})
+    tasks.client.send("stop", name="a", grace=30)
+    tasks.reload()
+    record = tasks.client.ask("query", name="a").get("record") or tasks.end("a")
+    assert (record["stopped"], record["signal"], record["lost"]) == ("requested", 15, "")
+    assert tasks.client.ask("query", name="b")["state"] == "running"
+    tasks.client.ask("stop", name="b", grace=30)
+    assert tasks.end("b")["signal"] == signal.SIGTERM
+
+
 def test_a_program_that_is_not_there_is_told_and_leaves_nothing(tasks: Tasks) -> None:
     reply = tasks.launch("a", "no-such-program")
     assert (reply["state"], reply["stage"], reply["errno"]) == ("failed", "exec", 2)
@@ -164,6 +178,23 @@ def test_with_the_keeper_all_of_it_dies_and_is_lost(tasks: Tasks) -> None:
     # the first process of a sandbox may wait for init to reap what was orphaned
     eventually(lambda: not any(alive(process.pid) for process in left), "all of it is gone")
     assert tasks.again().ask("query", name="a")["record"]["lost"]
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="cannot here: needs root")
+def test_a_sandbox_that_cannot_be_made_is_told_with_its_reason(home: Path) -> None:
+    keeper = Keeper(home / "root", "--task-users", f"{FIRST}-{LAST}", sandboxed=True)
+    client = keeper.client()
+    keeper.root.chmod(0o700)  # its users cannot come through any more
+    reply = client.launch("a", "true", level="strict", limits={"disk": 1 << 20})
+    assert (reply["state"], reply["stage"]) == ("failed", "sandbox")
+    assert "Permission denied" in reply["text"]
+    assert client.ask("query", name="a")["state"] == "absent"
+    eventually(lambda: not psutil.Process(keeper.pid).children(), "nothing is left")
+    keeper.root.chmod(0o711)
+    client.launch("a", "true", level="strict")
+    assert client.end("a")["code"] == 0
+    keeper.close()
 
 
 @pytest.mark.root
