@@ -24,7 +24,7 @@ __all__ = ["Bubblewrap", "Holder", "HolderFailed", "Mount", "Unavailable", "View
 _READY = b"ready\n"
 _WAIT = ["/bin/sh", "-c", "echo ready; read x"]
 _TEXT_LIMIT = 4096  # bytes of what bwrap says that are kept
-_STATE = ("pid", "ready_fd", "letting_go", "namespaces", "first_pid", "first")
+_STATE = ("pid", "ready_fd", "letting_go", "namespaces", "status", "first_pid", "first")
 
 _USER, _MOUNTS, _PIDS, NETWORK = 0x10000000, 0x20000, 0x20000000, 0x40000000
 _IPC, _NAMES, _CGROUPS = 0x8000000, 0x4000000, 0x2000000
@@ -47,11 +47,14 @@ class Holder:
     `ready_fd` is -1 once it is ready, then `first_pid` is its pid 1 as seen from here and
     `first` a pidfd of it. `dump` and `load` carry it across an exec."""
 
-    def __init__(self, pid: int, ready_fd: int, letting_go: int, namespaces: int) -> None:
+    def __init__(
+        self, pid: int, ready_fd: int, letting_go: int, namespaces: int, status: int
+    ) -> None:
         self.pid = pid
         self.ready_fd = ready_fd
         self.letting_go = letting_go
         self.namespaces = namespaces
+        self.status = status  # what bwrap says of its process, likewise until it is ready
         self.first_pid = 0
         self.first = -1
         self._said = b""
@@ -80,9 +83,13 @@ class Holder:
                 inherited.append(descriptor)
                 return str(descriptor)
 
-            status = add(writing)
+            # In a file, since a pipe would wake the reader at each of its many small writes.
+            status = data(b"")
+            unused.callback(os.close, status)
+            inherited.append(status)
+            opened.callback(os.close, writing)
             words = bubblewrap.options(view, user or (os.getuid(), os.getgid()), add)
-            words += ["--json-status-fd", status]
+            words += ["--json-status-fd", str(status)]
             # Not as words of the command, which the task can read: paths of the host are in there.
             options = add(data("\0".join(words).encode() + b"\0"))
             command = [bubblewrap.path, "--args", options, "--", *_WAIT]
@@ -91,7 +98,7 @@ class Holder:
                 program = spawn.Program(command, {}, "/", (waiting, writing, writing), user)
                 spawn.run(writing, lambda stage: _hold(program, inherited, joined, stage))
             unused.pop_all()
-        return cls(pid, reading, letting_go, namespaces)
+        return cls(pid, reading, letting_go, namespaces, status)
 
     def read(self) -> bool:
         """Whether it is ready; call it when `ready_fd` can be read. Raises HolderFailed."""
@@ -103,16 +110,16 @@ class Holder:
             return False
         try:
             self._find_first()
-        except (OSError, ValueError, KeyError, StopIteration) as error:
+        except (OSError, ValueError, KeyError) as error:
             raise HolderFailed("sandbox", errno.ESRCH, "") from error
         os.close(self.ready_fd)
-        self.ready_fd = -1
+        os.close(self.status)
+        self.ready_fd = self.status = -1
         return True
 
     def _find_first(self) -> None:
         """Find pid 1, by what bwrap said outside before there was anybody inside."""
-        lines = self._said.decode().splitlines()
-        status = json.loads(next(line for line in lines if line.startswith("{")))
+        status = json.loads(os.pread(self.status, _TEXT_LIMIT, 0))
         self.first_pid = status["child-pid"]
         self.first = os.pidfd_open(self.first_pid)
         with open(f"/proc/{self.first_pid}/stat", "rb") as file:  # still that process
@@ -131,10 +138,9 @@ class Holder:
     def close(self) -> None:
         """Let go of it: it ends, unless something inside holds it up. `pid` is still to be
         reaped."""
-        for descriptor in (self.ready_fd, self.letting_go, self.first):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self.ready_fd = self.letting_go = self.first = -1
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.ready_fd = self.letting_go = self.first = self.status = -1
 
     def dump(self) -> dict[str, Any]:
         """What `load` needs in the process that replaces this one, beside `descriptors`."""
@@ -144,13 +150,13 @@ class Holder:
     @property
     def descriptors(self) -> list[int]:
         """Those that are open."""
-        found = (self.ready_fd, self.letting_go, self.first)
+        found = (self.ready_fd, self.letting_go, self.first, self.status)
         return [each for each in found if each >= 0]
 
     @classmethod
     def load(cls, state: dict[str, Any]) -> Holder:
         """The holder that `dump` described."""
-        holder = cls(*(state[name] for name in _STATE[:4]))
+        holder = cls(*(state[name] for name in _STATE[:5]))
         holder.first_pid, holder.first = state["first_pid"], state["first"]
         holder._said = state["said"].encode("latin-1")
         return holder
@@ -177,5 +183,6 @@ def _failure(said: bytes) -> HolderFailed:
     stage, _, number = lines[-1].partition(":")
     if number.isdigit():
         return HolderFailed(stage, int(number), "")
-    text = "; ".join(line for line in lines if not line.startswith("{"))
-    return HolderFailed("sandbox", errno.EPERM, text or "bwrap ended and said nothing")
+    return HolderFailed(
+        "sandbox", errno.EPERM, "; ".join(lines) if said else "bwrap ended and said nothing"
+    )
