@@ -28,12 +28,16 @@ SETTINGS = {
     "LOGGING__FORMAT": "json",
     "STATE__MIN_FREE": "0B",
     "CLASSES__CPU_SHORT__MAX_RUNNING": "16",
-    "CLASSES__CPU_SHORT__DEFAULTS__CPU": "0.001",
-    "CLASSES__CPU_SHORT__DEFAULTS__MEMORY": "1MiB",
+    # A hundred at once fit any host; a program of a millisecond never meets these as limits,
+    # since a quota is at least 10 ms of each tenth of a second. Others ask for more.
+    "CLASSES__CPU_SHORT__DEFAULTS__CPU": "0.01",
+    "CLASSES__CPU_SHORT__DEFAULTS__MEMORY": "16MiB",
     "CLASSES__CPU_SHORT__LIMITS__OUTPUT": "64GiB",
     "CLASSES__CPU_SHORT__LIMITS__TIMEOUT": "1h",
     "EXECUTORS__LOCAL__SANDBOX": "none",
 }
+ROOM: dict[str, Any] = {"cpu": 1, "memory": "256MiB"}
+"""What a program of some size asks for, so that no limit slows it down."""
 _numbers = itertools.count(1)
 _TICKS = os.sysconf("SC_CLK_TCK")
 ENDS = (v1.TASK_EVENT_TYPE_COMPLETED, v1.TASK_EVENT_TYPE_FAILED, v1.TASK_EVENT_TYPE_CANCELLED)

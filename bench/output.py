@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 
 from bench.bare import CHUNK, receive
-from bench.daemon import ROOT, started
+from bench.daemon import ROOM, ROOT, started
 from bench.figure import Figure, median, percentile, spread
 from supervisor.v1 import supervisor_pb2 as v1
 
@@ -23,7 +23,7 @@ for _ in range(400):
     os.write(1, b"%d\\n" % time.monotonic_ns())
     time.sleep(0.01)
 """
-_UNLIMITED = {"resources": {"output": 16 * GIB}}
+_UNLIMITED = {"resources": {**ROOM, "output": 16 * GIB}}
 
 
 async def writing(directory: Path) -> list[Figure]:
@@ -108,7 +108,7 @@ async def latency(directory: Path) -> list[Figure]:
     """From the task's write to its receipt by a follower, by the host's own clock."""
     waits: list[float] = []
     async with started(directory) as (_, client):
-        task_id = await client.assign([sys.executable, "-ISc", _LINES])
+        task_id = await client.assign([sys.executable, "-ISc", _LINES], resources=ROOM)
         rest = b""
         request = v1.StreamOutputRequest(task_id=task_id, follow=True)
         async for chunk in client.stub.StreamOutput(request):
