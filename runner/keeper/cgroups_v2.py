@@ -49,6 +49,24 @@ def refusal(path: str, kind: str) -> str:
     return ""
 
 
+_SYSTEMD = "/run/systemd/system"  # there where systemd runs
+_MARKS = ("trusted.delegate", "user.delegate")
+
+
+def _delegated(path: str) -> bool:
+    """Whether this group, or one further up, was handed over to its processes. Root may change
+    each, but systemd does not expect it of those that it has not marked."""
+    if os.geteuid() != 0 or not os.path.isdir(_SYSTEMD):
+        return True
+    while os.path.exists(f"{path}/cgroup.type"):
+        for mark in _MARKS:
+            with contextlib.suppress(OSError):
+                if os.getxattr(path, mark) == b"1":
+                    return True
+        path = os.path.dirname(path)
+    return False
+
+
 class Own:
     """The keeper's own group. `path` is where groups may be made, below which `offered`
     controllers are handed on; `missing` says why others are not."""
@@ -65,8 +83,13 @@ class Own:
             if name not in there:
                 self.missing[kind] = f"{self.path} was given no {name} controller"
         wanted = [name for name in _HANDED_ON if name in there]
-        if set(wanted) & set(CONTROLLERS.values()):
+        if not set(wanted) & set(CONTROLLERS.values()):
+            return
+        if _delegated(self.path):
             self._hand_on(wanted)
+        else:
+            why = f"{self.path} is systemd's own to change: the unit lacks Delegate=yes"
+            self.missing |= {kind: why for kind, name in CONTROLLERS.items() if name in wanted}
 
     def _hand_on(self, wanted: list[str]) -> None:
         control = f"{self.path}/cgroup.subtree_control"
