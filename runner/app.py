@@ -108,6 +108,8 @@ async def local_runner(config: Config) -> AsyncIterator[str]:
             # killed, the command can do nothing of what follows: then its keeper does
             async with _runner(own, quiet, goes_with=("--forsaken", str(home))) as runner:
                 try:
+                    if config.local.enabled and (problem := runner.local.said().problem):
+                        raise Misconfigured(problem)  # nobody would mend it meanwhile
                     yield (await servers.start(runner.engine))[0]
                 finally:
                     await _stop(servers, runner.engine)

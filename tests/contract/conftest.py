@@ -25,8 +25,11 @@ from tests.support.users import (
 
 REAL = [
     "local",  # daemon, keeper and tasks are this user
+    "strict",  # in the sandbox, of whoever runs this
+    pytest.param("standard", marks=pytest.mark.root),  # each task has a user of its own
     pytest.param("users", marks=pytest.mark.root),  # an ordinary daemon, root, a third user
-    pytest.param("ordinary", marks=pytest.mark.root),  # all are one user without privilege
+    # all are one user without privilege, in the best sandbox that it can hold
+    pytest.param("ordinary", marks=pytest.mark.root),
 ]
 
 
@@ -69,7 +72,8 @@ async def _fake(directory: Path) -> AsyncIterator[Rig]:
 
 async def _real(request: pytest.FixtureRequest, directory: Path) -> AsyncIterator[Rig]:
     kind = request.param
-    if kind != "local" and (reason := reason_against_users()):
+    level = {"strict": "strict", "standard": "standard", "ordinary": ""}.get(kind, "none")
+    if kind not in ("local", "strict") and (reason := reason_against_users()):
         pytest.skip(reason)
     root = directory / "k" / "keeper"
     root.mkdir(parents=True)
@@ -79,8 +83,8 @@ async def _real(request: pytest.FixtureRequest, directory: Path) -> AsyncIterato
     options = ("--daemon-uid", str(DAEMON_UID), "--allow-users", str(TASK_UID))
 
     async def again(epoch: int) -> Executor:
-        words = (str(root), str(epoch), tasks)
-        if kind == "local":
+        words = (str(root), str(epoch), tasks, level)
+        if kind not in ("ordinary", "users"):
             return keepers.local(*words)
         python = python_for_others()
         assert python is not None
@@ -94,8 +98,24 @@ async def _real(request: pytest.FixtureRequest, directory: Path) -> AsyncIterato
 
     if kind == "users":
         await keepers.start(root, *options)
-    uid = {"local": os.getuid(), "users": TASK_UID, "ordinary": DAEMON_UID}[kind]
-    rig = Rig(await again(1), True, directory, again, lose, uid)
-    yield rig
-    await rig.close()
-    await keepers.end(root)
+    seen = directory / "o"  # beside the keeper's, where there are mounts of its own
+    seen.mkdir()
+    seen.chmod(0o1777)
+    rig = Rig(await again(1), True, seen, again, lose, _uid(kind))
+    try:
+        said = await rig.executor.probe()
+        if "cannot be held" in said.problem:
+            pytest.skip(f"cannot here: {said.problem}")
+        rig.level = said.level
+        rig.unheld = ("disk",) if said.level == "none" else tuple(said.unheld)
+        yield rig
+    finally:
+        await rig.close()
+        await keepers.end(root)
+
+
+def _uid(kind: str) -> int:
+    """As whom the only task that runs does so."""
+    if kind in ("strict", "standard") and os.geteuid() == 0:
+        return int(keepers.TASK_USERS.partition("-")[0])
+    return {"users": TASK_UID, "ordinary": DAEMON_UID}.get(kind, os.getuid())

@@ -81,7 +81,7 @@ async def test_giving_up_waiting_ends_no_workload(rig: Rig) -> None:
 
 
 async def test_what_was_never_launched_is_not_found_and_not_started(rig: Rig) -> None:
-    request = rig.request(Workload().mark(str(rig.open / "marker")))
+    request = rig.request(Workload().mark(str(rig.there / "marker")))
     assert await rig.executor.adopt(request) is None
     assert not (rig.open / "marker").exists()
 

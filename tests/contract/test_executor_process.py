@@ -77,11 +77,17 @@ async def test_it_runs_as_its_user_in_no_other_group(real: Rig) -> None:
         assert set(about["groups"]) <= {real.uid}
 
 
+async def test_its_directory_is_empty_and_its_own(real: Rig) -> None:
+    look = ("/bin/sh", "-c", 'ls -A . "$TMPDIR" | grep -v : && touch . x; touch y "$TMPDIR/z"')
+    assert (await real.run(look)).output.stdout.split() == []
+    assert (await real.run(look)).output.stdout.split() == []
+
+
 async def test_a_program_is_looked_up_on_the_tasks_own_path(real: Rig) -> None:
     program = real.open / "hello"
     program.write_text("#!/bin/sh\necho hello\n")
     program.chmod(0o755)
-    path = {"PATH": f"{real.open}:/usr/bin:/bin"}
+    path = {"PATH": f"{real.there}:/usr/bin:/bin"}
     assert (await real.run(("hello",), environment=path)).output.stdout == b"hello\n"
 
 
@@ -131,5 +137,5 @@ def descriptors() -> int:
 
 def zombies(rig: Rig) -> list[int]:
     """The zombies among the keeper's children."""
-    children = [c for k in keepers.find(rig.open / "k" / "keeper") for c in k.children()]
+    children = [c for k in keepers.find(rig.open.parent / "k" / "keeper") for c in k.children()]
     return [c.pid for c in children if c.status() == psutil.STATUS_ZOMBIE]

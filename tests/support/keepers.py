@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,10 +19,15 @@ NO_SANDBOX: dict[str, Any] = {"sandbox": "none", "keeper_options": ("--allow-non
 """Words for an executor whose tasks leave marks outside their workspaces."""
 
 
-def local(root: str, epoch: str, task_uid: str = "") -> LocalExecutor:
+TASK_USERS = "2100000000-2100000999"
+"""Of which each running task has one, in a sandbox of a keeper that is root."""
+
+
+def local(root: str, epoch: str, task_uid: str = "", level: str = "none") -> LocalExecutor:
     """The executor under test, also as the far side makes it. With `task_uid` a keeper is
     there already, and tasks run as that user; else it starts its own."""
     user = (int(task_uid), int(task_uid)) if task_uid else None
+    options: tuple[str, ...] = ("--task-users", TASK_USERS) if os.geteuid() == 0 else ()
     return LocalExecutor(
         Path(root),
         None,
@@ -29,7 +35,8 @@ def local(root: str, epoch: str, task_uid: str = "") -> LocalExecutor:
         user,
         start_keeper=not task_uid,
         journal_id="contract",
-        **NO_SANDBOX,
+        sandbox=level,
+        keeper_options=("--allow-none",) if level == "none" else options,
     )
 
 

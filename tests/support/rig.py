@@ -1,7 +1,7 @@
 """One executor under test, with what a contract test needs around it.
 
-A rig is the fake, or `local` as one user, or `local` as three; the tests see no difference but
-in `real`. How each is put together is in `tests/contract/conftest.py`.
+A rig is the fake, or `local` as one user or as three, or `local` in a sandbox; the tests see no
+difference but in `real`. How each is put together is in `tests/contract/conftest.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from runner.domain.exit import Exit
 from runner.domain.limits import Limits
-from runner.domain.plan import Mode, Plan
+from runner.domain.plan import Mode, Mount, Plan
 from runner.domain.task import TaskClass, handle_name
 from runner.ports import Executor, Launch, Started
 from tests.support.outputs import Summary, summary
@@ -34,6 +34,8 @@ LIMITS = Limits(
     output_bytes=1 << 30,
 )
 
+_IN_STRICT = Path("/open")
+
 _ids = itertools.count(1)
 
 
@@ -50,7 +52,8 @@ class Ended:
 @dataclass
 class Rig:
     """`again` makes the executor of a daemon with a later epoch on the same world; `lose` makes
-    the ends of what runs unknowable; `open` is a directory in which tasks may write."""
+    the ends of what runs unknowable; `open` is a directory in which tasks may write, and `there`
+    is where they see it."""
 
     executor: Executor
     real: bool
@@ -58,8 +61,14 @@ class Rig:
     again: Callable[[int], Awaitable[Executor]]
     lose: Callable[[], Awaitable[None]]
     uid: int = 0  # as whom tasks run, where `real`
+    level: str = ""  # of the sandbox, where `real`
+    unheld: tuple[str, ...] = ()  # limits that are not held, where `real`
     _seen: dict[str, Launch] = field(default_factory=dict)
     _epoch: int = 1
+
+    @property
+    def there(self) -> Path:
+        return _IN_STRICT if self.level == "strict" else self.open
 
     async def next_daemon(self) -> Executor:
         """The daemon's end without a word, and the executor of the next one."""
@@ -83,13 +92,25 @@ class Rig:
         """A launch of a task never seen before. A tuple is an argv as it is."""
         task_id = f"contract-{os.getpid()}-{next(_ids)}"
         argv = workload if isinstance(workload, tuple) else workload.argv(real=self.real)
+        strict = self.level == "strict"
+        mounts = (Mount(str(self.open), str(_IN_STRICT), read_only=False),) if strict else ()
         variables = {"PATH": "/usr/bin:/bin", "ENV_RUNNER_TASK_ID": task_id}
         request = Launch(
             name=handle_name("contract", task_id, 1),
             task_id=task_id,
             attempt=1,
             task_class=TaskClass.CPU_SHORT,
-            plan=Plan(Mode.NATIVE, "local", argv, limits, working_dir=working_dir),
+            plan=Plan(
+                Mode.NATIVE,
+                "local",
+                argv,
+                limits,
+                working_dir=working_dir,
+                mounts=mounts,
+                network="none" if strict else "host",
+                level=self.level,
+                unheld=self.unheld,
+            ),
             environment={**variables, **(environment or {})},
             boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
             stdin=stdin,

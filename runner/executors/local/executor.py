@@ -128,7 +128,9 @@ class LocalExecutor:
             if not running:
                 self._launched.pop(request.name, None)
         if reply["state"] == "failed":
-            raise LaunchFailed(failures.of_start(request, reply["stage"], reply["errno"]))
+            raise LaunchFailed(
+                failures.of_start(request, reply["stage"], reply["errno"], reply.get("text", ""))
+            )
         return self._started(request, reply)
 
     async def adopt(self, request: Launch) -> Started | None:

@@ -24,10 +24,10 @@ _SYSTEM = {
 _OF_THE_TASK = {"exec", "interpreter", "working_dir"}
 
 
-def of_start(request: Launch, stage: str, number: int) -> Failure:
-    """Why the program was not started; `stage` and errno are the keeper's."""
+def of_start(request: Launch, stage: str, number: int, said: str = "") -> Failure:
+    """Why the program was not started; `stage`, errno and what was `said` are the keeper's."""
     if stage not in _OF_THE_TASK or number in _SYSTEM:
-        text = f"the host could not start the task ({stage}: {os.strerror(number)})"
+        text = f"the host could not start the task ({stage}: {said or os.strerror(number)})"
         return Failure(Reason.EXECUTOR, text, Fault.SYSTEM, retryable=True)
     return Failure(Reason.START, _sentence(request, stage, number), Fault.TASK)
 
