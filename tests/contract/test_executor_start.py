@@ -26,7 +26,7 @@ def unstartable(rig: Rig, fault: str) -> Workload | tuple[str, ...]:
     return (str(rig.there / fault),)
 
 
-@pytest.mark.parametrize("fault", ["absent", "not-executable", "orphaned", "a-directory"])
+@pytest.mark.parametrize("fault", ["absent", "locked", "orphaned", "a-directory"])
 async def test_what_cannot_be_started_is_the_tasks_own_fault(rig: Rig, fault: str) -> None:
     request = rig.request(unstartable(rig, fault))
     with pytest.raises(LaunchFailed) as raised:
