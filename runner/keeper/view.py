@@ -20,13 +20,11 @@ from runner.keeper.spawn import User
 
 DEFAULT = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"),
-    *("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/ld.so.preload"),
-    *("/etc/alternatives", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/pki/tls/certs"),
-    *("/etc/ca-certificates", "/etc/ca-certificates.conf", "/etc/localtime", "/etc/timezone"),
+    *("/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/alternatives"),
+    *("/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/pki/tls/certs"),
+    *("/etc/localtime", "/etc/timezone", "/etc/locale.alias", "/etc/os-release"),
     *("/etc/nsswitch.conf", "/etc/hosts", "/etc/host.conf", "/etc/resolv.conf", "/etc/gai.conf"),
-    *("/etc/mime.types", "/etc/services", "/etc/protocols", "/etc/rpc", "/etc/ethertypes"),
-    *("/etc/debian_version", "/etc/os-release", "/etc/locale.alias", "/etc/magic"),
-    *("/etc/python3*", "/etc/fonts", "/etc/terminfo", "/etc/inputrc", "/etc/papersize"),
+    *("/etc/mime.types", "/etc/services", "/etc/protocols", "/etc/python3*"),
 )
 """Patterns; what is not there is not seen."""
 
