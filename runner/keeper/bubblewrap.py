@@ -8,16 +8,14 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from runner.keeper import seccomp
+from runner.keeper.hostpaths import Add, HostPaths
 from runner.keeper.spawn import User
 
 _BWRAP = ("/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap")
 _OPTIONAL = "--disable-userns"  # since bubblewrap 0.8
-_COPIED = 256 * 1024  # bytes: a file up to this is copied, which costs less than a mount
-_FEW, _ENTRIES = 16 * 1024, 4  # a directory up to this (bytes, entries) is, too
 
 WORKSPACE, TASK, HOSTNAME, NAME = "/workspace", "/run/env-runner", "env-runner", "task"
 """As it looks from inside: the task's directories, its host and its user."""
@@ -26,9 +24,6 @@ PLACES = {"workspace": WORKSPACE, "task": TASK, "tmp": "/tmp", "shm": "/dev/shm"
 """The directories of a disk, by where they are seen."""
 
 _LINKS = ("--dir", "/var", "--symlink", "/tmp", "/var/tmp")  # noqa: S108 - likewise
-
-Add = Callable[[int], str]
-"""Hands a descriptor to bwrap, and says its number."""
 
 
 class Unavailable(Exception):
@@ -71,6 +66,7 @@ class Bubblewrap:
             raise Unavailable(f"{self.path} cannot be run: {error}") from error
         self.nested = _OPTIONAL in said.stdout + said.stderr
         self.calls = seccomp.program()
+        self._host = HostPaths()
 
     def options(self, view: View, user: User, add: Add) -> list[str]:
         """All that it is to be told about a sandbox. Raises OSError."""
@@ -80,8 +76,7 @@ class Bubblewrap:
         words += [] if view.network else ["--unshare-net"]
         words += [_OPTIONAL] if self.nested else []
         words += ["--seccomp", add(data(self.calls))] if self.calls else []
-        for path in view.paths:
-            words += _seen(path, view.paths, add)
+        words += self._host.options(view.paths, add)
         made_up = zip(("/etc/passwd", "/etc/group"), _accounts(user), strict=True)
         for path, text in made_up if "/etc" not in view.paths else ():
             words += ["--perms", "0444", "--file", add(data(text)), path]
@@ -120,46 +115,6 @@ def _trust(path: str) -> None:
         if real == "/":
             return
         real = os.path.dirname(real)
-
-
-def _seen(path: str, paths: Sequence[str], add: Add) -> list[str]:
-    """Options that let a path of the host be seen: a link as one where it leads to something
-    that is seen, else what it leads to. What is small is copied."""
-    try:
-        real = os.path.realpath(path, strict=True)
-        if os.path.islink(path) and any(real.startswith(f"{each}/") for each in paths):
-            return ["--symlink", os.readlink(path), path]
-        copied = _small(real, path)
-        if not copied:
-            return ["--ro-bind", real, path]
-        words = ["--dir", path] if os.path.isdir(real) else []
-        for source, target, mode in copied:
-            file = add(os.open(source, os.O_RDONLY | os.O_CLOEXEC))
-            words += ["--perms", f"{mode & 0o555:04o}", "--file", file, target]
-    except OSError:
-        return []
-    return words
-
-
-def _small(real: str, path: str) -> list[tuple[str, str, int]]:
-    """What to copy, where to, and its mode: a small file, or a directory of a few of them.
-    Nothing where that is another thing."""
-    found = os.stat(real)
-    if stat.S_ISREG(found.st_mode):
-        fits = found.st_size <= _COPIED and found.st_mode & stat.S_IROTH
-        return [(real, path, found.st_mode)] if fits else []
-    if not stat.S_ISDIR(found.st_mode) or found.st_size > _FEW:
-        return []
-    copied = []
-    with os.scandir(real) as entries:
-        for number, entry in enumerate(entries):
-            if number == _ENTRIES or not entry.is_file(follow_symlinks=False):
-                return []
-            each = _small(entry.path, f"{path}/{entry.name}")
-            if not each:
-                return []
-            copied += each
-    return copied
 
 
 def _accounts(user: User) -> tuple[bytes, bytes]:
