@@ -30,7 +30,8 @@ async def test_each_check_has_an_id_a_verdict_and_a_remedy(command: Command) -> 
     findings = {each["id"]: each for each in map(json.loads, ended.text.splitlines())}
     assert set(findings) >= {
         "configuration", "python", "kernel", "sqlite", "state.directory", "state.room", "clock",
-        "descriptors", "grpc.listen.0", "http.listen", "keeper", "cgroups", "limits", "user", "sandbox", "disk",
+        "descriptors", "grpc.listen.0", "http.listen", "keeper", "cgroups", "limits", "user",
+        "sandbox", "disk",
     }  # fmt: skip
     for each in findings.values():
         assert set(each) == {"id", "verdict", "found", "remedy"}
