@@ -21,7 +21,7 @@ TENANTS = MapOf(
         {
             "weight": Field(
                 number(0.001, 1000.0),
-                "Its share of the starts of each class, beside the other tenants that wait.",
+                "Its share of the time of each class's slots, beside the other tenants that wait.",
                 1,
             ),
             "max_running": Field(

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from runner.domain.task import Task
+from runner.domain.task import Task, TaskClass
 from runner.planning.capacity import Lack, Ledger, Need, need_of
 from runner.planning.fairness import Answer, Lines
+from runner.planning.lengths import Lengths
 from runner.planning.policy import Rules
 
 
@@ -34,14 +35,20 @@ _ANSWERS = {
 
 
 class Scheduler:
-    """Until `open` is called nobody gets a turn, so that those who hold something come first."""
+    """Until `open` is called nobody gets a turn, so that those who hold something come first.
+    `now` gives seconds that never jump."""
 
-    def __init__(self, rules: Rules, ready: Callable[[str], bool]) -> None:
+    def __init__(
+        self, rules: Rules, ready: Callable[[str], bool], now: Callable[[], float]
+    ) -> None:
         host = rules.host
         self.ledger = Ledger(host.cpu_cores, host.memory_bytes, rules.slots, rules.tenant_slots)
         self._rules = rules
         self._ready = ready
-        self._lines = Lines(lambda tenant: self._rules.tenant(tenant).weight)
+        self._now = now
+        self._lengths = Lengths()
+        self._since: dict[str, tuple[Need, float]] = {}
+        self._lines = Lines(self._cost)
         self._waiting: dict[str, Waiting] = {}
         self._open = False
 
@@ -68,7 +75,7 @@ class Scheduler:
         need = need_of(task)
         if self.ledger.lack(need) is not None:
             return False
-        self.ledger.hold(task.task_id, need)
+        self._give(task.task_id, need)
         return True
 
     def join(self, who: Waiting) -> None:
@@ -86,8 +93,12 @@ class Scheduler:
 
     def release(self, task_id: str) -> None:
         """Give back what the task holds, and let others have it."""
-        if self.ledger.release(task_id):
-            self.dispatch()
+        if not self.ledger.release(task_id):
+            return
+        if (had := self._since.pop(task_id, None)) is not None:
+            need, since = had
+            self._lengths.learn(need.task_class, need.tenant, self._now() - since)
+        self.dispatch()
 
     def dispatch(self) -> None:
         """Give turns for as long as there is room."""
@@ -102,7 +113,7 @@ class Scheduler:
             need = need_of(who.task)
             answer = _ANSWERS[self.ledger.lack(need)]
             if answer is Answer.GONE:
-                self.ledger.hold(task_id, need)
+                self._give(task_id, need)
                 del self._waiting[task_id]
                 granted.append(who)
             return answer
@@ -116,3 +127,10 @@ class Scheduler:
         if not self._ready(executor):
             return "executor_not_ready"
         return self.ledger.lack(need) or ""
+
+    def _give(self, task_id: str, need: Need) -> None:
+        self.ledger.hold(task_id, need)
+        self._since[task_id] = need, self._now()
+
+    def _cost(self, task_class: TaskClass, tenant: str) -> float:
+        return self._lengths.expect(task_class, tenant) / self._rules.tenant(tenant).weight

@@ -89,7 +89,7 @@ class Engine:
         self._hub, self._followers, self._turns = Hub(), Followers(), Turns()
         self._aside = Aside()
         self._board = Board(executors, observer, settings.probe_interval)
-        self.scheduler = Scheduler(rules, self._board.ready)
+        self.scheduler = Scheduler(rules, self._board.ready, clock.monotonic)
         bodies = Bodies(journal)
         self._tasks = Tasks(
             journal=journal,

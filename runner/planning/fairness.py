@@ -1,11 +1,12 @@
-"""Who is next: tenants of a class share its starts by weight, and a tenant's own tasks go by
-age. Classes that contend for the host's cores and memory share them alike.
+"""Who is next: tenants of a class share the time of its slots by weight, and a tenant's own
+tasks go by age. Classes that contend for the host's cores and memory take turns.
 
-It is starts that are shared and not the time for which slots are held: how long a task runs is
-known only when it is over, so shares of time would swing by whole tasks, and a tenant's first
-task could be made to wait for what an earlier one took. The time of one start is bounded by the
-class, and what a tenant holds at once by its `max_running`. Not here: whether there is room
-(`capacity.py`), and the arithmetic of shares (`shares.py`).
+Time and not starts, or a tenant of long tasks would have nearly all of a class beside one of
+short ones. How long a task runs is known only when it is over; so a start costs what the
+tenant's tasks have taken lately, and is paid for at once and for good: a bill that came
+afterwards would make shares swing by whole tasks, and could keep a tenant's first task waiting.
+Not here: whether there is room (`capacity.py`), the arithmetic of shares (`shares.py`), and
+what tasks have taken (`lengths.py`).
 """
 
 from __future__ import annotations
@@ -58,16 +59,16 @@ class _Queue:
     shares: Shares = field(default_factory=Shares)
 
 
-def _equal(_tenant: str) -> float:
+def _equal(_task_class: TaskClass, _tenant: str) -> float:
     return 1.0
 
 
 class Lines:
-    """The waiting tasks. `age` is the order of acceptance, lower is older; `weight` gives a
-    tenant's share, above 0."""
+    """The waiting tasks. `age` is the order of acceptance, lower is older; `cost` gives what a
+    start is to a tenant: the time expected over the tenant's weight, above 0."""
 
-    def __init__(self, weight: Callable[[str], float] = _equal) -> None:
-        self._weight = weight
+    def __init__(self, cost: Callable[[TaskClass, str], float] = _equal) -> None:
+        self._cost = cost
         self._queues = {task_class: _Queue() for task_class in TaskClass}
         self._classes = Shares()
         self._places: dict[str, tuple[TaskClass, str, int]] = {}
@@ -130,7 +131,7 @@ class Lines:
             answer = take(task_id)
             if answer is Answer.GONE:
                 self._note_passed(without_room)
-                self._queues[task_class].shares.charge(tenant, self._weight(tenant))
+                self._queues[task_class].shares.charge(tenant, self._cost(task_class, tenant))
                 self._classes.charge(task_class, 1.0)
                 self.leave(task_id)
             else:

@@ -1,7 +1,7 @@
 """Sharing by weight, in virtual time: start-time fair queueing.
 
-Each start moves its owner's tag on by 1/weight, and the lowest tag is next. Not here: who waits,
-and for what (`fairness.py`).
+Each start moves its owner's tag on by what it costs, over the owner's weight, and the lowest tag is
+next. Not here: who waits, and for what (`fairness.py`), and what a start costs (`lengths.py`).
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Shares:
         """The tag of one that waits; lower is earlier. KeyError where it does not."""
         return self._tags[owner]
 
-    def charge(self, owner: str, weight: float) -> None:
-        """One start of an owner that waits. `weight` is above 0."""
+    def charge(self, owner: str, cost: float) -> None:
+        """One start of an owner that waits. `cost` is above 0, and over its weight already."""
         self._now = max(self._now, self._tags[owner])
-        self._tags[owner] += 1 / weight
+        self._tags[owner] += cost
         self._forget()
 
     def leave(self, owner: str) -> None:

@@ -44,7 +44,24 @@ async def test_one_tenants_flood_delays_anothers_first_task_by_one_tasks_length_
 
 
 @virtual
-async def test_tenants_share_the_starts_of_a_class_by_weight() -> None:
+async def test_tenants_share_the_time_of_a_class_and_not_its_starts() -> None:
+    rig = Rig()
+    engine = await rig.start()
+    for number in range(300):
+        await assign(engine, f"short{number}", ["sleep", 1], of=LONG, tenant="short")
+        if number < 20:
+            await assign(engine, f"long{number}", ["sleep", 30], of=LONG, tenant="long")
+    await asyncio.sleep(400)
+    starts = list(rig.world.launches)
+    time = {"short": 1, "long": 30}
+    held = {of: n * sum(name.startswith(of) for name in starts) for of, n in time.items()}
+    assert abs(held["short"] - held["long"]) <= 60, held
+    await engine.close()
+    rig.world.close()
+
+
+@virtual
+async def test_tenants_share_a_class_by_weight() -> None:
     rig = Rig(rules=ruled(heavy=TenantRules(weight=3.0)))
     engine = await rig.start()
     for number in range(40):
@@ -93,6 +110,21 @@ async def test_a_tenant_with_its_most_waiting_is_refused_and_others_are_not() ->
     await ended(engine, "a1")
     await engine.assign(LOCAL, more)
     assert (await ended(engine, "a2")).state is State.COMPLETED
+    await engine.close()
+
+
+@virtual
+async def test_what_an_earlier_daemon_started_counts_for_its_tenant() -> None:
+    rig = Rig(rules=ruled(a=TenantRules(max_running=1)))
+    engine = await rig.start()
+    await assign(engine, "a1", ["sleep", 10], tenant="a")
+    await assign(engine, "a2", ["exit", 0], tenant="a")
+    await until(engine, "a1", EventType.STARTED)
+    engine = await rig.restart(engine)
+    planned = await engine.plan(LOCAL, assignment("", ["exit", 0], tenant="a"))
+    assert planned.blocked_by.startswith("tenant_quota: ")
+    assert (await ended(engine, "a2")).state is State.COMPLETED
+    assert engine.scheduler.ledger.idle
     await engine.close()
 
 

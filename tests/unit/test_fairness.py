@@ -88,7 +88,7 @@ def test_a_flood_delays_another_tenants_first_task_by_one_start_at_most() -> Non
 
 def test_starts_are_shared_by_weight() -> None:
     weights = {"a": 1.0, "b": 3.0}
-    lines = Lines(weights.__getitem__)
+    lines = Lines(lambda _, tenant: 1 / weights[tenant])
     for age in range(200):
         lines.join(f"{'ab'[age % 2]}{age}", SHORT, "ab"[age % 2], age)
     first = [start(lines)[0] for _ in range(80)]
@@ -165,7 +165,7 @@ ACTIONS = st.lists(
 def test_over_many_rounds_it_is_as_if_each_time_all_were_sorted(
     actions: list[tuple[str, int, str]],
 ) -> None:
-    lines, model = Lines(WEIGHTS.__getitem__), Model()
+    lines, model = Lines(lambda _, tenant: 1 / WEIGHTS[tenant]), Model()
     for action, number, tenant in actions:
         if action == "join":
             model.join(number, tenant)
