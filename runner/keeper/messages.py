@@ -18,7 +18,7 @@ PLACES = ("workspace", "task")
 LEVELS = ("strict", "standard", "none")  # of isolation, the best first
 NETWORKS = ("none", "host")
 LIMITS = ("memory", "cpu", "processes", "disk")
-_MOST = 64  # mounts of a launch, and patterns
+_MOST = 1000  # mounts of a launch, and patterns: as many as a payload may name
 _PATH_MAX = 4096
 
 Message = dict[str, Any]

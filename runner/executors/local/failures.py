@@ -21,7 +21,7 @@ _SYSTEM = {
 }
 """What the host lacks, wherever it turns up: another try may end otherwise."""
 
-_OF_THE_TASK = {"exec", "interpreter", "working_dir"}
+_OF_THE_TASK = {"exec", "interpreter", "working_dir", "mounts"}
 
 
 def of_start(request: Launch, stage: str, number: int, said: str = "") -> Failure:
@@ -37,6 +37,9 @@ def _sentence(request: Launch, stage: str, number: int) -> str:
     if stage == "working_dir":
         directory = quote(request.plan.working_dir)
         return f"the working directory {directory} cannot be used: {os.strerror(number)}"
+    if stage == "mounts":
+        sources = ", ".join(quote(mount.source) for mount in request.plan.mounts)
+        return f"what it wants mounted ({sources}) cannot be had: {os.strerror(number)}"
     program = f"cannot start {quote(word)}: "
     if stage == "interpreter":
         return program + "the interpreter or loader that the file names is not there"
@@ -46,9 +49,11 @@ def _sentence(request: Launch, stage: str, number: int) -> str:
             "(a script needs a first line such as #!/bin/sh)"
         )
     if number == errno.ENOENT and "/" not in word:
-        return program + f"no such program on PATH ({quote(request.environment.get('PATH', ''))})"
+        path = quote(request.environment.get("PATH", ""))
+        return program + f"no such program on PATH ({path})"
     if number == errno.ENOENT:
-        return program + "there is no such file"
+        where = " in the sandbox" if request.plan.level == "strict" else ""
+        return program + f"there is no such file{where}"
     if number == errno.EACCES:
         return program + "it is not executable for the user that the task runs as"
     if number == errno.E2BIG:
