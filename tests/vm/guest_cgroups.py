@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stage import Checks
+from stage import Checks, said
 
 from runner.keeper import cgroups_tree as tree
 from runner.keeper import syscalls
@@ -204,10 +204,31 @@ def escape(checks: Checks, groups: Cgroups) -> None:
     groups.remove("b")
 
 
+def others(checks: Checks) -> None:
+    """Keepers in units that are not like this one."""
+    program = (
+        f"from runner.keeper.cgroups import *; g = Cgroups({ROOT!r}); print(g.held); g.close()"
+    )
+    unit = ["systemd-run", "--quiet", "--pipe", "--wait"]
+    unit.append(f"--setenv=PYTHONPATH={os.environ.get('PYTHONPATH', '')}")
+
+    def told(*properties: str) -> str:
+        words = [f"--property={each}" for each in properties]
+        return said(*unit, *words, sys.executable, "-c", program)
+
+    held = str(dict.fromkeys(KINDS, ""))
+    answer = told("Delegate=yes", "User=nobody")
+    checks.that(answer == held, "an ordinary user's keeper holds limits too",
+                answer)  # fmt: skip
+    answer = told()
+    checks.that("lacks Delegate=yes" in answer, "without Delegate=yes nothing is changed", answer)
+
+
 def main() -> int:
     checks = Checks()
     Path(ROOT).mkdir(exist_ok=True)
     if sys.argv[1:2] != ["again"]:
+        others(checks)
         shared(checks)
         unit = own()
         groups = Cgroups(ROOT)
