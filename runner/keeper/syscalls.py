@@ -25,6 +25,7 @@ _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 2, 4, 8
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+_libc.prctl.argtypes = [ctypes.c_int, *(ctypes.c_ulong,) * 4]
 
 
 def _check(result: int) -> int:
@@ -113,6 +114,5 @@ def filter_calls(program: bytes) -> None:
     _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(pointer))
 
 
-def _prctl(option: int, *arguments: int) -> None:
-    words = [ctypes.c_ulong(each) for each in (*arguments, *(0,) * (4 - len(arguments)))]
-    _check(_libc.prctl(ctypes.c_int(option), *words))
+def _prctl(option: int, argument: int, pointer: int = 0) -> None:
+    _check(_libc.prctl(option, argument, pointer, 0, 0))
