@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import footprint, output, round_trip, start
+from bench import footprint, isolation, output, round_trip, start
 from bench.daemon import ROOT
 from bench.figure import Figure
 from bench.place import facts
@@ -23,6 +23,8 @@ CASES = {
     "round-trip": round_trip.one_at_a_time,
     "own-user": round_trip.own_user,
     "throughput": round_trip.many_at_a_time,
+    "sandbox": isolation.sandbox,
+    "cgroup": isolation.cgroup,
     "write": output.writing,
     "follow": output.following,
     "latency": output.latency,

@@ -79,6 +79,17 @@ class Daemon:
                 pass
             return time.perf_counter() - begun
 
+    def start_keeper(self, options: Sequence[str]) -> None:
+        """Start its keeper beforehand, with options of its own: the daemon finds it there."""
+        root = self.state / "keeper"
+        root.mkdir(parents=True, mode=0o711)
+        self.state.chmod(0o711)
+        command = [sys.executable, "-S", "-s", "-P", "-m", "runner.keeper", "--detach"]
+        command += ["--root", str(root), "--socket", str(root / "keeper.sock"), *options]
+        with (root / "keeper.log").open("ab") as log:
+            environment = {"PATH": os.defpath, "PYTHONPATH": str(ROOT)}
+            subprocess.run(command, env=environment, cwd="/", stderr=log, check=True)
+
     @property
     def pid(self) -> int:
         assert self.process is not None  # noqa: S101 - of one that was started

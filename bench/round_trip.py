@@ -33,11 +33,11 @@ async def own_user(directory: Path) -> list[Figure]:
 async def _round_trip(directory: Path, name: str, most: float, **settings: str) -> list[Figure]:
     times: list[float] = []
     async with started(directory, **settings) as (daemon, client):
-        await _some(client, _A_BLOCK)  # whatever is only done once
+        await some(client, _A_BLOCK)  # whatever is only done once
         with Spawning() as bare:
             for _ in range(_BLOCKS):
                 bare.run(_A_BLOCK)
-                times += await _some(client, _A_BLOCK)
+                times += await some(client, _A_BLOCK)
         memory = f"RSS: daemon {resident(daemon.pid):.0f}, keeper {resident(daemon.keeper()):.1f}"
     ms = [each * 1e3 for each in times]
     base = median(bare.times) * 1e3
@@ -55,7 +55,8 @@ async def _round_trip(directory: Path, name: str, most: float, **settings: str) 
     ]
 
 
-async def _some(client: Client, count: int) -> list[float]:
+async def some(client: Client, count: int) -> list[float]:
+    """Seconds that each of `count` tasks took, one after the other."""
     times = []
     for _ in range(count):
         begun = time.perf_counter()
