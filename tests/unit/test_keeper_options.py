@@ -39,3 +39,33 @@ def test_a_user_that_is_not_there_is_refused_in_one_line(
         _settings({"daemon-uid": name})
     assert left.value.code == 2
     assert capfd.readouterr().err == f"env-runner keeper: there is no user {name!r} here\n"
+
+
+def test_what_tasks_may_have_is_taken_from_the_command_line() -> None:
+    settings, _ = _settings(
+        {
+            "task-users": "2100000000-2100000009",
+            "max-memory": "1073741824",
+            "max-processes": "64",
+            "view": "/usr:/opt/tools",
+            "allow-none": "",
+        }
+    )
+    assert str(settings.pool) == "2100000000-2100000009"
+    assert (settings.max_memory, settings.max_processes) == (1 << 30, 64)
+    assert (settings.view, settings.allow_none) == (["/usr", "/opt/tools"], True)
+    plain, _ = _settings({})
+    assert (plain.pool, plain.max_memory, plain.max_processes) == (None, None, None)
+    assert (plain.view, plain.allow_none) == (None, False)
+
+
+@pytest.mark.parametrize(
+    "given", [{"task-users": "0-10"}, {"max-memory": "1GiB"}, {"max-processes": "-1x"}]
+)
+def test_what_is_no_such_value_is_refused_in_one_line(
+    given: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        _settings(given)
+    assert left.value.code == 2
+    assert len(capfd.readouterr().err.splitlines()) == 1

@@ -1,0 +1,100 @@
+"""What is kept of a disk, on any file system: whole, plain files of the task's own, and no more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runner.keeper import keeping
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[int]:
+    for name in ("workspace/out", "task"):
+        (tmp_path / "disk" / name).mkdir(parents=True)
+    directory = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    yield directory
+    os.close(directory)
+
+
+def keep(own: int, *patterns: str, size: int = MIB) -> int:
+    """How many steps it took."""
+    return sum(1 for _ in keeping.keep(own, patterns, {os.geteuid()}, size))
+
+
+def kept(path: Path) -> list[str]:
+    found = (path / "kept/workspace").rglob("*")
+    return sorted(
+        str(each.relative_to(path / "kept/workspace")) for each in found if each.is_file()
+    )
+
+
+def test_a_large_file_takes_many_steps_and_comes_out_the_same(own: int, tmp_path: Path) -> None:
+    data = os.urandom(3 * MIB + 17)
+    (tmp_path / "disk/workspace/out/large").write_bytes(data)
+    assert keep(own, "out/*", size=4 * MIB) > 12
+    assert (tmp_path / "kept/workspace/out/large").read_bytes() == data
+
+
+def test_holes_stay_holes_and_what_is_only_a_hole_is_kept(own: int, tmp_path: Path) -> None:
+    for name, parts in (("hole", ()), ("between", (0, 500_000)), ("end", (700_000,))):
+        with (tmp_path / "disk/workspace" / name).open("wb") as file:
+            file.truncate(MIB)
+            for at in parts:
+                file.seek(at)
+                file.write(b"data")
+    keep(own, "*")
+    for name in ("hole", "between", "end"):
+        copy = tmp_path / "kept/workspace" / name
+        assert copy.read_bytes() == (tmp_path / "disk/workspace" / name).read_bytes()
+        assert copy.stat().st_blocks * 512 < 100_000
+
+
+def test_a_file_that_claims_more_than_the_disk_had_is_left_out(own: int, tmp_path: Path) -> None:
+    with (tmp_path / "disk/workspace/huge").open("wb") as file:
+        file.truncate(MIB + 1)
+    keep(own, "*")
+    assert kept(tmp_path) == []
+
+
+def test_a_directory_that_is_named_is_kept_with_all_below_it(own: int, tmp_path: Path) -> None:
+    work = tmp_path / "disk/workspace"
+    (work / "out/a/b").mkdir(parents=True)
+    for name in ("out/1", "out/a/2", "out/a/b/3", "other"):
+        (work / name).write_text(name)
+    keep(own, "out")
+    assert kept(tmp_path) == ["out/1", "out/a/2", "out/a/b/3"]
+
+
+def test_links_pipes_and_second_names_are_left_out(own: int, tmp_path: Path) -> None:
+    work = tmp_path / "disk/workspace"
+    (tmp_path / "secret").write_text("secret")
+    (work / "link").symlink_to(tmp_path / "secret")
+    (work / "dir").symlink_to(tmp_path)
+    os.mkfifo(work / "fifo")
+    (work / "one").write_text("1")
+    (work / "two").hardlink_to(work / "one")
+    (work / "plain").write_text("plain")
+    (tmp_path / "disk/task/result.json").symlink_to(tmp_path / "secret")
+    keep(own, "**", "dir/secret", "../../secret")
+    assert kept(tmp_path) == ["plain"]
+    assert list((tmp_path / "kept/task").iterdir()) == []
+
+
+def test_the_result_is_kept_without_a_pattern(own: int, tmp_path: Path) -> None:
+    (tmp_path / "disk/task/result.json").write_text("{}")
+    keep(own)
+    assert (tmp_path / "kept/task/result.json").read_text() == "{}"
+    assert not (tmp_path / "kept/workspace").exists()
+
+
+def test_kept_twice_it_is_the_same(own: int, tmp_path: Path) -> None:
+    (tmp_path / "disk/workspace/a").write_text("a")
+    keep(own, "a", "*", "a")
+    keep(own, "a")
+    assert kept(tmp_path) == ["a"]

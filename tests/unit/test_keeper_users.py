@@ -1,0 +1,49 @@
+"""The pool of users: the lowest that nobody holds, and no range that is not for tasks."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.keeper.users import Exhausted, Pool
+
+FIRST = 2_100_000_000
+held = st.sets(st.integers(FIRST - 2, FIRST + 12))
+
+
+@given(st.integers(0, 9), held)
+def test_the_lowest_that_is_not_held_is_given(length: int, taken: set[int]) -> None:
+    pool = Pool(FIRST, FIRST + length)
+    free = [uid for uid in range(FIRST, FIRST + length + 1) if uid not in taken]
+    if free:
+        assert pool.free(taken) == (free[0], free[0])
+    else:
+        with pytest.raises(Exhausted):
+            pool.free(taken)
+
+
+def test_it_is_said_as_it_was_given() -> None:
+    pool = Pool.parse("2100000000-2100000999")
+    assert str(pool) == "2100000000-2100000999"
+    assert FIRST in pool
+    assert FIRST + 999 in pool
+    assert FIRST + 1000 not in pool
+
+
+@given(st.text(max_size=20) | st.from_regex(r"[0-9]{1,11}-[0-9]{1,11}", fullmatch=True))
+def test_a_text_is_a_range_for_tasks_or_is_refused(text: str) -> None:
+    try:
+        pool = Pool.parse(text)
+    except ValueError:
+        return
+    uid, gid = pool.free(())
+    assert 1000 <= uid == gid < 2**32 - 1
+
+
+@pytest.mark.parametrize(
+    "text", ["0-10", "999-1000", "5000-4999", "1000", "1000-", "1000-4294967295"]
+)
+def test_no_range_reaches_root_or_the_system(text: str) -> None:
+    with pytest.raises(ValueError, match="is no"):
+        Pool.parse(text)
