@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,14 +81,19 @@ def test_a_bubblewrap_that_others_could_change_is_not_run_by_root(home: Path) ->
     shutil.rmtree(place)
 
 
-def test_a_holder_that_dies_before_it_is_ready_has_failed(disk: View) -> None:
-    held = Holder.start(Bubblewrap(), disk, USER, None)
-    os.kill(held.pid, signal.SIGSTOP)  # or it could be ready first
-    os.kill(held.pid, signal.SIGKILL)
+def test_a_holder_that_dies_before_it_is_ready_has_failed(disk: View, home: Path) -> None:
+    never_ready = home / "bwrap"
+    never_ready.write_text("#!/bin/sh\nexec sleep 60\n")
+    never_ready.chmod(0o755)
+    bubblewrap = Bubblewrap()
+    bubblewrap.path = str(never_ready)
+    held = Holder.start(bubblewrap, disk, USER, None)
+    held.kill()
     os.waitpid(held.pid, 0)
-    with pytest.raises(HolderFailed):
+    with pytest.raises(HolderFailed, match="said nothing"):
         ready(held)
     held.close()
+    never_ready.unlink()
 
 
 def test_a_bubblewrap_that_cannot_be_executed_is_told_with_its_errno(disk: View) -> None:
