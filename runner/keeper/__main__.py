@@ -88,19 +88,26 @@ def _settings(options: dict[str, str]) -> tuple[Settings, float]:
                 if not (dash and first.isdecimal()):  # a name may have a dash in it
                     first = last = part
                 settings.users.append(range(_uid(first), _uid(last) + 1))
-        if "task-users" in options:
-            settings.pool = Pool.parse(options["task-users"])
-        if "max-memory" in options:
-            settings.max_memory = int(options["max-memory"])
-        if "max-processes" in options:
-            settings.max_processes = int(options["max-processes"])
-        if "view" in options:
-            settings.view = options["view"].split(":")
-        settings.allow_none = "allow-none" in options
+        _set_bounds(settings, options)
         return settings, float(options.get("idle-exit", "inf"))
     except ValueError:
         text = "--daemon-uid and --allow-users take users, --task-users takes FIRST-LAST of uids "
         _leave(_USAGE, f"{text}from 1000 on, --max-… take whole numbers, --idle-exit seconds")
+
+
+def _set_bounds(settings: Settings, options: dict[str, str]) -> None:
+    """What tasks may have and see. Raises ValueError."""
+    if "task-users" in options:
+        settings.pool = Pool.parse(options["task-users"])
+    if "max-memory" in options:
+        settings.max_memory = int(options["max-memory"])
+    if "max-processes" in options:
+        settings.max_processes = int(options["max-processes"])
+    if "view" in options:
+        settings.view = options["view"].split(":")
+        if not all(map(os.path.isabs, settings.view)):
+            _leave(_USAGE, f"--view takes absolute paths, not {options['view']!r:.200}")
+    settings.allow_none = "allow-none" in options
 
 
 def _uid(user: str) -> int:
@@ -195,7 +202,8 @@ class _Keeper:
         self.cgroups = _cgroups(root, settings, wanted="no-cgroups" not in options)
         disks = Disks(root, own=state is not None and bool(state.get("mounts")))
         settings.held = _held(self.cgroups, disks)
-        user = None if settings.pool is None else settings.pool.free(())
+        # after a reload tasks run, and one should not be able to disturb the trial
+        user = None if settings.pool is None else settings.pool.last
         sandboxes = Sandboxes(root, settings.view, user)
         settings.find_levels(sandboxes.problem)
         instance = state["instance"] if state else f"{os.getpid()}-{time.time_ns():x}"

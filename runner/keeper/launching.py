@@ -67,7 +67,7 @@ class Preparation:
     def _prepare(self, given: list[int], reader: int) -> None:
         own = self._directory(self.host.directory, self.name, 0o711)
         out = self._directory(own, "output", 0o750, (-1, reader))
-        disk = self._disk(own, len(given) and os.fstat(given[-1]).st_size)
+        disk = self._disk(own, os.fstat(given[-1]).st_size if self.request["context"] else 0)
         self.stage = "directory"
         workspace = self._directory(disk, "workspace", 0o700, self.user)
         task = self._directory(disk, "task", 0o700, self.user)

@@ -196,8 +196,8 @@ class Loop:
         """What is between the end and telling it: until then its memory is in use."""
         try:
             yield from attempt.closing()
-        except OSError as error:
-            log(f"not all files of {attempt.name} could be kept: {error.strerror}")
+        except Exception as error:  # noqa: BLE001 - every task of the host hangs on this process
+            log(f"not all files of {attempt.name} could be kept: {error}")
         self.on_end(record)
 
     def _record(self, record: Record) -> None:

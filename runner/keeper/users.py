@@ -37,6 +37,11 @@ class Pool:
     def __contains__(self, uid: int) -> bool:
         return uid in self._uids
 
+    @property
+    def last(self) -> tuple[int, int]:
+        """The uid, and its gid, that a task gets last of all."""
+        return self._uids[-1], self._uids[-1]
+
     def free(self, held: Iterable[int]) -> tuple[int, int]:
         """The lowest uid, and its gid, that is none of those that running tasks hold. Raises
         Exhausted."""

@@ -60,7 +60,13 @@ def test_what_tasks_may_have_is_taken_from_the_command_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"task-users": "0-10"}, {"max-memory": "1GiB"}, {"max-processes": "-1x"}]
+    "given",
+    [
+        {"task-users": "0-10"},
+        {"max-memory": "1GiB"},
+        {"max-processes": "-1x"},
+        {"view": "/usr:lib"},
+    ],
 )
 def test_what_is_no_such_value_is_refused_in_one_line(
     given: dict[str, str], capfd: pytest.CaptureFixture[str]

@@ -26,6 +26,7 @@ def test_the_lowest_that_is_not_held_is_given(length: int, taken: set[int]) -> N
 def test_it_is_said_as_it_was_given() -> None:
     pool = Pool.parse("2100000000-2100000999")
     assert str(pool) == "2100000000-2100000999"
+    assert pool.last == (FIRST + 999, FIRST + 999)
     assert FIRST in pool
     assert FIRST + 999 in pool
     assert FIRST + 1000 not in pool
