@@ -104,6 +104,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="env-runner-demo-"))
+        self.directory.chmod(0o711)  # tasks have users of their own, who must come through
         self.state = self.directory / "state"
         os.environ["ENV_RUNNER_STATE__DIRECTORY"] = str(self.state)
         os.environ["ENV_RUNNER_HTTP__LISTEN"] = ""

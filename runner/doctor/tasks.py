@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,11 +44,19 @@ async def examine(config: Config) -> list[Finding]:
             said = await executor.probe()
         finally:
             await dismiss(executor)
-    return [*told(said), *([] if _has_own(said) and not local.user else [who])]
+    closed = None if os.geteuid() or local.sandbox == "none" else _closed(config.state.directory)
+    return [*told(said, closed), *([] if _has_own(said) and not local.user else [who])]
 
 
-def told(said: Readiness) -> Iterator[Finding]:
-    """What a keeper that was started said of itself and of the host."""
+def _closed(directory: Path) -> Path | None:
+    """The directory on the way to that one through which not everybody may come."""
+    there = (each for each in (directory, *directory.parents) if each.exists())
+    return next((each for each in there if not each.stat().st_mode & stat.S_IXOTH), None)
+
+
+def told(said: Readiness, closed: Path | None = None) -> Iterator[Finding]:
+    """What a keeper that was started said of itself and of the host. `closed` is a directory
+    that keeps the users of tasks from theirs."""
     if said.problem.startswith("no keeper"):
         remedy = "see that this user may start processes and write to the temporary directory"
         yield fail("keeper", f"it does not start: {said.problem}", remedy)
@@ -59,7 +68,12 @@ def told(said: Readiness) -> Iterator[Finding]:
     if said.ready:
         yield _cgroups(said)
     yield _limits(said)
-    yield _sandbox(said)
+    if closed is None or not said.ready:
+        yield _sandbox(said)
+    else:
+        remedy = f"chmod o+x {closed}, or name another as state.directory"
+        found = f"the users of tasks cannot come through {closed} to what is theirs"
+        yield warn("sandbox", found, remedy)
     yield _disk(said)
     if _has_own(said):
         yield ok("user", f"each running task has a user of its own, of uids {said.user}")

@@ -139,6 +139,16 @@ def test_what_a_host_can_not_hold_is_told_with_why_and_a_remedy() -> None:
     assert "not root" in said
 
 
+def test_a_directory_that_keeps_tasks_from_what_is_theirs_is_told(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    assert tasks._closed(closed / "not" / "yet") == closed
+    assert tasks._closed(Path("/")) is None
+    (sandbox,) = [each for each in tasks.told(HELD, closed) if each.id == "sandbox"]
+    assert sandbox.verdict is Verdict.WARN
+    assert str(closed) in sandbox.remedy
+
+
 def test_a_sandbox_that_is_named_and_not_held_fails() -> None:
     why = "sandbox strict is configured and cannot be held: bubblewrap is not there"
     unready = Readiness(ready=False, problem=why)
