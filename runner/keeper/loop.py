@@ -46,6 +46,7 @@ class Loop:
         self.unread: dict[str, None] = {}  # ends that the daemon has not said to have seen
         self.removals: dict[str, Iterator[None]] = {}
         self.preparing: dict[str, int] = {}  # the uids of launches that are under way, by name
+        self.clearing: set[str] = set()  # of failed launches, until all of it is dead
         self.closing: dict[str, Iterator[None]] = {}  # of ends that are to be told
         self.on_started: Callable[[Attempt], None] = lambda _: None  # or failed: `problem`
         self.on_end: Callable[[Record], None] = lambda _: None
@@ -298,7 +299,7 @@ class Loop:
     @property
     def busy(self) -> bool:
         """Whether something would be lost if this process ended now."""
-        return bool(self.attempts or self.unsettled)
+        return bool(self.attempts or self.unsettled or self.clearing)
 
     @property
     def idle(self) -> bool:

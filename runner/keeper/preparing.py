@@ -159,6 +159,8 @@ class _Start:
     def _clear(self, group: Group) -> None:
         if group.populated():
             group.kill()
+            self._loop.clearing.add(group.path)
             self._loop.after(SETTLE_MOST, lambda: self._clear(group))
         else:
             group.remove()
+            self._loop.clearing.discard(group.path)

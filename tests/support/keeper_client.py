@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 from runner.keeper.messages import LIMITS, PROTOCOL, Frames, encode
+from tests.support.users import python_for_others
 
 PROJECT = Path(__file__).parents[2]
 PATIENCE = 30.0  # seconds
@@ -176,12 +177,18 @@ class Keeper:
     """A keeper's root, and the keeper that has it now."""
 
     def __init__(
-        self, root: Path, *options: str, code: Path = PROJECT, sandboxed: bool = False
+        self,
+        root: Path,
+        *options: str,
+        code: Path = PROJECT,
+        sandboxed: bool = False,
+        user: int | None = None,
     ) -> None:
-        """`code` is where the package lies that is run. Tasks may do without a sandbox, unless
-        they have to be `sandboxed`."""
+        """`code` is where the package lies that is run, `user` as whom, if not as this one.
+        Tasks may do without a sandbox, unless they have to be `sandboxed`."""
         self.root = root
         self.code = code
+        self.user = user
         self.options = options if sandboxed else ("--allow-none", *options)
         self.log = root.parent / "keeper.log"
         self.clients: list[Client] = []
@@ -190,10 +197,20 @@ class Keeper:
 
     def start(self, *options: str) -> None:
         flags = ("-S", "-s", "-P", "-m", "runner.keeper", "--root", str(self.root), "--detach")
-        command = [sys.executable, *flags, *self.options, *options]
+        python = sys.executable if self.user is None else python_for_others()
+        assert python is not None
+        command = [python, *flags, *self.options, *options]
         environment = {**os.environ, "PYTHONPATH": str(self.code)}
+        whose = {} if self.user is None else {"user": self.user, "group": self.user}
         with self.log.open("ab") as log:
-            subprocess.run(command, stderr=log, env=environment, check=True)
+            subprocess.run(
+                command,
+                stderr=log,
+                env=environment,
+                check=True,
+                extra_groups=[] if whose else None,
+                **whose,
+            )
         self.pid = next(
             process.pid
             for process in psutil.process_iter(["cmdline"])

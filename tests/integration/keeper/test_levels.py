@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ import pytest
 from tests.support.keeper_client import LAUNCH, Client, Hung, Keeper, alive, eventually
 
 FIRST, LAST = 2_100_000_000, 2_100_000_009
+BARE = {key: value for key, value in LAUNCH.items() if key not in ("type", "id")}
+BARE |= {"env": {"PATH": "/usr/bin:/bin"}, "wall": 60}
 STUBBORN = "trap '' TERM; echo up; while :; do sleep 1000; done"
 LEVELS = ["strict", "standard", "none"] if os.geteuid() == 0 else ["strict", "none"]
 
@@ -121,17 +124,14 @@ def test_zombies_are_reaped_and_no_code_is_mixed_up(tasks: Tasks) -> None:
 
 def test_many_launches_at_once_each_have_their_own_end(tasks: Tasks) -> None:
     names = [f"t{number}" for number in range(8)]
-    template = {"level": tasks.level, "argv": ["sh", "-c", "exit 5"]}
-    fields = {key: value for key, value in LAUNCH.items() if key not in ("type", "id")}
+    words = {**BARE, "level": tasks.level, "argv": ["sh", "-c", "exit 5"]}
     for name in names:
-        words = {**fields, **template, "name": name, "env": {"PATH": "/usr/bin:/bin"}}
-        tasks.client.send("launch", **words)
+        tasks.client.send("launch", **{**words, "name": name})
     assert [tasks.end(name)["code"] for name in names] == [5] * 8
 
 
 def test_a_stop_and_a_reload_that_come_before_the_start_wait_for_it(tasks: Tasks) -> None:
-    words = {key: value for key, value in LAUNCH.items() if key not in ("type", "id")}
-    words |= {"level": tasks.level, "env": {"PATH": "/usr/bin:/bin"}, "wall": 60}
+    words = {**BARE, "level": tasks.level}
     for name in ("a", "b"):
         tasks.client.send("launch", **{**words, "name": name, "argv": ["sleep", "999"]})
     tasks.client.send("stop", name="a", grace=30)
@@ -194,6 +194,26 @@ def test_a_sandbox_that_cannot_be_made_is_told_with_its_reason(home: Path) -> No
     keeper.root.chmod(0o711)
     client.launch("a", "true", level="strict")
     assert client.end("a")["code"] == 0
+    keeper.close()
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="cannot here: needs root")
+def test_a_sandbox_that_is_never_ready_is_a_launch_that_failed(home: Path) -> None:
+    keeper = Keeper(home / "root", "--task-users", f"{FIRST}-{LAST}", sandboxed=True)
+    client = keeper.client()
+    client.launch("first", "true", level="strict")
+    if client.welcome["mode"] != "cgroup2":
+        keeper.close()
+        pytest.skip("cannot here: without cgroups nothing can be frozen")
+    record = json.loads((keeper.root / "first/launch.json").read_text())["record"]
+    client.end("first")
+    freeze = Path(record["cgroup"].splitlines()[0]).parent / "cgroup.freeze"
+    freeze.write_text("1")  # whatever is forked into a group below stands still
+    number = client.send("launch", **{**BARE, "name": "a", "level": "strict"})
+    reply = client.receive()
+    assert (reply["id"], reply["state"], reply["stage"]) == (number, "failed", "sandbox")
+    freeze.write_text("0")
     keeper.close()
 
 
