@@ -156,8 +156,9 @@ class SqliteJournal:
         self, run: Callable[[Writes], T], *, patient: bool = True, accepts: bool = False
     ) -> T:
         self._unfinished = None
-        work = Work(run, None if patient else self._patience, accepts)
-        return await asyncio.wrap_future(self._writer.submit(work))
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        work = Work(run, None if patient else self._patience, future, accepts)
+        return await self._writer.submit(work)
 
     async def _read(self, function: Callable[..., T], *args: object) -> T:
         if self._closed:

@@ -9,15 +9,14 @@ the kernel may have dropped what it could not write and then says that all is we
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import queue
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -31,6 +30,8 @@ from runner.storage.sqlite.writes import Writes
 T = TypeVar("T")
 
 _TOGETHER = 1000  # pieces of work in one transaction, so that the first need not wait long
+_Outcome = tuple[asyncio.Future[Any], object, Exception | None]
+
 _PAUSE_SECONDS = 0.2  # between two tries while the disk is full
 
 
@@ -40,8 +41,8 @@ class Work(Generic[T]):
 
     run: Callable[[Writes], T]
     patience: float | None
+    future: asyncio.Future[T]  # told on its own loop
     accepts: bool = False  # a new task is in it
-    future: Future[T] = field(default_factory=Future)
     since: float = field(default_factory=time.monotonic)
 
     def overdue(self, patience: float | None) -> bool:
@@ -93,9 +94,9 @@ class Writer:
         """Why nothing will be stored any more, once that is so."""
         return self._broken
 
-    def submit(self, work: Work[T]) -> Future[T]:
-        """Queue `work`. Its future raises JournalUnavailable or JournalBroken, or what `run`
-        raised."""
+    def submit(self, work: Work[T]) -> asyncio.Future[T]:
+        """Queue `work`, from the loop of its future. That raises JournalUnavailable or
+        JournalBroken, or what `run` raised."""
         with self._lock:
             if self._closing:
                 work.future.set_exception(JournalUnavailable("the journal is closed"))
@@ -141,7 +142,7 @@ class Writer:
                 break
             if work is None:
                 self._drained = True
-            elif work.future.set_running_or_notify_cancel():
+            elif not work.future.cancelled():
                 waiting.append(work)
             block, pause = False, 0.0
         return bool(waiting) or not self._drained
@@ -189,7 +190,7 @@ class Writer:
         began = time.monotonic()
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            answers = [self._answer(work) for work in batch]
+            outcomes = [self._outcome(work) for work in batch]
             if any(work.accepts for work in batch):
                 failpoint("before_accept_fsync")
             self._db.execute("COMMIT")
@@ -200,11 +201,10 @@ class Writer:
             _fail(batch, JournalUnavailable(str(error)))
             return
         self.told(time.monotonic() - began)
-        for answer in answers:
-            answer()
+        _tell(outcomes)
 
-    def _answer(self, work: Work[T]) -> Callable[[], None]:
-        """Run `work` within the transaction; what tells its outcome once that is durable."""
+    def _outcome(self, work: Work[T]) -> _Outcome:
+        """Run `work` within the transaction; what to tell of it once that is durable."""
         self._db.execute("SAVEPOINT work")
         try:
             result = work.run(self._writes)
@@ -221,8 +221,8 @@ class Writer:
             self._db.execute("ROLLBACK TO work")
             self._db.execute("RELEASE work")
             self._writes.forget_unstored()
-            return partial(work.future.set_exception, error)
-        return partial(work.future.set_result, result)
+            return work.future, None, error
+        return work.future, result, None
 
     def _undone(self, error: sqlite3.Error | MemoryError) -> _Blocked | JournalBroken:
         why = cause(error)
@@ -238,6 +238,21 @@ class Writer:
 
 
 def _fail(works: list[Work[Any]], error: Exception) -> None:
-    for work in works:
-        if not work.future.done():
-            work.future.set_exception(type(error)(*error.args))  # each has its own traceback
+    _tell([(work.future, None, type(error)(*error.args)) for work in works])  # own tracebacks
+
+
+def _tell(outcomes: list[_Outcome]) -> None:
+    """Tell all of them in one turn of their loop: to wake it takes longer than to be told."""
+    if outcomes:
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            outcomes[0][0].get_loop().call_soon_threadsafe(_told, outcomes)
+
+
+def _told(outcomes: list[_Outcome]) -> None:
+    for future, result, error in outcomes:
+        if future.done():
+            continue  # who waited was cancelled, or it was told before
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
