@@ -63,7 +63,10 @@ local = Record(
             "",
         ),
         "start_keeper": Field(
-            Flag(), "Whether the daemon starts a keeper where it finds none.", default=True
+            Flag(),
+            "Whether the daemon starts a keeper where it finds none. One that runs keeps the "
+            "options that it was started with; it leaves a minute after daemon and last task.",
+            default=True,
         ),
     },
     Local,
