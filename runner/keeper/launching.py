@@ -3,7 +3,7 @@
 NAME/launch.json, exit.json          the keeper's own (records.py)
 NAME/output/{stdout,stderr,index}    readable by the daemon's group
 NAME/disk/{workspace,task,tmp,shm}   the task user's own: all that a task can write to; the
-                                     last two in the strict sandbox alone
+                                     last one in the strict sandbox alone
 NAME/kept/{workspace,task}           what of that outlives a disk in memory
 """
 
@@ -72,8 +72,8 @@ class Preparation:
         self.stage = "directory"
         workspace = self._directory(disk, "workspace", 0o700, self.user)
         task = self._directory(disk, "task", 0o700, self.user)
-        for name in ("tmp", "shm") if self.request["level"] == "strict" else ():
-            self._directory(disk, name, 0o700, self.user)  # elsewhere it has the host's
+        for name in ("tmp", "shm") if self.request["level"] == "strict" else ("tmp",):
+            self._directory(disk, name, 0o700, self.user)  # its TMPDIR, at every level
         given_stdin = self.request["stdin"]
         stdin = os.dup(given[0]) if given_stdin else os.open("/dev/null", os.O_RDONLY)
         self._opened.callback(os.close, stdin)

@@ -8,7 +8,6 @@ is remembered, and the keeper does not replace itself.
 from __future__ import annotations
 
 import errno
-import os
 import resource
 from collections.abc import Callable
 
@@ -101,11 +100,11 @@ class _Start:
             if not self._holder.read():
                 self._loop.watch(descriptor, self._on_ready)
                 return
-        except HolderFailed as error:
-            self._fail(error.stage, error.number, error.text)
+        except HolderFailed as error:  # at "exec", for one: of bubblewrap, not of the task
+            self._fail(error.number, error.text or str(error))
             return
         except (OSError, ValueError, KeyError) as error:  # it died as it said that it is ready
-            self._fail("sandbox", getattr(error, "errno", 0) or errno.EIO, str(error))
+            self._fail(getattr(error, "errno", 0) or errno.EIO, str(error))
             return
         first = tracing.look(self._holder.first_pid)
         space = Space(self._holder.first_pid, 0 if first is None else first.start_ticks)
@@ -125,25 +124,24 @@ class _Start:
         try:
             pid, exec_pipe = self._entering.read()
         except EnteringFailed as error:
-            self._fail(error.stage, error.number)
+            self._fail(error.number, str(error))
             return
         except OSError as error:
-            self._fail("sandbox", error.errno or errno.EIO)
+            self._fail(error.errno or errno.EIO, str(error))
             return
         self._over = True
         self._on_end(self, self.preparation.entered(pid, exec_pipe, self._holder, self._own))
 
     def _on_late(self) -> None:
         if not self._over:
-            self._fail("sandbox", errno.ETIMEDOUT)
+            self._fail(errno.ETIMEDOUT, "it was not ready after 10 s")
 
     def _on_holder(self, _: int) -> None:
         self._loop.host.mains.discard(self._holder.pid)
 
-    def _fail(self, stage: str, number: int, text: str = "") -> None:
-        self.preparation.stage = stage
-        error = OSError(number or errno.EPERM, text or os.strerror(number))
-        self._end(self.preparation.failed(error, text))
+    def _fail(self, number: int, text: str) -> None:
+        self.preparation.stage = "sandbox"
+        self._end(self.preparation.failed(OSError(number or errno.EPERM, text), text))
 
     def _end(self, error: StartFailed) -> None:
         self._over = True

@@ -87,6 +87,15 @@ def test_exit_codes_and_signals_are_told_apart(tasks: Tasks) -> None:
         assert (record["code"], record["signal"]) == (None, number)
 
 
+def test_it_has_a_directory_for_temporary_files_of_its_own(tasks: Tasks) -> None:
+    where = "/tmp" if tasks.level == "strict" else f"{tasks.keeper.root}/a/disk/tmp"
+    tasks.sh("a", 'mktemp && stat -c %a "$TMPDIR"', env={"TMPDIR": where})
+    assert tasks.end("a")["code"] == 0
+    path, mode = tasks.keeper.stdout("a").decode().split()
+    assert (path.startswith(f"{where}/"), mode) == (True, "700")
+    assert len(list((tasks.keeper.root / "a/disk/tmp").iterdir())) == 1
+
+
 def test_a_grandchild_that_hides_is_killed_and_counted_and_nothing_else_is(tasks: Tasks) -> None:
     tasks.sh("a", "(setsid sleep 999 &); exit 0")
     record = tasks.end("a")
