@@ -50,12 +50,12 @@ def plan(payload: Payload, task_class: TaskClass, rules: Rules) -> Plan:
     _allow(grants.denials(payload, mode, executor, task_class, rules))
     placing.check(asked, mode, executor, task_class, rules)
     network, why = placing.network(asked, mode, executor, rules)
-    decisions.append(f"network {network}: {why}")
     held = holding.Held(limits, (), ())
     local = executor == "local"
     if local:
         held = holding.hold(asked.resources, limits, task_class, rules)
     decisions.extend(placing.caveats(payload, mode, executor, rules))
+    decisions.append(f"network {network}: {why}")
     decisions.extend(held.decisions)
 
     return Plan(

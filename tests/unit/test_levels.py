@@ -85,6 +85,13 @@ def test_as_whom_tasks_run_is_told(
     assert ("a user of its own" in said.notes[0]) is ("-" in user)
 
 
+def test_a_user_that_is_named_and_not_used_is_told() -> None:
+    said = readiness(a_welcome(), "strict", (64_001, 64_001))
+    assert any(note.startswith("executors.local.user: not used") for note in said.notes)
+    said = readiness(a_welcome(), "standard", (64_001, 64_001))
+    assert not any("not used" in note for note in said.notes)
+
+
 def test_limits_that_can_not_be_held_are_told_with_why() -> None:
     welcome = a_welcome()
     welcome["held"]["cpu"] = "no controller"

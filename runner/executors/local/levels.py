@@ -15,6 +15,9 @@ from runner.keeper.messages import LEVELS
 from runner.ports import Readiness
 
 
+_UNUSED_USER = ("executors.local.user: not used, since each running task has a user of its own",)
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """`level` and why that one; or, where it is empty, the `problem`."""
@@ -69,6 +72,7 @@ def readiness(
         notes=(
             _as_whom(welcome["uid"], pool, task_user),
             f"the processes of a task are found and killed {found}",
+            *(_UNUSED_USER if pool and task_user else ()),
             *welcome["notes"],
         ),
         level=choice.level,
