@@ -14,7 +14,6 @@ from runner.domain.plan import Mode
 from runner.keeper.messages import LEVELS
 from runner.ports import Readiness
 
-
 _UNUSED_USER = ("executors.local.user: not used, since each running task has a user of its own",)
 
 
