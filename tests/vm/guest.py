@@ -18,9 +18,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from guest_isolation import tasks_are_contained
 from stage import (
     DAEMON,
     KEEPER,
+    TASK_USERS,
     Checks,
     log,
     moment,
@@ -37,23 +39,19 @@ from stage import (
 from supervisor.client import Supervisor
 from supervisor.v1 import supervisor_pb2 as v1
 
-GO = Path("/run/long-task-goes-on")
 CONFIG = Path("/etc/env-runner/config.toml")
 OPT = Path("/opt/env-runner")
 LONG = """
+trap 'go=' USR1
+go=on
 echo begin
 i=0
-while [ -e /run/long-task-goes-on ]; do echo $i; i=$((i+1)); sleep 0.3; done
+while [ $go ]; do echo $i; i=$((i+1)); sleep 0.3; done
 echo $i >&2
 exit 7
 """
 SLEEPERS = "trap '' TERM; setsid sleep 1000 & (setsid sleep 1001 &) ; while :; do sleep 1; done"
-FACTS = """
-id -u
-cat /proc/self/oom_score_adj /proc/self/cgroup
-ulimit -n
-grep -E 'Seccomp:|NoNewPrivs:' /proc/self/status
-"""
+HELD = 4 + 3  # processes: of that task, and of what holds its sandbox
 
 
 def sh(script: str) -> dict[str, object]:
@@ -64,20 +62,19 @@ def sh(script: str) -> dict[str, object]:
 async def main() -> int:
     """All acts; the exit code is the number of what failed, up to 1."""
     checks = Checks()
-    task_uid = pwd.getpwnam("env-runner-task").pw_uid
     try:
         await started(checks)
         async with Supervisor(patience=300, connect_timeout=120) as runner:
-            await tasks_are_apart(checks, runner, task_uid)
+            await tasks_are_contained(checks, runner, (pid(KEEPER), pid(DAEMON)))
             following = await long_task(runner)
             await configuration(checks)
             await comes_back(checks, runner)
             await keeper_is_replaced(checks, runner)
-            await stops_alone(checks, task_uid)
+            await stops_alone(checks)
             await long_task_ended(checks, runner, following)
-            await keeper_dies(checks, runner, task_uid)
-            await keeper_stops(checks, runner, task_uid)
-        await all_stops(checks, task_uid)
+            await keeper_dies(checks, runner)
+            await keeper_stops(checks, runner)
+        await all_stops(checks)
     except Exception as error:  # noqa: BLE001 - the summary must come, whatever happened
         checks.that(False, "the acts go on to their end", error)
     if checks.failed:
@@ -106,20 +103,6 @@ async def started(checks: Checks) -> None:
     checks.that("by cgroup" in version, "the command reaches it, and tells of cgroups", version)
 
 
-async def tasks_are_apart(checks: Checks, runner: Supervisor, task_uid: int) -> None:
-    lines: list[bytes] = []
-    result = await runner.run(sh(FACTS), on_output=lambda chunk: lines.append(chunk.data))
-    checks.that(result.completed, "a task runs to its end", result.task.failure.message)
-    facts = b"".join(lines).decode().split("\n")
-    checks.that(facts[0] == str(task_uid), "as the user that the configuration names", facts)
-    checks.that(facts[1] == "0", "without the keeper's protection from the kernel", facts)
-    group = rf"0::/system\.slice/{KEEPER}\.service/env-runner\.[0-9a-f]{{8}}/.+"
-    checks.that(re.fullmatch(group, facts[2]), "in a cgroup of its own below the unit's", facts)
-    checks.that(facts[3] == "1024", "with the usual number of descriptors", facts)
-    free = [line.split() for line in facts[4:6]]
-    checks.that(free == [["NoNewPrivs:", "0"], ["Seccomp:", "0"]], "with nothing inherited", facts)
-
-
 class Following:
     """What a client hears of the long task's output, over one call that goes on by itself."""
 
@@ -138,7 +121,6 @@ class Following:
 
 
 async def long_task(runner: Supervisor) -> Following:
-    GO.touch()
     await runner.assign(sh(LONG), task_class="cpu_long", task_id="long")
     following = Following(runner)
     await until(lambda: b"1\n" in following.stdout)
@@ -226,20 +208,20 @@ async def keeper_is_replaced(checks: Checks, runner: Supervisor) -> None:
     checks.that(task.state == v1.TASK_STATE_RUNNING, "and the task runs on", task.state)
 
 
-async def stops_alone(checks: Checks, task_uid: int) -> None:
+async def stops_alone(checks: Checks) -> None:
     await systemctl("stop", DAEMON)
     asked, exited = (moment(DAEMON, name) for name in ("ActiveExit", "ExecMainExit"))
     took = exited - asked  # systemd's own word: starting systemctl takes its time here
     ended = show(DAEMON, "Result"), show(DAEMON, "ExecMainStatus"), round(took, 1)
     checks.that(ended[:2] == ("success", "0"), "the daemon stops with exit code 0", ended)
     checks.that(took < 5, "in under five seconds, also on a processor that is emulated", ended)
-    checks.that(processes_of(task_uid), "and the task runs on, with no daemon there")
+    checks.that(processes_of(TASK_USERS), "and the task runs on, with no daemon there")
     await asyncio.sleep(1)  # the task writes meanwhile
     await systemctl("start", DAEMON)
 
 
 async def long_task_ended(checks: Checks, runner: Supervisor, following: Following) -> None:
-    GO.unlink()
+    os.kill(int((await runner.get("long")).attempts[-1].handle), signal.SIGUSR1)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(following.reading, 120)
     task = await runner.get("long")
@@ -253,25 +235,25 @@ async def long_task_ended(checks: Checks, runner: Supervisor, following: Followi
                 following.stdout[-300:])  # fmt: skip
 
 
-async def keeper_dies(checks: Checks, runner: Supervisor, task_uid: int) -> None:
+async def keeper_dies(checks: Checks, runner: Supervisor) -> None:
     await runner.assign(sh(SLEEPERS), task_class="cpu_long", task_id="orphan")
-    await until(lambda: len(processes_of(task_uid)) >= 4)
+    await until(lambda: len(processes_of(TASK_USERS)) >= HELD)
     daemon, old = pid(DAEMON), pid(KEEPER)
     os.kill(old, signal.SIGKILL)
     back = await until(lambda: pid(KEEPER) not in (0, old))
     checks.that(back, "a keeper killed with -9 comes back")
-    checks.that(await until(lambda: not processes_of(task_uid)), "nothing of its tasks is left")
+    checks.that(await until(lambda: not processes_of(TASK_USERS)), "nothing of its tasks is left")
     await lost(checks, runner, "orphan", "died")
     checks.that(pid(DAEMON) == daemon, "and the daemon went on through it", pid(DAEMON))
 
 
-async def keeper_stops(checks: Checks, runner: Supervisor, task_uid: int) -> None:
+async def keeper_stops(checks: Checks, runner: Supervisor) -> None:
     await runner.assign(sh(SLEEPERS), task_class="cpu_long", task_id="stopped")
-    await until(lambda: len(processes_of(task_uid)) >= 4)
+    await until(lambda: len(processes_of(TASK_USERS)) >= HELD)
     daemon = pid(DAEMON)
     code = await systemctl("stop", KEEPER)
-    checks.that(code == 0 and not processes_of(task_uid), "a keeper that stops leaves no process",
-                processes_of(task_uid))  # fmt: skip
+    checks.that(code == 0 and not processes_of(TASK_USERS), "a keeper that stops leaves no process",
+                processes_of(TASK_USERS))  # fmt: skip
     checks.that(pid(DAEMON) == daemon, "and takes no daemon along", pid(DAEMON))
     await systemctl("start", KEEPER)
     await lost(checks, runner, "stopped", "was stopped")
@@ -287,12 +269,11 @@ async def lost(checks: Checks, runner: Supervisor, task_id: str, word: str) -> N
     checks.that(right, "they are told as lost, and why", str(failure))
 
 
-async def all_stops(checks: Checks, task_uid: int) -> None:
+async def all_stops(checks: Checks) -> None:
     await systemctl("stop", DAEMON, KEEPER)
     states = [show(each, "ActiveState") for each in (DAEMON, KEEPER)]
     checks.that(states == ["inactive"] * 2, "both stop", states)
-    users = (task_uid, pwd.getpwnam("env-runner").pw_uid)
-    left = [each for user in users for each in processes_of(user)]
+    left = processes_of({*TASK_USERS, pwd.getpwnam("env-runner").pw_uid})
     groups = list(Path("/sys/fs/cgroup/system.slice").glob("env-runner*"))
     sockets = [str(each) for each in Path("/run").glob("env-runner*/*")]
     checks.that(not (left or groups or sockets), "nothing is left", (left, groups, sockets))

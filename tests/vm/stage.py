@@ -9,12 +9,13 @@ import asyncio
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
 DAEMON, KEEPER = "env-runner", "env-runner-keeper"
 LOG = Path("/var/log/env-runner/env-runner.log")
+TASK_USERS = range(2_100_000_000, 2_100_001_000)  # as the keeper's unit has them
 PATIENCE = 120.0  # seconds; the guest's processor is emulated
 
 
@@ -87,10 +88,11 @@ def uid(process: int | str) -> int:
     return int(status(process).get("Uid", "-1 -1").split()[1])
 
 
-def processes_of(user: int) -> list[str]:
-    """Living processes with this uid."""
+def processes_of(users: Container[int]) -> list[str]:
+    """Living processes with one of these uids."""
     found = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
-    return [each for each in found if uid(each) == user and status(each)["State"][0] != "Z"]
+    facts = [(each, status(each)) for each in found if uid(each) in users]
+    return [each for each, fact in facts if fact.get("State", "Z")[0] != "Z"]
 
 
 def log(event: str = "") -> list[dict[str, Any]]:
