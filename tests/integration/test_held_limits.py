@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import grpc
@@ -10,7 +11,7 @@ import pytest
 from supervisor.client import Supervisor
 from supervisor.errors import SupervisorError
 from tests.support import keepers
-from tests.support.daemon import daemon
+from tests.support.daemon import Daemon
 from tests.support.programs import shell
 from tests.support.waiting import until
 
@@ -28,7 +29,12 @@ async def test_what_a_keeper_that_comes_later_can_not_hold_is_refused_from_then_
         "EXECUTORS__LOCAL__START_KEEPER": "false",
     }
     (root / "keeper").mkdir()
-    async with daemon(root, **own) as made, made.client() as runner:
+    made = Daemon(root, **own)
+    del made.settings["POLICY__LIMITS_NOT_HELD"]
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(made.close)
+        await made.start()
+        runner = await stack.enter_async_context(made.client())
         before = await runner.plan(ASKS)
         assert "sandbox none" in "\n".join(before.plan.decisions)
         assert before.blocked_by.startswith("executor_not_ready")
