@@ -130,7 +130,6 @@ class Preparation:
             "level": self.request["level"],
             "uid": os.geteuid() if self.user is None else self.user[0],
             "disk": self.request["limits"]["disk"],
-            "keep": self.request["keep"],
             "mounts": len(self.request["mounts"]),
             **{key: _nanoseconds(self.request[key]) for key in ("wall", "idle", "grace")},
         }
@@ -202,7 +201,8 @@ class Preparation:
         with contextlib.suppress(OSError):  # it runs: a full disk changes nothing about that
             records.update(self._file, self._record)
         self._opened.close()
-        return Attempt(self.host, self._record, self.copy, exec_pipe, sandbox)
+        launch = {**self._record, "keep": self.request["keep"]}  # may be long: not in the file
+        return Attempt(self.host, launch, self.copy, exec_pipe, sandbox)
 
     def failed(self, error: OSError, text: str = "") -> StartFailed:
         """Undo it, and say why."""

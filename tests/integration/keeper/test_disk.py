@@ -150,6 +150,19 @@ def test_it_is_gone_with_a_keeper_that_dies(sized: Keeper) -> None:
     assert not (sized.root / "a").exists()
 
 
+def test_as_many_patterns_as_a_payload_may_name_can_be_kept(sized: Keeper) -> None:
+    client = sized.client()
+    patterns = [f"{'long/' * 200}{number}" for number in range(999)]
+    run(client, "a", "touch last", keep=[*patterns, "last"])
+    assert client.end("a")["code"] == 0
+    assert (sized.root / "a/kept/workspace/last").exists()
+    run(client, "b", "echo up; sleep 999", keep=patterns)
+    sized.says("b", b"up")
+    sized.kill()
+    sized.start()
+    assert sized.client(2).ask("query", name="b")["record"]["lost"]
+
+
 def test_a_launch_that_fails_leaves_nothing_mounted(sized: Keeper) -> None:
     client = sized.client()
     words: dict[str, Any] = {"limits": {"disk": MIB}}
