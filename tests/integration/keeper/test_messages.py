@@ -104,7 +104,7 @@ def test_what_is_no_request_is_refused(plain: Keeper, body: bytes, code: str) ->
         ("mounts", [{"source": "/a", "target": "/b", "read_only": True}] * 1001),
         ("keep", ["/etc/*"]),
         ("keep", "a"),
-        ("keep", ["a"] * 1001),
+        ("keep", ["a"] * 2001),
     ],
 )
 def test_a_launch_with_a_bad_value_is_refused_and_starts_nothing(
