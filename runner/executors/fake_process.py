@@ -28,6 +28,9 @@ VERBS = frozenset(
     | {"ignore", "on_term", "orphan", "no_start", "launch_error"}
 )
 
+_SHORTEST = 1e-6
+"""Seconds: a loop takes a wait of less than its clock tells apart as over, and no time passes."""
+
 
 class Sink(Protocol):
     """Where the kept output of one attempt goes. `stream` is 1 or 2, `time` ns since the epoch."""
@@ -161,11 +164,11 @@ class Process:
     def _next(self, now: float) -> float | None:
         """Seconds to the next moment at which a limit may be reached."""
         if self._kill_at is not None:
-            return max(0.0, self._kill_at - now)
+            return max(_SHORTEST, self._kill_at - now)
         wall, idle = self._limits.wall_time, self._limits.idle_time
         ends = [] if wall is None else [self._begun + wall]
         ends += [] if idle is None else [self._spoke + idle]
-        return max(0.0, min(ends) - now) if ends else None
+        return max(_SHORTEST, min(ends) - now) if ends else None
 
     def _finish(self, exit_: Exit) -> None:
         self._sink.close()
