@@ -77,6 +77,17 @@ class LaunchFailed(Exception):
         self.failure = failure
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Something that an ended attempt left in its workspace, by its path in there. `problem`
+    says why it cannot be given out; empty for a regular file of the task's own."""
+
+    path: str
+    size_bytes: int = 0
+    directory: bool = False
+    problem: str = ""
+
+
 class Executor(Protocol):
     """Where attempts run. Every call may be made again, after a crash too."""
 
@@ -114,6 +125,11 @@ class Executor(Protocol):
 
     def directory(self, name: str) -> Path:
         """Where the raw files `stdout`, `stderr` and `index` of the attempt lie."""
+        ...
+
+    async def find(self, name: str, pattern: str) -> list[Found]:
+        """What matches a glob (`**` is any depth) in the workspace of an attempt that has ended;
+        nothing where it left none."""
         ...
 
     async def remove(self, name: str) -> None:

@@ -89,3 +89,10 @@ def _common(path: str) -> Fault:
     ):
         return "BAD_PATH", f"{quote(path)} is longer than a path may be"
     return None
+
+
+def output_places(working_dir: str, path: str) -> tuple[str, ...]:
+    """Where an output of that path may lie in the workspace, the likeliest place first: below
+    the directory in which the task starts, or in the workspace itself."""
+    below = working_dir.strip("/")
+    return (path,) if below in ("", ".") else (f"{below}/{path}", path)

@@ -18,6 +18,7 @@ from runner.domain.exit import Exit
 from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.task import Handle, Task
 from runner.engine.bodies import Bodies
+from runner.engine.outputs import collect
 from runner.failpoints import failpoint
 from runner.planning.environment import environment
 from runner.ports import Clock, Executor, Launch, LaunchFailed, Observer, Started
@@ -74,7 +75,7 @@ class Performer:
                 await self._stop(executor, task, grace)
                 return None
             case do.Finalize(number):
-                return happened.Finalized(self._clock.wall(), number, _unstored(task))
+                return await self._finalize(executor, task, number)
         raise AssertionError(f"{type(effect).__name__} is not for an executor")
 
     async def _launch(self, executor: Executor, task: Task) -> Event:
@@ -141,6 +142,17 @@ class Performer:
                 return
             pause = await self._pause(pause)
 
+    async def _finalize(self, executor: Executor, task: Task, number: int) -> Event:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                failure, result = await collect(executor, task)
+            except Exception as error:  # noqa: BLE001 - asked again until it is answered
+                self._note("outputs were not answered", task, error)
+            else:
+                return happened.Finalized(self._clock.wall(), number, failure, result)
+            pause = await self._pause(pause)
+
     async def _without_executor(self, effect: do.Effect, task: Task) -> Event | None:
         """Its executor was taken out of the configuration."""
         name = task.attempt.executor
@@ -149,7 +161,8 @@ class Performer:
             case do.Launch():
                 return self._unstarted(task, text)
             case do.Finalize(number):
-                return happened.Finalized(self._clock.wall(), number, _unstored(task))
+                unread = Failure(Reason.OUTPUT, text, Fault.SYSTEM, retryable=True)
+                return happened.Finalized(self._clock.wall(), number, unread)
             case do.Stop():
                 return None
         return self._lost(task, text)
@@ -205,13 +218,3 @@ class Performer:
 
 def _draw() -> float:
     return random.random()  # noqa: S311 - jitter, no secret
-
-
-def _unstored(task: Task) -> Failure | None:
-    """Outputs that stay in the workspace need nothing done. This version has no stores, and
-    planning refuses a `uri`; what another version accepted with one is told so, rather than
-    completed without."""
-    if not any(output.uri for output in task.plan.outputs):
-        return None
-    text = "this version of the runner cannot store outputs at a uri"
-    return Failure(Reason.OUTPUT, text, Fault.SYSTEM, retryable=True)

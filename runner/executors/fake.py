@@ -10,6 +10,7 @@ executor's, at the first n launches of the task). Not a mock: it passes the exec
 from __future__ import annotations
 
 import asyncio
+import fnmatch
 import json
 import shutil
 import struct
@@ -25,7 +26,7 @@ from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.plan import Mode
 from runner.domain.task import Handle
 from runner.executors.fake_process import Process, Sink, Step, parse
-from runner.ports import Launch, LaunchFailed, Readiness, Started
+from runner.ports import Found, Launch, LaunchFailed, Readiness, Started
 
 INDEX = struct.Struct("<QQIB3x")  # time ns, offset, length, stream: the output index's record
 
@@ -106,6 +107,7 @@ class FakeWorld:
         self._files = directory is not None
         self.starts: Counter[str] = Counter()
         self.launches: Counter[str] = Counter()  # by task id, failed ones too
+        self.left: dict[str, list[Found]] = {}  # in workspaces, by handle name
         self.problem = ""  # why `probe` finds it not ready
         self._attempts: dict[str, _Kept] = {}
         self._faults: dict[str, list[Exception]] = {}
@@ -266,6 +268,12 @@ class FakeExecutor:
     def directory(self, name: str) -> Path:
         """See Executor."""
         return self.world.root / name / "output"
+
+    async def find(self, name: str, pattern: str) -> list[Found]:
+        """See Executor. What `world.left` says of the attempt."""
+        await self.world.pass_gate("find")
+        left = self.world.left.get(name, [])
+        return [each for each in left if fnmatch.fnmatchcase(each.path, pattern)]
 
     async def remove(self, name: str) -> None:
         """See Executor."""

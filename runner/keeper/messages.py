@@ -125,7 +125,8 @@ def _mounts(value: Any) -> bool:
 
 
 def _patterns(value: Any) -> bool:
-    return type(value) is list and len(value) <= _MOST and all(map(_path, value))
+    # an output may lie below the working directory, or not
+    return type(value) is list and len(value) <= 2 * _MOST and all(map(_path, value))
 
 
 REQUESTS = {

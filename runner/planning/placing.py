@@ -120,7 +120,7 @@ def caveats(payload: Payload, mode: Mode, executor: str, rules: Rules) -> list[s
         why = f": {rules.host.why}" if rules.host.why else ""
         lines.append(f"sandbox {rules.host.level}{why}")
     if payload.artifacts.outputs:
-        lines.append("outputs: left in the workspace; not listed in the result yet")
+        lines.append("outputs: checked at the end, listed in the result, left in the workspace")
     lines.extend(rules.host.notes)
     return lines
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from runner.domain.exit import Exit
 from runner.domain.task import Handle
-from runner.ports import Executor, Launch, LaunchFailed, Readiness, Started
+from runner.ports import Executor, Found, Launch, LaunchFailed, Readiness, Started
 
 Told = Callable[[str, str, str, float], None]
 """Executor, operation, outcome (ok, refused, failed), seconds."""
@@ -47,6 +47,10 @@ class TimedExecutor:
     def directory(self, name: str) -> Path:
         """See Executor."""
         return self._inner.directory(name)
+
+    async def find(self, name: str, pattern: str) -> list[Found]:
+        """See Executor."""
+        return await self._timed("find", self._inner.find(name, pattern))
 
     async def remove(self, name: str) -> None:
         """See Executor."""

@@ -55,7 +55,11 @@ def launch(request: Launch, level: str, root: str, user: tuple[int, int] | None)
             }
             for each in plan.mounts
         ],
-        "keep": [output.path for output in plan.outputs],
+        "keep": [
+            pattern
+            for output in plan.outputs
+            for pattern in paths.output_places(plan.working_dir, output.path)
+        ],
     }
 
 

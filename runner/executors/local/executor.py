@@ -22,7 +22,7 @@ from runner.executors.local import asking, exits, failures, levels
 from runner.executors.local.link import KeeperRefused
 from runner.executors.local.session import Session, Unreachable
 from runner.keeper.messages import Malformed, Message
-from runner.ports import Launch, LaunchFailed, Readiness, Started
+from runner.ports import Found, Launch, LaunchFailed, Readiness, Started
 
 _VERSION = 1  # of the handles' data
 _PATIENCE = 20.0  # seconds for a keeper to be there, before a launch is said to have failed
@@ -196,11 +196,19 @@ class LocalExecutor:
         _, files = await self._session.request(request)
         return files[0]
 
-    async def find(self, name: str, pattern: str) -> tuple[list[dict[str, Any]], bool]:
-        """What in the workspace matches a glob (path, size, kind, own), and whether that is
-        all of it. Raises KeeperRefused (ABSENT) where there is no workspace."""
-        reply, _ = await self._session.request({"type": "find", "name": name, "pattern": pattern})
-        return reply["found"], reply["complete"]
+    async def find(self, name: str, pattern: str) -> list[Found]:
+        """See the port."""
+        request = {"type": "find", "name": name, "pattern": pattern}
+        try:
+            reply, _ = await self._session.request(request)
+        except KeeperRefused as error:
+            if error.code == "ABSENT":
+                return []
+            raise
+        found = [_found(each) for each in reply["found"]]
+        if not reply["complete"]:
+            found.append(Found(pattern, problem="there is more in the workspace than is looked at"))
+        return found
 
     @property
     def keeper_pid(self) -> int | None:
@@ -296,3 +304,13 @@ def _sealed(data: bytes) -> int:
         os.close(file)
         raise
     return file
+
+
+def _found(told: dict[str, Any]) -> Found:
+    """What the keeper tells of one thing in a workspace."""
+    kind = told["kind"]
+    if kind in {"file", "directory"}:
+        problem = "" if told["own"] else "it is another user's, or has a second name (hard link)"
+    else:
+        problem = "it is a link" if kind == "link" else "it is no regular file"
+    return Found(told["path"], told["size"], kind == "directory", problem)

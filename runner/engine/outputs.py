@@ -1,0 +1,70 @@
+"""The outputs that a payload declares, looked for once the process has ended.
+
+One that stays in the workspace is listed in the result. What a task left is data: a link, a
+pipe, a device, a second name of another file is no output, and fails the task as a missing one
+does. Not here: storing at a `uri`, which this version cannot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from runner.domain.failure import Failure, Fault, Reason
+from runner.domain.paths import output_places
+from runner.domain.plan import Artifact
+from runner.domain.task import Result, Task
+from runner.domain.verdict import Verdict, judge
+from runner.ports import Executor, Found
+
+_LISTED = 1000
+"""Files that a result lists at most; a directory of more is to be one archive."""
+
+_GLOB = frozenset("*?[")
+
+
+async def collect(executor: Executor, task: Task) -> tuple[Failure | None, Result | None]:
+    """What is wrong with the outputs of the task's last attempt, or the result that lists them.
+
+    Only those are looked for that are wanted of a task that ended so. Raises what the executor
+    raises.
+    """
+    exit_ = task.attempt.exit
+    if any(output.uri for output in task.plan.outputs):
+        # planning refuses a `uri`; what another version accepted with one is told so
+        text = "this version of the runner cannot store outputs at a uri"
+        return Failure(Reason.OUTPUT, text, Fault.SYSTEM, retryable=True), None
+    if exit_ is None:
+        return None, None
+    verdict = judge(exit_, task.plan.limits, cancelled=task.cancel is not None)
+    if verdict != Verdict():
+        return None, None
+    listed: list[Artifact] = []
+    for output in task.plan.outputs:
+        files, problem = await _of(executor, task, output)
+        if problem:
+            return Failure(Reason.OUTPUT, problem, Fault.TASK), None
+        listed += (replace(output, path=each.path, size_bytes=each.size_bytes) for each in files)
+    if len(listed) > _LISTED:
+        text = f"its outputs are {len(listed)} files; {_LISTED} can be listed"
+        return Failure(Reason.OUTPUT, text, Fault.TASK), None
+    return None, Result(latency=0.0, outputs=tuple(listed))  # the latency comes with its end
+
+
+async def _of(executor: Executor, task: Task, output: Artifact) -> tuple[list[Found], str]:
+    """The files that an output means, and what is wrong with it."""
+    name = task.attempt.name
+    for pattern in output_places(task.plan.working_dir, output.path):
+        found = await executor.find(name, pattern)
+        if not found:
+            continue
+        for directory in [each.path for each in found if each.directory]:
+            found += await executor.find(name, f"{directory}/**")
+        files = {each.path: each for each in found if not each.directory}
+        for each in files.values():
+            if each.problem:
+                return [], f"its output {each.path!r:.200} cannot be taken: {each.problem}"
+        return list(files.values()), ""
+    if output.optional:
+        return [], ""
+    what = "nothing matches" if _GLOB & set(output.path) else "there is no file"
+    return [], f"an output is missing: {what} {output.path!r:.200} in its workspace"
