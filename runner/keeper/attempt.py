@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import os
 import resource
 import signal
@@ -214,6 +215,7 @@ class Attempt:
             "disk_limit": self.launch.get("disk"),
             "disk_used": disk.used,
             "disk_full": disk.full,
+            "disk_files": disk.files,
             "written": [streams[1].seen, streams[2].seen],
             "kept": [streams[1].kept, streams[2].kept],
             "cause": self.output.cause,
@@ -234,7 +236,7 @@ class Attempt:
             used = self.host.disks.use(self.name)
         except OSError:  # it was removed by somebody who may
             return Use(0, full=False)
-        return Use(min(used.used, size), used.full)
+        return used._replace(used=min(used.used, size))
 
     def closing(self) -> Iterator[None]:
         """Put what outlives the disk in order, a little each step; then it is nobody's who may
@@ -255,6 +257,8 @@ class Attempt:
         """It was never started, and its process has gone: forget that it was tried."""
         self._leave_sandbox()
         self.output.close()
+        if self.group.facts()["oom_kills"]:
+            self.problem = ("memory", errno.ENOMEM)
         self.group.remove()
         with contextlib.suppress(OSError):  # `remove` tries again
             self.host.disks.unmount(self.name)

@@ -21,10 +21,12 @@ _LEAST_INODES, _MOST_INODES = 1024, 1 << 20
 
 
 class Use(NamedTuple):
-    """How much of a sized disk was used at the end. `full`: no block or no inode was free."""
+    """How much of a sized disk was used at the end. `full`: no block or no inode was free.
+    `files`: how many it has room for, where there was none for another; else 0."""
 
     used: int
     full: bool
+    files: int = 0
 
 
 class Disks:
@@ -74,7 +76,8 @@ class Disks:
         """Of a sized disk that is still there. Raises OSError."""
         found = os.statvfs(f"{self.root}/{name}/{DISK}")
         used = (found.f_blocks - found.f_bfree) * found.f_frsize
-        return Use(used, found.f_bfree == 0 or found.f_ffree == 0)
+        files = found.f_files if found.f_ffree == 0 else 0
+        return Use(used, found.f_bfree == 0 or files > 0, files)
 
     def unmount(self, name: str) -> None:
         """Take away all that is mounted for an attempt; fine where nothing is. Raises OSError

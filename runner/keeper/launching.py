@@ -206,6 +206,8 @@ class Preparation:
 
     def failed(self, error: OSError, text: str = "") -> StartFailed:
         """Undo it, and say why."""
+        if self.stage in ("fork", "sandbox") and _over_memory(self.group()):
+            self.stage, error = "memory", OSError(errno.ENOMEM, text)
         self._unused.close()
         self._opened.close()
         with contextlib.suppress(OSError):
@@ -257,6 +259,11 @@ def _context(directory: int, source: int | None) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:
         os.close(file)
+
+
+def _over_memory(group: Group | None) -> bool:
+    """Whether the kernel killed some of it for its own limit of memory."""
+    return group is not None and group.facts()["oom_kills"] > 0
 
 
 def _nanoseconds(seconds: float | None) -> int | None:

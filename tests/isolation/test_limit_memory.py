@@ -72,6 +72,17 @@ async def test_a_child_that_is_out_of_memory_is_the_reason_where_the_task_does_n
     assert ran.task.attempts[0].exit_code == 1
 
 
+async def test_too_little_memory_to_start_in_is_told_as_what_it_is(site: Site) -> None:
+    asked: dict[str, object] = {"memory": "1MiB"}
+    if site.level != "none":
+        asked["disk"] = "4KiB"
+    task = (await site.run(site.payload("pass", resources=asked))).task
+    assert task.failure.reason == v1.FAILURE_REASON_OUT_OF_MEMORY, task.failure.message
+    assert (task.failure.fault, task.failure.retryable) == (v1.FAULT_TASK, False)
+    assert "memory of 1 MiB" in task.failure.message
+    assert len(task.attempts) == 1
+
+
 async def test_under_its_memory_it_completes_and_what_it_used_is_told(site: Site) -> None:
     ran = await site.run(site.payload(UNDER, resources=GRANTED))
     assert ran.task.state == v1.TASK_STATE_COMPLETED, ran.task.failure.message

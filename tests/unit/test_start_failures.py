@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 
 import pytest
 
@@ -44,6 +45,17 @@ def test_what_the_payload_names_and_is_not_there_is_the_tasks(
     assert (failure.reason, failure.fault) == (Reason.START, Fault.TASK)
     assert not failure.retryable
     assert text in failure.message
+
+
+@pytest.mark.parametrize(("level", "what"), [("strict", "sandbox"), ("none", "program")])
+def test_a_memory_too_small_to_start_in_is_the_tasks_with_its_limit(level: str, what: str) -> None:
+    request = a_launch(level)
+    limits = replace(request.plan.limits, memory_bytes=1 << 20)
+    request = replace(request, plan=replace(request.plan, limits=limits))
+    failure = of_start(request, "memory", errno.ENOMEM, "bwrap ended")
+    assert (failure.reason, failure.fault) == (Reason.OUT_OF_MEMORY, Fault.TASK)
+    assert not failure.retryable
+    assert failure.message == f"its memory of 1 MiB is less than its {what} needs to start"
 
 
 def test_without_a_sandbox_a_file_is_looked_for_on_the_host() -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 
 from runner.domain.failure import Failure, Fault, Reason
+from runner.domain.limits import size_text
 from runner.domain.refusal import quote
 from runner.ports import Launch
 
@@ -26,6 +27,11 @@ _OF_THE_TASK = {"exec", "interpreter", "working_dir", "mounts"}
 
 def of_start(request: Launch, stage: str, number: int, said: str = "") -> Failure:
     """Why the program was not started; `stage`, errno and what was `said` are the keeper's."""
+    if stage == "memory":  # the kernel killed what was starting, for the task's own limit
+        limit, strict = size_text(request.plan.limits.memory_bytes), request.plan.level == "strict"
+        start = "its sandbox needs to start" if strict else "its program needs to start"
+        text = f"its memory of {limit} is less than {start}"
+        return Failure(Reason.OUT_OF_MEMORY, text, Fault.TASK)
     if stage not in _OF_THE_TASK or number in _SYSTEM:
         text = f"the host could not start the task ({stage}: {said or os.strerror(number)})"
         return Failure(Reason.EXECUTOR, text, Fault.SYSTEM, retryable=True)
