@@ -59,5 +59,6 @@ class Exit:
     pids_refused: int = 0  # forks that its limit of processes refused
     disk_full: bool = False  # its sized disk had no block or no inode free at the end
     disk_used: int = 0  # bytes of its sized disk at the end
+    disk_files: int = 0  # how many files that has room for, where no other found any; else 0
     kept: Kept = Kept()
     stderr_tail: bytes = b""  # the last 4 KiB at most

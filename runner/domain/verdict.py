@@ -132,7 +132,9 @@ def _over_limits(exit_: Exit, limits: Limits) -> str:
         limit = f" of {limits.max_processes} processes" if limits.max_processes else ""
         forks = f"{exit_.pids_refused} fork{'s were' if exit_.pids_refused > 1 else ' was'} refused"
         found.append(f"it was over its limit{limit} (processes: {forks})")
-    if exit_.disk_full:
+    if exit_.disk_full and exit_.disk_files:
+        found.append(f"its disk had no room for more than {exit_.disk_files} files (disk)")
+    elif exit_.disk_full:
         limit = f" of {size(limits.disk_bytes)}" if limits.disk_bytes else ""
         used = f": {size(exit_.disk_used)} were used" if exit_.disk_used else ""
         found.append(f"its disk{limit} was full at the end (disk{used})")

@@ -145,6 +145,7 @@ def _lost(host: Host, launch: Record, directory: int) -> Record:
         "disk_limit": launch.get("disk"),
         "disk_used": 0,
         "disk_full": False,
+        "disk_files": 0,
         "written": sizes,
         "kept": sizes,
         "cause": "",

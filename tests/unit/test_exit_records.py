@@ -46,10 +46,11 @@ def test_what_the_kernel_counted_is_taken_over() -> None:
         "disk_limit": 1024,
         "disk_used": 1000,
         "disk_full": True,
+        "disk_files": 2048,
     }
     end = from_record(OLD | counted)
     assert (end.usage.oom_kills, end.memory_limit, end.pids_refused) == (2, 8192, 7)
-    assert (end.disk_full, end.disk_used) == (True, 1000)
+    assert (end.disk_full, end.disk_used, end.disk_files) == (True, 1000, 2048)
 
 
 def test_what_was_held_to_nothing_is_none() -> None:

@@ -114,6 +114,10 @@ def test_a_full_disk_is_a_limit_by_its_name_unless_it_exits_zero() -> None:
         "it exited with code 1; its disk of 16 MiB was full at the end (disk: 16 MiB were used)"
     )
     assert judge(replace(full, code=0), LIMITS, cancelled=False) == Verdict()
+    many = replace(full, disk_used=4096, disk_files=2048)
+    assert message_of(many, replace(LIMITS, disk_bytes=16 * MIB)) == (
+        "it exited with code 1; its disk had no room for more than 2048 files (disk)"
+    )
     both = message_of(replace(full, pids_refused=3), LIMITS)
     assert "(processes: 3 forks" in both
     assert "(disk: " in both
@@ -131,6 +135,7 @@ ENDS = st.builds(
     pids_refused=st.integers(0, 3),
     disk_full=st.booleans(),
     disk_used=st.integers(0, 2**40),
+    disk_files=st.integers(0, 2048),
 )
 
 

@@ -33,6 +33,7 @@ def from_record(record: dict[str, Any]) -> Exit:
         pids_refused=record.get("pids_refused", 0),
         disk_full=record.get("disk_full", False),
         disk_used=record.get("disk_used") or 0,
+        disk_files=record.get("disk_files", 0),
         kept=Kept(record["kept"][0], record["kept"][1], record["cause"]),
         stderr_tail=base64.b64decode(record["stderr_tail"]),
     )

@@ -54,6 +54,7 @@ def test_a_disk_that_is_full_at_the_end_is_told_with_its_limit_and_use(sized: Ke
         False,
         False,
     )
+    assert [each["disk_files"] for each in (full, inodes, under)] == [0, 1024, 0]
     assert 500_000 < under["disk_used"] < 600_000
     assert (full["code"], under["code"]) == (1, 0)
 
