@@ -13,7 +13,6 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from runner.keeper import keeping, records, spawn, tracing
@@ -238,20 +237,23 @@ class Attempt:
             return Use(0, full=False)
         return used._replace(used=min(used.used, size))
 
-    def closing(self) -> Iterator[None]:
+    def closing(self) -> keeping.Steps:
         """Put what outlives the disk in order, a little each step; then it is nobody's who may
-        come to have the same user. Raises OSError where not all could be kept."""
+        come to have the same user. Returns what was left out, as `keeping.keep` does. Raises
+        OSError where not all could be kept."""
+        left: dict[str, str] = {}
         disks, size = self.host.disks, self.launch.get("disk")
         try:
             if size is not None:
                 directory = os.open(self.name, os.O_RDONLY, dir_fd=self.host.directory)
                 try:
                     owners = {self.launch["uid"], os.geteuid()}
-                    yield from keeping.keep(directory, self.launch["keep"], owners, size)
+                    left = yield from keeping.keep(directory, self.launch["keep"], owners, size)
                 finally:
                     os.close(directory)
         finally:
             disks.unmount(self.name)
+        return left
 
     def abandon(self) -> None:
         """It was never started, and its process has gone: forget that it was tried."""

@@ -57,24 +57,96 @@ def find(place: int, pattern: str, owners: set[int]) -> tuple[list[dict[str, Any
     """What below an open directory matches a glob (`**` is any depth), and whether that is
     all: 1,000 are told, 10,000 looked at."""
     found: list[dict[str, Any]] = []
-    parts = [part for part in pattern.split("/") if part not in ("", ".")]
-    for count, (path, status) in enumerate(_walk(place, "", parts, _closure({0}, parts))):
-        if len(found) >= _FOUND_LIMIT or count >= _LOOKED_AT_LIMIT:
+    search = Search(place, pattern)
+    for path, status in search:
+        if len(found) >= _FOUND_LIMIT:
             return found, False
         if status is not None:
             kind = _KINDS.get(stat.S_IFMT(status.st_mode), "other")
             own = status.st_uid in owners and (kind != "file" or status.st_nlink == 1)
             found.append({"path": path, "size": status.st_size, "kind": kind, "own": own})
-    return found, True
+    return found, not search.cut
 
 
-def matching(place: int, pattern: str) -> Iterator[str | None]:
-    """The paths below an open directory that match a glob, 10,000 at most of what there is; None
-    for each that is looked at and does not."""
-    parts = [part for part in pattern.split("/") if part not in ("", ".")]
-    looked = _walk(place, "", parts, _closure({0}, parts))
-    for path, status in itertools.islice(looked, _LOOKED_AT_LIMIT):
-        yield None if status is None else path
+Looked = Iterator[tuple[str, os.stat_result | None]]
+
+
+class Search:
+    """All that is looked at below an open directory for a glob: 10,000 entries at most, each with
+    its status where it matches. `cut` says, once it is over, that there was more to look at.
+
+    What the glob begins with and is no pattern is gone to directly, so that nothing beside it
+    counts.
+    """
+
+    def __init__(self, place: int, pattern: str) -> None:
+        self.cut = False
+        self._place = place
+        self._parts = [part for part in pattern.split("/") if part not in ("", ".")]
+
+    def __iter__(self) -> Looked:
+        looked = self._from(self._place)
+        yield from itertools.islice(looked, _LOOKED_AT_LIMIT)
+        self.cut |= next(looked, None) is not None
+
+    def _from(self, place: int) -> Looked:
+        plain = list(itertools.takewhile(_is_plain, self._parts))
+        directory = os.dup(place)
+        try:
+            for number, part in enumerate(plain, 1):
+                path = "/".join(plain[:number])
+                try:
+                    status = os.stat(part, dir_fd=directory, follow_symlinks=False)
+                except OSError:
+                    return
+                if number == len(plain):
+                    matches = len(self._parts) in _closure({number}, self._parts)
+                    yield path, status if matches else None
+                if number == len(self._parts) or not stat.S_ISDIR(status.st_mode):
+                    return
+                try:
+                    below = os.open(part, _DIRECTORY, dir_fd=directory)
+                except OSError:  # what the keeper cannot read, the task hid
+                    return
+                os.close(directory)
+                directory = below
+            prefix = "".join(f"{part}/" for part in plain)
+            yield from self._walk(directory, prefix, 0, _closure({len(plain)}, self._parts))
+        finally:
+            os.close(directory)
+
+    def _walk(self, directory: int, prefix: str, depth: int, states: set[int]) -> Looked:
+        parts = self._parts
+        with os.scandir(directory) as entries:
+            names = [entry.name for entry in itertools.islice(entries, _LOOKED_AT_LIMIT + 1)]
+        for name in sorted(names):
+            after = {state for state in states if state < len(parts) and parts[state] == "**"}
+            for state in states - after - {len(parts)}:
+                if fnmatch.fnmatchcase(name, parts[state]):
+                    after.add(state + 1)
+            after = _closure(after, parts)
+            try:
+                (prefix + name).encode()
+                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            except (UnicodeEncodeError, OSError):
+                yield "", None  # a name that is not UTF-8 cannot be told
+                continue
+            yield prefix + name, status if len(parts) in after else None
+            if not stat.S_ISDIR(status.st_mode) or not after - {len(parts)}:
+                continue
+            if depth >= _DEPTH:
+                self.cut = True
+                continue
+            with contextlib.suppress(OSError):  # what the keeper cannot read, the task hid
+                below = os.open(name, _DIRECTORY, dir_fd=directory)
+                try:
+                    yield from self._walk(below, f"{prefix}{name}/", depth + 1, after)
+                finally:
+                    os.close(below)
+
+
+def _is_plain(part: str) -> bool:
+    return part != ".." and not set(part) & set("*?[")
 
 
 def _closure(states: set[int], parts: list[str]) -> set[int]:
@@ -83,33 +155,6 @@ def _closure(states: set[int], parts: list[str]) -> set[int]:
         if state in states and parts[state] == "**":
             states.add(state + 1)
     return states
-
-
-def _walk(
-    directory: int, prefix: str, parts: list[str], states: set[int]
-) -> Iterator[tuple[str, os.stat_result | None]]:
-    """All that is looked at; with its status where it matches."""
-    with os.scandir(directory) as entries:
-        names = [entry.name for entry in itertools.islice(entries, _LOOKED_AT_LIMIT + 1)]
-    for name in sorted(names):
-        after = {state for state in states if state < len(parts) and parts[state] == "**"}
-        for state in states - after - {len(parts)}:
-            if fnmatch.fnmatchcase(name, parts[state]):
-                after.add(state + 1)
-        after = _closure(after, parts)
-        try:
-            (prefix + name).encode()
-            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        except (UnicodeEncodeError, OSError):
-            continue  # a name that is not UTF-8 cannot be told
-        yield prefix + name, status if len(parts) in after else None
-        if stat.S_ISDIR(status.st_mode) and after - {len(parts)} and prefix.count("/") < _DEPTH:
-            with contextlib.suppress(OSError):  # what the keeper cannot read, the task hid
-                below = os.open(name, _DIRECTORY, dir_fd=directory)
-                try:
-                    yield from _walk(below, f"{prefix}{name}/", parts, after)
-                finally:
-                    os.close(below)
 
 
 def remove(parent: int, name: str) -> Iterator[None]:

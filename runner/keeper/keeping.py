@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Generator, Iterator, Sequence
+from typing import NamedTuple
 
 from runner.keeper import files
 from runner.keeper.disk import DISK
@@ -19,12 +21,27 @@ KEPT = "kept"
 TOLD = ("result.json", "progress.jsonl")  # in the task directory
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _STEP = 256 * 1024  # bytes
+_TOLD_OF = 3  # of what was left out
+
+Steps = Generator[None, None, dict[str, str]]
 
 
-def keep(own: int, patterns: Sequence[str], owners: set[int], size: int) -> Iterator[None]:
+class _Work(NamedTuple):
+    owners: set[int]
+    size: int
+    left: dict[str, str]
+
+    def leave(self, what: str, why: str) -> None:
+        if len(self.left) < _TOLD_OF:
+            self.left[what] = why
+
+
+def keep(own: int, patterns: Sequence[str], owners: set[int], size: int) -> Steps:
     """Copy from `disk` to `kept` below an attempt's open directory, a little each step. A file
-    that claims to be larger than `size` is left out. Raises OSError where there is no room;
-    then what is there is whole, and not all."""
+    that claims to be larger than `size` is left out. Returns what was left out and why, some of
+    it, by path or pattern. Raises OSError where there is no room; then what is there is whole,
+    and not all."""
+    work = _Work(owners, size, {})
     for place, wanted in (("task", TOLD), ("workspace", tuple(patterns))):
         if not wanted:
             continue
@@ -33,33 +50,37 @@ def keep(own: int, patterns: Sequence[str], owners: set[int], size: int) -> Iter
             target = _made(own, [KEPT, place])
             try:
                 for pattern in wanted:
-                    yield from _matches(source, target, pattern, (owners, size))
+                    yield from _matches(source, target, pattern, work)
             finally:
                 os.close(target)
         finally:
             os.close(source)
+    return work.left
 
 
-def _matches(
-    source: int, target: int, pattern: str, bounds: tuple[set[int], int]
-) -> Iterator[None]:
+def _matches(source: int, target: int, pattern: str, work: _Work) -> Iterator[None]:
     """What matches a pattern, and below a directory that does all of it."""
     for tree in (pattern, f"{pattern}/**"):
-        for path in files.matching(source, tree):
+        search = files.Search(source, tree)
+        for path, status in search:
             yield
-            if path is not None:
-                yield from _copy(source, target, path, bounds)
+            if status is not None and not stat.S_ISDIR(status.st_mode):
+                yield from _copy(source, target, path, work)
+        if search.cut:
+            work.leave(pattern, "there is more to look through than is looked at")
 
 
-def _copy(source: int, target: int, path: str, bounds: tuple[set[int], int]) -> Iterator[None]:
-    owners, size = bounds
+def _copy(source: int, target: int, path: str, work: _Work) -> Iterator[None]:
     try:
-        reading = files.open_file(source, path, owners)
-    except (files.Refused, OSError):
-        return  # a directory, or what the task may not have given out
+        reading = files.open_file(source, path, work.owners)
+    except (files.Refused, OSError) as error:
+        work.leave(path, str(error))
+        return
     try:
         length = os.fstat(reading).st_size
-        if length <= size:
+        if length > work.size:
+            work.leave(path, "it claims to be larger than the disk")
+        else:
             *parents, name = path.split("/")
             directory = _made(target, parents)
             try:

@@ -196,7 +196,9 @@ class Loop:
     def _closing(self, attempt: Attempt, record: Record) -> Iterator[None]:
         """What is between the end and telling it: until then its memory is in use."""
         try:
-            yield from attempt.closing()
+            left = yield from attempt.closing()
+            for what, why in left.items():
+                log(f"not all files of {attempt.name} were kept: {what[:200]!r}: {why}")
         except Exception as error:  # noqa: BLE001 - every task of the host hangs on this process
             log(f"not all files of {attempt.name} could be kept: {error}")
         self.on_end(record)

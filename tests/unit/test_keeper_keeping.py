@@ -27,6 +27,17 @@ def keep(own: int, *patterns: str, size: int = MIB) -> int:
     return sum(1 for _ in keeping.keep(own, patterns, {os.geteuid()}, size))
 
 
+def left_out(own: int, *patterns: str) -> dict[str, str]:
+    """What it says of what it has not kept."""
+    steps = keeping.keep(own, patterns, {os.geteuid()}, MIB)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            left: dict[str, str] = end.value
+            return left
+
+
 def kept(path: Path) -> list[str]:
     found = (path / "kept/workspace").rglob("*")
     return sorted(
@@ -84,6 +95,29 @@ def test_links_pipes_and_second_names_are_left_out(own: int, tmp_path: Path) -> 
     keep(own, "**", "dir/secret", "../../secret")
     assert kept(tmp_path) == ["plain"]
     assert list((tmp_path / "kept/task").iterdir()) == []
+
+
+def test_a_file_that_is_named_is_kept_however_much_lies_beside_it(own: int, tmp_path: Path) -> None:
+    work = tmp_path / "disk/workspace"
+    for number in range(10_001):
+        (work / f"a{number}").touch()
+    for name in ("zz", "out/zz"):
+        (work / name).write_text("z")
+    assert left_out(own, "zz", "out", "none") == {}
+    assert kept(tmp_path) == ["out/zz", "zz"]
+    assert "more to look through" in left_out(own, "*z")["*z"]
+
+
+def test_what_is_left_out_is_told_with_the_reason(own: int, tmp_path: Path) -> None:
+    work = tmp_path / "disk/workspace/out"
+    (work / "one").write_text("1")
+    (work / "two").hardlink_to(work / "one")
+    with (work / "huge").open("wb") as file:
+        file.truncate(MIB + 1)
+    left = left_out(own, "out")
+    assert sorted(left) == ["out/huge", "out/one", "out/two"]
+    assert "larger" in left["out/huge"]
+    assert "hard link" in left["out/two"]
 
 
 def test_the_result_is_kept_without_a_pattern(own: int, tmp_path: Path) -> None:
