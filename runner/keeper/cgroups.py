@@ -170,6 +170,14 @@ class Cgroups:
             undo.pop_all()
         return membership
 
+    def limit(self, name: str, kind: str, amount: float) -> None:
+        """Change a limit that a group was made with, where that kind is held. Raises OSError."""
+        group = self.group(name)
+        if kind in self._new:
+            tree.apply(group.path, v2.settings(kind, amount))
+        elif kind in group.old:
+            v1.apply(group.old[kind], kind, amount)
+
     def names(self) -> list[str]:
         """The groups that are there, in any hierarchy."""
         found: set[str] = set()

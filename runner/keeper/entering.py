@@ -2,15 +2,17 @@
 
 A first child goes into the sandbox's namespaces; the second, made beside it so that this process
 is its parent too, is born in its pid namespace and becomes the program. The first tells the pid
-and ends. So wait status, usage, exec errors and signals are had as of any child, and no process
+and ends; the second waits for that, so that only those count that the limit of processes has
+room for. So wait status, usage, exec errors and signals are had as of any child, and no process
 that the task could touch stands between. Not here: how the sandbox comes to be (sandbox.py).
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from runner.keeper import spawn, syscalls
 from runner.keeper.sandbox import Holder
@@ -41,15 +43,41 @@ class Entering:
     """The same for who does not want to wait: `read` once `told` can be read."""
 
     def __init__(
-        self, holder: Holder, program: Program, cgroup: int | None, joined: Sequence[int] = ()
+        self,
+        holder: Holder,
+        program: Program,
+        cgroup: int | None,
+        joined: Sequence[int] = (),
+        alone: Callable[[], object] = lambda: None,
     ) -> None:
+        """`alone` is called, and may raise OSError, once the first child is gone and before the
+        second one becomes the program."""
+        self._alone = alone
+        waiting, self._gate = os.pipe2(os.O_CLOEXEC)
+        try:
+            self._start(holder, program, cgroup, (waiting, joined))
+        except OSError:
+            os.close(self._gate)
+            raise
+        finally:
+            os.close(waiting)
+
+    def _start(
+        self,
+        holder: Holder,
+        program: Program,
+        cgroup: int | None,
+        inherited: tuple[int, Sequence[int]],
+    ) -> None:
+        waiting, joined = inherited
         self.told, telling = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             self.exec_pipe, writing = spawn.error_pipe()
             try:
                 self.pid = spawn.fork(cgroup)
                 if self.pid == 0:
-                    pipes = (telling, writing)
+                    os.close(self._gate)
+                    pipes = (telling, writing, waiting)
                     spawn.run(
                         writing, lambda stage: _outside(holder, program, joined, pipes, stage)
                     )
@@ -67,25 +95,41 @@ class Entering:
     def read(self) -> tuple[int, int]:
         """The program's pid and its error pipe, which is the caller's. Raises BlockingIOError
         while nothing is told yet, EnteringFailed where it went wrong."""
-        data = os.read(self.told, 32)
+        data = os.read(self.told, 32)  # more is never written
+        gate, self._gate = self._gate, -1
         os.close(self.told)
         self.told = -1
         with contextlib.suppress(ChildProcessError):  # reaped by who waits for any child
             os.waitpid(self.pid, 0)  # it is about to exit, if it has not
-        if data:
-            return int(data), self.exec_pipe
+        try:
+            if data:
+                self._alone()
+                os.write(gate, b"\n")
+                return int(data), self.exec_pipe
+        except OSError:
+            os.close(self.exec_pipe)
+            raise
+        finally:
+            os.close(gate)
         try:
             found = spawn.problem(self.exec_pipe)
         finally:
             os.close(self.exec_pipe)
         raise EnteringFailed(*(found or ("sandbox", 5)))
 
+    def close(self) -> None:
+        """Give it up, where it was not read to its end; whoever is under way is to be killed."""
+        if self.told >= 0:
+            for descriptor in (self.told, self.exec_pipe, self._gate):
+                os.close(descriptor)
+            self.told = -1
+
 
 def _outside(
     holder: Holder,
     program: Program,
     joined: Sequence[int],
-    pipes: tuple[int, int],
+    pipes: tuple[int, int, int],
     stage: Stage,
 ) -> None:
     """What the first child does, until it is the second one."""
@@ -93,11 +137,13 @@ def _outside(
     spawn.become(program.user, stage)
     stage[0] = "sandbox"
     syscalls.enter_namespaces(holder.first, holder.namespaces)
-    telling, writing = pipes
+    telling, writing, waiting = pipes
     pid = syscalls.clone_beside()
     if pid != 0:
         os.write(telling, str(pid).encode())
         os._exit(0)
+    if not os.read(waiting, 1):
+        raise OSError(errno.ECHILD, os.strerror(errno.ECHILD))  # the keeper has gone
     _inside(program, writing, stage)
 
 

@@ -30,7 +30,8 @@ from runner.keeper.view import Sandboxes
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _CONTEXT_LIMIT = 1024 * 1024
-_OF_THE_SANDBOX = 4  # processes: bwrap outside and inside, its shell, and who leads the way in
+_OF_THE_SANDBOX = 3  # processes: bwrap outside and inside, and its shell
+_LEADING_IN = 1  # on top of those until the program is inside
 
 
 class StartFailed(Exception):
@@ -140,7 +141,7 @@ class Preparation:
         memory = limits["memory"] and limits["memory"] + (limits["disk"] or 0)
         processes = limits["processes"]
         if processes is not None and self.request["level"] == "strict":
-            processes += _OF_THE_SANDBOX
+            processes += _OF_THE_SANDBOX + _LEADING_IN
         return {"memory": memory, "cpu": limits["cpu"], "processes": processes}
 
     def start(self) -> Attempt:
@@ -174,9 +175,15 @@ class Preparation:
         try:
             cwd = os.path.join(WORKSPACE, self.request["cwd"]).rstrip("/")
             program = self._program(cwd, confined=True)
-            return Entering(holder, program, *self._join)
+            return Entering(holder, program, *self._join, self._tighten)
         except OSError as error:
             raise self.failed(error) from error
+
+    def _tighten(self) -> None:
+        """Count those that hold the sandbox, and no more, beside the task. Raises OSError."""
+        processes = self.request["limits"]["processes"]
+        if processes is not None and self.host.cgroups is not None:
+            self.host.cgroups.limit(self.name, "processes", processes + _OF_THE_SANDBOX)
 
     def entered(self, pid: int, exec_pipe: int, holder: Holder, own: set[int]) -> Attempt:
         """The attempt whose program has that pid in the sandbox; `own` are the processes that

@@ -149,6 +149,8 @@ class _Start:
         if self._holder.ready_fd >= 0:
             self._loop.unwatch(self._holder.ready_fd)
         self._holder.close()
+        if self._entering is not None:
+            self._entering.close()
         group = self.preparation.group()
         if group is not None:
             self._clear(group)
