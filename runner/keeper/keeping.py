@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import stat
 from collections.abc import Generator, Iterator, Sequence
@@ -21,6 +22,7 @@ KEPT = "kept"
 TOLD = ("result.json", "progress.jsonl")  # in the task directory
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _STEP = 256 * 1024  # bytes
+_CUT = "cut"  # a list of patterns, beside what is kept
 _TOLD_OF = 3  # of what was left out
 
 Steps = Generator[None, None, dict[str, str]]
@@ -30,6 +32,7 @@ class _Work(NamedTuple):
     owners: set[int]
     size: int
     left: dict[str, str]
+    cut: list[str]  # patterns
 
     def leave(self, what: str, why: str) -> None:
         if len(self.left) < _TOLD_OF:
@@ -41,7 +44,7 @@ def keep(own: int, patterns: Sequence[str], owners: set[int], size: int) -> Step
     that claims to be larger than `size` is left out. Returns what was left out and why, some of
     it, by path or pattern. Raises OSError where there is no room; then what is there is whole,
     and not all."""
-    work = _Work(owners, size, {})
+    work = _Work(owners, size, {}, [])
     for place, wanted in (("task", TOLD), ("workspace", tuple(patterns))):
         if not wanted:
             continue
@@ -55,7 +58,22 @@ def keep(own: int, patterns: Sequence[str], owners: set[int], size: int) -> Step
                 os.close(target)
         finally:
             os.close(source)
+    if work.cut:
+        file = os.open(f"{KEPT}/{_CUT}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=own)
+        with open(file, "w") as writing:
+            json.dump(work.cut, writing)
     return work.left
+
+
+def was_cut(root: int, name: str, pattern: str) -> bool:
+    """Whether there was more to look through for this pattern than was, when an attempt's disk
+    was copied."""
+    try:
+        file = os.open(f"{name}/{KEPT}/{_CUT}", os.O_RDONLY | os.O_NOFOLLOW, dir_fd=root)
+        with open(file) as reading:
+            return pattern in json.load(reading)
+    except (OSError, ValueError):  # it was not, or the host's disk was full
+        return False
 
 
 def _matches(source: int, target: int, pattern: str, work: _Work) -> Iterator[None]:
@@ -67,6 +85,7 @@ def _matches(source: int, target: int, pattern: str, work: _Work) -> Iterator[No
             if status is not None and not stat.S_ISDIR(status.st_mode):
                 yield from _copy(source, target, path, work)
         if search.cut:
+            work.cut.append(pattern)
             work.leave(pattern, "there is more to look through than is looked at")
 
 

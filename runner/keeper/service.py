@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 
-from runner.keeper import defence, files, launching, messages, predecessor, records, spawn
+from runner.keeper import defence, files, keeping, launching, messages, predecessor, records, spawn
 from runner.keeper.attempt import Attempt, Host, now
 from runner.keeper.connections import Connection
 from runner.keeper.defence import Refused, Settings
@@ -278,6 +278,8 @@ class Service:
     def _find(self, _: Connection, request: Message) -> Message:
         with self._place(request["name"], "workspace") as (place, owners):
             found, complete = files.find(place, request["pattern"], owners)
+        if keeping.was_cut(self.host.directory, request["name"], request["pattern"]):
+            complete = False
         return {"found": found, "complete": complete}
 
     @contextlib.contextmanager

@@ -109,6 +109,15 @@ def test_what_is_to_be_kept_outlives_it_and_nothing_else_does(sized: Keeper) -> 
     assert os.read(client.files[-1], 100) == b"two\n"
 
 
+def test_what_was_cut_off_when_it_was_kept_is_not_told_to_be_all(sized: Keeper) -> None:
+    client = sized.client()
+    script = "mkdir a; seq -f a/%.0f 10001 | xargs touch; touch zz"
+    run(client, "a", script, 128 * MIB, keep=["zz", "*/none"])
+    assert client.end("a")["code"] == 0
+    assert client.ask("find", name="a", pattern="zz")["complete"]
+    assert not client.ask("find", name="a", pattern="*/none")["complete"]
+
+
 def test_an_end_is_told_once_all_is_kept_and_other_tasks_go_on_meanwhile(sized: Keeper) -> None:
     client = sized.client()
     run(client, "large", "head -c 150000000 /dev/urandom >a", 200 * MIB, keep=["a"])
