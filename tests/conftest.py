@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -14,6 +15,13 @@ from tests.support.leaks import MARK, Census, Place, leave_cgroup, own_cgroup, o
 
 CANNOT_HERE = "cannot here: "
 """How the reason of a skip begins that no installation could cure. In CI, any other fails."""
+
+
+def pytest_configure() -> None:
+    """Have Ctrl-C mean something to the commands under test, also where a shell in the
+    background has this process ignore it, which children would inherit."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

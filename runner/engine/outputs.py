@@ -17,7 +17,7 @@ from runner.domain.verdict import Verdict, judge
 from runner.ports import Executor, Found
 
 _LISTED = 1000
-"""Files that a result lists at most; a directory of more is to be one archive."""
+"""Outputs that a result lists at most; of more files, name their directory."""
 
 _GLOB = frozenset("*?[")
 
@@ -43,27 +43,26 @@ async def collect(executor: Executor, task: Task) -> tuple[Failure | None, Resul
         files, problem = await _of(executor, task, output)
         if problem:
             return Failure(Reason.OUTPUT, problem, Fault.TASK), None
-        listed += (replace(output, path=each.path, size_bytes=each.size_bytes) for each in files)
+        for each in files:
+            size = 0 if each.directory else each.size_bytes
+            listed.append(replace(output, path=each.path, size_bytes=size))
     if len(listed) > _LISTED:
-        text = f"its outputs are {len(listed)} files; {_LISTED} can be listed"
+        text = f"its outputs are more than the {_LISTED} that can be listed: name their directory"
         return Failure(Reason.OUTPUT, text, Fault.TASK), None
     return None, Result(latency=0.0, outputs=tuple(listed))  # the latency comes with its end
 
 
 async def _of(executor: Executor, task: Task, output: Artifact) -> tuple[list[Found], str]:
-    """The files that an output means, and what is wrong with it."""
+    """What an output means, a directory as a whole, and what is wrong with it."""
     name = task.attempt.name
     for pattern in output_places(task.plan.working_dir, output.path):
         found = await executor.find(name, pattern)
         if not found:
             continue
-        for directory in [each.path for each in found if each.directory]:
-            found += await executor.find(name, f"{directory}/**")
-        files = {each.path: each for each in found if not each.directory}
-        for each in files.values():
+        for each in found:
             if each.problem:
                 return [], f"its output {each.path!r:.200} cannot be taken: {each.problem}"
-        return list(files.values()), ""
+        return found, ""
     if output.optional:
         return [], ""
     what = "nothing matches" if _GLOB & set(output.path) else "there is no file"

@@ -55,7 +55,7 @@ async def test_its_tasks_are_lost_their_processes_gone_and_a_new_one_serves(
     await daemon.start()
     await runner.assign(program(FAMILY), task_id="family")
     await said(runner, "family")
-    assert len(daemon.tasks()) == 4
+    await until(lambda: len(daemon.tasks()) == 4, "all of the family is there")
     await daemon.kill_keeper()
     await is_lost(runner, "family", "keeper")
     assert daemon.tasks() == []

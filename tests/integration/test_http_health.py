@@ -98,6 +98,13 @@ async def test_the_page_has_what_was_counted_and_how_things_are(http: Served) ->
     assert "_created" not in page.text
 
 
+async def test_an_accept_header_that_is_none_gets_the_plain_page(http: Served) -> None:
+    for accept in ("application/openmetrics-text;version=x.y", ";;,version=", "\xff"):
+        page = await http.get("/metrics", f"Accept: {accept}")
+        assert page.status == 200, accept
+        assert b"env_runner_build_info" in page.body
+
+
 async def test_openmetrics_is_given_where_it_is_asked_for(http: Served) -> None:
     http.begin()
     page = await http.get("/metrics", "Accept: application/openmetrics-text; version=1.0.0")

@@ -60,7 +60,6 @@ def payload(site: Site, *outputs: str) -> dict[str, object]:
 async def kept(site: Site, ran: Ran) -> tuple[Path, set[bytes]]:
     """Where it is kept, and the plain files there."""
     assert ran.stdout == "left\n", ran.output.stderr.decode()[-500:]
-    assert ran.task.state == v1.TASK_STATE_COMPLETED, ran.task.failure.message
     return files(site.daemon.state / "keeper" / site.name_of(ran.task.task_id) / "kept")
 
 
@@ -74,14 +73,20 @@ def files(directory: Path) -> tuple[Path, set[bytes]]:
 async def test_only_plain_files_of_its_own_are_kept(sized: Site, pattern: str) -> None:
     """B12, B13, B14; and none whose name is no UTF-8, which could not be told."""
     async with sized.neighbour():
-        directory, found = await kept(sized, await sized.run(payload(sized, pattern)))
-    assert found == {b"workspace/out/good", b"workspace/out/a line\nand another"}
+        ran = await sized.run(payload(sized, pattern))
+        directory, found = await kept(sized, ran)
+    assert ran.task.failure.reason == v1.FAILURE_REASON_OUTPUT  # the tree is deeper than is kept
+    assert ran.task.failure.fault == v1.FAULT_TASK
+    plain = {b"workspace/out/good", b"workspace/out/a line\nand another"}
+    assert found == {*plain, b"cut"}  # the last says what was not looked through
     assert (directory / "workspace/out/good").read_text() == "good"
     assert (await sized.run(sized.payload("print('served')"))).stdout == "served\n"
 
 
 async def test_where_no_outputs_are_declared_none_are_kept(sized: Site) -> None:
-    _, found = await kept(sized, await sized.run(payload(sized)))
+    ran = await sized.run(payload(sized))
+    _, found = await kept(sized, ran)
+    assert ran.task.state == v1.TASK_STATE_COMPLETED, ran.task.failure.message
     assert found == set()
 
 

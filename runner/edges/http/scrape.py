@@ -35,7 +35,10 @@ class Scrape:
         """The page, as text or as OpenMetrics."""
         if self._engine is not None:
             self._look(self._engine)
-        encoder, content_type = choose_encoder(accept)
+        try:
+            encoder, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version in it that is none
+            encoder, content_type = choose_encoder("")
         return web.Response(
             body=encoder(self._metrics.registry),
             headers={**HEADERS, "Content-Type": content_type},

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from runner.edges.rpc.admission import Admission
 from runner.edges.rpc.auth import SERVICE
@@ -22,6 +21,7 @@ from runner.edges.rpc.convert_task import Link, no_link
 from runner.edges.rpc.guard import Guard, Told, untold
 from runner.edges.rpc.listen import AddressTaken, Claim, Listener, check_tcp
 from runner.edges.rpc.servicer import Servicer
+from runner.edges.rpc.standard import Health, add_reflection
 from runner.ports import Observer
 from supervisor.v1 import supervisor_pb2_grpc
 
@@ -81,7 +81,7 @@ class RpcServers:
         self._admission = Admission(settings.max_calls, settings.reserved_calls)
         self._claims: dict[Listener, Claim] = {}
         self._servers: list[aio.Server] = []
-        self._health = health.aio.HealthServicer()
+        self._health = Health()
 
     def claim(self) -> None:
         """Make sure that nobody else listens there.
@@ -134,8 +134,7 @@ class RpcServers:
         servicer = Servicer(engine, listener.who, link)
         supervisor_pb2_grpc.add_SupervisorServicer_to_server(servicer, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        services = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(services, server)
+        add_reflection((SERVICE, health.SERVICE_NAME), server)
         return server
 
     def _options(self) -> tuple[tuple[str, int], ...]:
