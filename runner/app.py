@@ -261,6 +261,7 @@ def _local(
                 user,
                 config.local.users,
                 config.local.view,
+                [(each.path, each.writable) for each in config.policy.host_paths],
                 root=os.geteuid() == 0,
             ),
             *goes_with,

@@ -7,9 +7,12 @@
 --allow-users A[-B],…    whom the daemon may name, by uid or name; default: its own user
 --task-users A-B         uids of which each task gets one that no other running task has
 --view PATH[:PATH]…      what of the host tasks in the strict sandbox see, read-only
+--mounts PATH[:rw],…     what a launch may have mounted is one of these or below; default: none
 --allow-none             tasks may run without a sandbox, though the keeper is root
 --max-memory BYTES       a launch that asks for more, disk included, is refused
 --max-processes N        likewise
+--max-disk BYTES         likewise, and each task in a sandbox has a disk of its own then
+--max-output BYTES       likewise
 --daemon-uid UID         who may connect, besides root and the keeper's own user; or a name
 --detach                 go on in the background, once it listens
 --no-cgroups             trace processes even where there are cgroups
@@ -46,6 +49,9 @@ _OPTIONS = {"root", "socket", "idle-exit", "allow-users", "daemon-uid", "resume"
     "task-users",
     "max-memory",
     "max-processes",
+    "max-disk",
+    "max-output",
+    "mounts",
     "view",
 }
 _FLAGS = {"detach", "no-cgroups", "check-state", "allow-none"}
@@ -103,6 +109,19 @@ def _set_bounds(settings: Settings, options: dict[str, str]) -> None:
         settings.max_memory = int(options["max-memory"])
     if "max-processes" in options:
         settings.max_processes = int(options["max-processes"])
+    if "max-disk" in options:
+        settings.max_disk = int(options["max-disk"])
+    if "max-output" in options:
+        settings.max_output = int(options["max-output"])
+    for root in options["mounts"].split(",") if "mounts" in options else ():
+        path, _, writable = root.partition(":")
+        if not os.path.isabs(path) or writable not in ("", "rw"):
+            _leave(
+                _USAGE,
+                f"--mounts takes absolute paths, with :rw where they may be written to, "
+                f"not {root!r:.200}",
+            )
+        settings.mounts[os.path.normpath(path)] = writable == "rw"
     if "view" in options:
         settings.view = options["view"].split(":")
         if not all(map(os.path.isabs, settings.view)):

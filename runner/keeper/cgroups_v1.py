@@ -17,6 +17,7 @@ CONTROLLERS = {"memory": "memory", "cpu": "cpu", "processes": "pids"}
 _UNLIMITED = 2**62
 """What the kernel says for no limit is above this, and not the same on all of them."""
 _SWAP = "memory.memsw.limit_in_bytes"
+_SOCKETS = "memory.kmem.tcp.limit_in_bytes"  # buffers of TCP, which are counted apart
 
 
 def settings(kind: str, amount: float) -> tree.Settings:
@@ -24,7 +25,8 @@ def settings(kind: str, amount: float) -> tree.Settings:
     before that of memory and swap, which may not be less."""
     if kind == "memory":
         most = str(int(amount))
-        return [("memory.limit_in_bytes", most), (_SWAP, most), ("memory.swappiness", "0")]
+        of_all = [("memory.limit_in_bytes", most), (_SWAP, most)]
+        return [*of_all, ("memory.swappiness", "0"), (_SOCKETS, most)]
     if kind == "cpu":
         shares = min(max(round(amount * 1024), 2), 262_144)
         return [("cpu.cfs_quota_us", str(quota(amount))), ("cpu.shares", str(shares))]

@@ -42,6 +42,9 @@ class Settings:
         self.allow_none = False  # tasks without a sandbox, though the keeper is root
         self.max_memory: int | None = None  # bytes
         self.max_processes: int | None = None
+        self.max_disk: int | None = None  # bytes
+        self.max_output: int | None = None  # bytes
+        self.mounts: dict[str, bool] = {}  # what may be mounted, and whether to be written to
         self.notes: list[str] = []
         self.levels: dict[str, str] = {}  # why not, by level; empty where it can be held
         self.held: dict[str, str] = {}  # likewise by limit
@@ -66,13 +69,14 @@ def check_launch(settings: Settings, request: Message, peer: int) -> None:
     if why := settings.levels[level]:
         raise Refused("LEVEL_NOT_HELD", f"level {level} cannot be held here: {why}")
     _check_user(settings, level, request["user"], peer)
-    _check_limits(settings, request["limits"])
+    _check_limits(settings, request)
     if level != "strict" and request["mounts"]:
         raise Refused("BAD_MOUNT", f"level {level} shows the host as it is: nothing is mounted")
     if level != "strict" and request["network"] == "none":
         raise Refused("LEVEL_NOT_HELD", f"level {level} has the host's network")
     for mount in request["mounts"]:
         _check_target(mount["target"])
+        _check_source(settings, mount)
 
 
 def pooled(request: Message) -> bool:
@@ -105,17 +109,39 @@ def _check_user(settings: Settings, level: str, user: list[int] | None, peer: in
         raise Refused("WRONG_USER", f"group {gid} is not that of uid {uid}")
 
 
-def _check_limits(settings: Settings, limits: Mapping[str, float | None]) -> None:
+def _check_limits(settings: Settings, request: Message) -> None:
+    limits: Mapping[str, float | None] = request["limits"]
     memory, disk = limits["memory"], limits["disk"]
     for name, asked, most in (
         ("memory", None if memory is None else memory + (disk or 0), settings.max_memory),
         ("processes", limits["processes"], settings.max_processes),
+        ("disk", disk, None if request["level"] == "none" else settings.max_disk),
+        ("output", request["output"], settings.max_output),
     ):
         if most is not None and (asked is None or asked > most):
             text = f"{name}: {'no limit' if asked is None else asked} is over this keeper's {most}"
             raise Refused("OVER_CEILING", f"{text} (--max-{name})")
     if disk is not None and settings.held.get("disk"):
         raise Refused("LIMIT_NOT_HELD", f"disk: {settings.held['disk']}")
+
+
+def _check_source(settings: Settings, mount: Message) -> None:
+    """Whether that of the host may be seen by a task. Raises Refused. What a keeper that is not
+    root may open, its daemon may as well."""
+    source: str = mount["source"]
+    if os.geteuid() != 0:
+        return
+    if ".." in source.split("/"):
+        raise Refused("BAD_MOUNT", f"{source[:200]} is no plain path")
+    granted = [writable for path, writable in settings.mounts.items() if _below(source, path)]
+    if not granted:
+        raise Refused("BAD_MOUNT", f"this keeper may not mount {source[:200]} (see --mounts)")
+    if not mount["read_only"] and not any(granted):
+        raise Refused("BAD_MOUNT", f"{source[:200]} may not be written to (see --mounts)")
+
+
+def _below(path: str, directory: str) -> bool:
+    return directory == "/" or _within(os.path.normpath(path), directory)
 
 
 def _check_target(target: str) -> None:

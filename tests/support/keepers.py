@@ -36,8 +36,13 @@ def local(root: str, epoch: str, task_uid: str = "", level: str = "none") -> Loc
         start_keeper=not task_uid,
         journal_id="contract",
         sandbox=level,
-        keeper_options=("--allow-none",) if level == "none" else options,
+        keeper_options=("--allow-none",) if level == "none" else (*options, *_granted(root)),
     )
+
+
+def _granted(root: str) -> tuple[str, str]:
+    """What of the host its tasks may have mounted: the directory beside it that is theirs."""
+    return "--mounts", f"{Path(root).parents[1]}/o:rw"
 
 
 async def start(root: Path, *options: str) -> None:

@@ -103,14 +103,21 @@ def test_the_version_that_is_told_names_the_sandbox() -> None:
 
 
 def test_a_keeper_is_started_with_what_is_configured() -> None:
-    assert keeper_options("", None, "2000-2999", None, root=False) == ()
-    assert keeper_options("", None, "2000-2999", None, root=True) == ("--task-users", "2000-2999")
-    assert keeper_options("none", (5, 6), "2000-2999", ("/usr", "/opt"), root=True) == (
+    assert keeper_options("", None, "2000-2999", None, (), root=False) == ()
+    assert keeper_options("", None, "2000-2999", None, (), root=True) == (
+        "--task-users",
+        "2000-2999",
+    )
+    assert keeper_options(
+        "none", (5, 6), "2000-2999", ("/usr", "/opt"), [("/srv", False)], root=True
+    ) == (
         "--allow-users",
         "5",
         "--task-users",
         "2000-2999",
         "--view",
         "/usr:/opt",
+        "--mounts",
+        "/srv",
         "--allow-none",
     )

@@ -14,6 +14,23 @@ from tests.support.grouped import MIB, Grouped, grouped, python
 LIMIT = 48 * MIB
 AT_ONCE = "x = bytearray(256 << 20)"
 SLOWLY = "x = []\nwhile True: x.append(bytearray(1 << 18))"
+BUFFERS = """
+import contextlib, socket
+held, sent = [], 0
+server = socket.create_server(("127.0.0.1", 0))
+for _ in range(12):
+    writing = socket.create_connection(server.getsockname())
+    reading, _ = server.accept()
+    for each in (writing, reading):
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+    writing.setblocking(False)
+    held.append((writing, reading))
+    with contextlib.suppress(BlockingIOError):
+        while sent < 160 << 20:
+            sent += writing.send(bytes(1 << 20))
+raise SystemExit(sent < 64 << 20)
+"""
 CHILD = "import subprocess, sys; subprocess.run([sys.executable, '-I', '-S', '-c', {!r}])"
 
 
@@ -56,6 +73,15 @@ def test_pages_of_a_file_system_in_memory_count(groups: Grouped) -> None:
     program = "import os; f = os.memfd_create('x')\nwhile True: os.write(f, bytes(1 << 20))"
     code, facts = groups.run("a", python(program), {"memory": LIMIT})
     assert (code, facts["oom_kills"]) == (-signal.SIGKILL, 1)
+
+
+def test_what_lies_in_buffers_of_sockets_is_held_too(groups: Grouped) -> None:
+    """They are counted apart in the old hierarchies, where a sender is refused more; in the new
+    one its process is killed."""
+    unlimited, _ = groups.run("a", python(BUFFERS), {"memory": None})
+    assert unlimited == 0, "no attack: the host's own limits hold"
+    code, facts = groups.run("b", python(BUFFERS), {"memory": 24 * MIB})
+    assert code == 1 or facts["oom_kills"]
 
 
 def test_no_limit_is_told_as_none(groups: Grouped) -> None:

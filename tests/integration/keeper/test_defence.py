@@ -155,6 +155,20 @@ def test_patterns_lead_to_nothing_outside(strict: Client) -> None:
     assert sorted(kept.rglob("*")) == [kept / "task", kept / "workspace"]
 
 
+def test_a_ceiling_of_the_disk_has_each_task_in_a_sandbox_be_sized(home: Path) -> None:
+    options = ("--task-users", POOL, "--max-disk", str(16 * MIB), "--max-output", str(MIB))
+    keeper = Keeper(home / "root", *options, sandboxed=True)
+    try:
+        client = keeper.client()
+        for limits, output in (({}, MIB), ({"disk": 17 * MIB}, MIB), ({"disk": MIB}, MIB + 1)):
+            words = {"level": "standard", "limits": limits, "output": output}
+            refused(client, "OVER_CEILING", **words)
+        client.launch("a", "true", level="standard", limits={"disk": MIB}, output=MIB)
+        assert client.end("a")["code"] == 0
+    finally:
+        keeper.close()
+
+
 def test_a_range_that_is_none_for_tasks_is_refused_at_the_start(
     home: Path,
 ) -> None:
