@@ -111,6 +111,7 @@ def _here(commands: Commands[argparse.ArgumentParser]) -> None:
         end=Code.NOT_THE_TASK,
     )
     _payload(run)
+    _json(run)
     _config(run)
     _command(commands, "schema", "schema:schema", "prints the payload's JSON Schema", client=False)
     _configuration(commands)

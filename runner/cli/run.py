@@ -9,14 +9,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from runner.app import Misconfigured, local_runner
-from runner.cli.client import read_payload, refused, sentence
+from runner.cli.client import print_json, read_payload, refused, sentence
 from runner.cli.configured import read_config
 from runner.cli.exits import Code, Failed, of_task
-from runner.cli.follow import ended, follow, tell_end
+from runner.cli.follow import ended, follow, follow_json, tell_end
 from runner.cli.terminal import note
 from runner.config import Config
 from supervisor.client import Supervisor, new_task_id
@@ -27,37 +27,47 @@ _ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the task, stream its output, end as it ended."""
+    """Run the task, stream its output, end as it ended. With --json print the messages instead,
+    as `submit --follow --json` does."""
     payload = read_payload(options.payload)
     config = read_config(options.config)
     try:
-        return asyncio.run(_run(config, options.task_class, payload))
+        return asyncio.run(_run(config, options, payload))
     except Misconfigured as error:
         raise Failed(str(error), Code.BAD_CONFIG) from error
 
 
-async def _run(config: Config, task_class: str, payload: bytes) -> int:
+async def _run(config: Config, options: argparse.Namespace, payload: bytes) -> int:
     interrupted: asyncio.Queue[signal.Signals] = asyncio.Queue()
     with _asked(interrupted):
         async with local_runner(config) as address, Supervisor(address) as runner:
             if not interrupted.empty():
                 return Code.CANCELLED
             try:
-                answer = await runner.assign(payload, task_class=task_class, task_id=new_task_id())
+                answer = await runner.assign(
+                    payload, task_class=options.task_class, task_id=new_task_id()
+                )
             except SupervisorError as error:
                 raise refused(error, "the runner of this command") from error
-            task = await _followed(runner, answer.task, interrupted)
-        tell_end(task)
+            if options.json:
+                print_json(answer)
+            printed = follow_json if options.json else follow
+            task = await _followed(runner, answer.task, interrupted, printed)
+        if not options.json:
+            tell_end(task)
         return of_task(task)
 
 
 async def _followed(
-    runner: Supervisor, task: v1.Task, interrupted: asyncio.Queue[signal.Signals]
+    runner: Supervisor,
+    task: v1.Task,
+    interrupted: asyncio.Queue[signal.Signals],
+    printed: Callable[[Supervisor, v1.Task], Awaitable[v1.Task]],
 ) -> v1.Task:
     task_id = task.task_id
     canceller = asyncio.create_task(_cancel_when_asked(runner, task_id, interrupted))
     try:
-        return await follow(runner, task)
+        return await printed(runner, task)
     except SupervisorError as error:
         raise Failed(sentence(error, runner.address), Code.NOT_THE_TASK) from error
     finally:

@@ -90,7 +90,7 @@ def read(path: Path | None, environ: Mapping[str, str], *, root: bool | None = N
             [_located(fault.field, fault.message, found, source) for fault in faults.found]
         )
     notes = (*later.notes(tree), *tenants.notes(tree))
-    config = _config(sections, notes, source if text else None)
+    config = _config(sections, notes, source if text or path else None)
     return Reading(config, tree, found, form)
 
 

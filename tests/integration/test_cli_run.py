@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import signal
 from pathlib import Path
 
@@ -43,6 +45,15 @@ async def test_it_ends_as_its_task_does(
     ended = await command("run", command.payload(*argv, resources=resources))
     assert ended.code == code, ended.err
     assert len(ended.lines) == (1 if code else 0)
+
+
+async def test_with_json_it_prints_the_messages_alone(command: Command) -> None:
+    ended = await command("run", command.payload("sh", "-c", "echo hello; exit 7"), "--json")
+    assert (ended.code, ended.err) == (7, b"")
+    answer, *chunks, task = map(json.loads, ended.text.splitlines())
+    assert answer["created"]
+    assert [base64.b64decode(each["data"]) for each in chunks if "data" in each] == [b"hello\n"]
+    assert task["failure"]["reason"] == "FAILURE_REASON_EXIT_CODE"
 
 
 async def test_what_policy_forbids_is_refused(command: Command) -> None:
