@@ -106,7 +106,8 @@ async def local_runner(config: Config) -> AsyncIterator[str]:
         servers.claim()
         try:
             # killed, the command can do nothing of what follows: then its keeper does
-            async with _runner(own, quiet, goes_with=("--forsaken", str(home))) as runner:
+            options = ("--forsaken", str(home), "--no-ahead")
+            async with _runner(own, quiet, goes_with=options) as runner:
                 try:
                     if config.local.enabled and (problem := runner.local.said().problem):
                         raise Misconfigured(problem)  # nobody would mend it meanwhile

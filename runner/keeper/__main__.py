@@ -10,11 +10,13 @@
 --mounts PATH[:rw],…     what a launch may have mounted is one of these or below; default: none
 --allow-none             tasks may run without a sandbox, though the keeper is root
 --max-memory BYTES       a launch that asks for more, disk included, is refused
+--max-cpu CORES          likewise
 --max-processes N        likewise
 --max-disk BYTES         likewise, and each task in a sandbox has a disk of its own then
---max-output BYTES       likewise
+--max-output BYTES       likewise; of memory, disk and CPU also N%, of what the host has
 --daemon-uid UID         who may connect, besides root and the keeper's own user; or a name
 --detach                 go on in the background, once it listens
+--no-ahead               make nothing for the next task before that comes
 --no-cgroups             trace processes even where there are cgroups
 """
 
@@ -24,15 +26,12 @@ import contextlib
 import fcntl
 import gc
 import os
-import pwd
 import resource
 import signal
 import socket
 import sys
 import time
-from typing import NoReturn
 
-from runner import __version__
 from runner.keeper import connections, predecessor, reload, spawn, syscalls
 from runner.keeper.attempt import Host
 from runner.keeper.cgroups import KINDS, Cgroups, Unavailable
@@ -40,103 +39,13 @@ from runner.keeper.defence import Settings
 from runner.keeper.disk import Disks
 from runner.keeper.forsaken import Forsaken
 from runner.keeper.loop import Loop, fix_standard_streams, log
+from runner.keeper.options import leave, read, settings_of
 from runner.keeper.service import Service
-from runner.keeper.users import Pool
 from runner.keeper.view import Sandboxes
 
-_OPTIONS = {"root", "socket", "idle-exit", "allow-users", "daemon-uid", "resume"} | {
-    "forsaken",
-    "task-users",
-    "max-memory",
-    "max-processes",
-    "max-disk",
-    "max-output",
-    "mounts",
-    "view",
-}
-_FLAGS = {"detach", "no-cgroups", "check-state", "allow-none"}
+_CLEARING, _TURN = 10.0, 1.0  # seconds for what dies at the end, and of a turn meanwhile
 _LOCK_PATIENCE = 2.0  # seconds for a keeper that is just leaving
-_USAGE, _BUSY, _UNREADABLE = 2, 75, 78
-
-
-def _options(arguments: list[str]) -> dict[str, str]:
-    """`--name value`, `--name=value` and `--flag`. Exits with a line where it is neither."""
-    found: dict[str, str] = {}
-    words = iter(arguments)
-    for word in words:
-        name, given, value = word.removeprefix("--").partition("=")
-        if name in _FLAGS and not given:
-            found[name] = ""
-        elif word.startswith("--") and name in _OPTIONS:
-            found[name] = value if given else next(words, "")
-        if found.get(name, "") == "" and name not in _FLAGS:
-            _leave(_USAGE, f"{word[:64]!r} is no option with a value\n{__doc__}")
-    if "root" not in found:
-        _leave(_USAGE, f"--root is missing\n{__doc__}")
-    return found
-
-
-def _leave(status: int, text: str) -> NoReturn:
-    os.write(2, f"env-runner keeper: {text}\n".encode())
-    sys.exit(status)
-
-
-def _settings(options: dict[str, str]) -> tuple[Settings, float]:
-    settings = Settings()
-    settings.version = __version__
-    try:
-        if "daemon-uid" in options:
-            settings.daemon_uid = _uid(options["daemon-uid"])
-        if "allow-users" in options:
-            settings.users = []
-            for part in options["allow-users"].split(","):
-                first, dash, last = part.partition("-")
-                if not (dash and first.isdecimal()):  # a name may have a dash in it
-                    first = last = part
-                settings.users.append(range(_uid(first), _uid(last) + 1))
-        _set_bounds(settings, options)
-        return settings, float(options.get("idle-exit", "inf"))
-    except ValueError:
-        text = "--daemon-uid and --allow-users take users, --task-users takes FIRST-LAST of uids "
-        _leave(_USAGE, f"{text}from 1000 on, --max-… take whole numbers, --idle-exit seconds")
-
-
-def _set_bounds(settings: Settings, options: dict[str, str]) -> None:
-    """What tasks may have and see. Raises ValueError."""
-    if "task-users" in options:
-        settings.pool = Pool.parse(options["task-users"])
-    if "max-memory" in options:
-        settings.max_memory = int(options["max-memory"])
-    if "max-processes" in options:
-        settings.max_processes = int(options["max-processes"])
-    if "max-disk" in options:
-        settings.max_disk = int(options["max-disk"])
-    if "max-output" in options:
-        settings.max_output = int(options["max-output"])
-    for root in options["mounts"].split(",") if "mounts" in options else ():
-        path, _, writable = root.partition(":")
-        if not os.path.isabs(path) or writable not in ("", "rw"):
-            _leave(
-                _USAGE,
-                f"--mounts takes absolute paths, with :rw where they may be written to, "
-                f"not {root!r:.200}",
-            )
-        settings.mounts[os.path.normpath(path)] = writable == "rw"
-    if "view" in options:
-        settings.view = options["view"].split(":")
-        if not all(map(os.path.isabs, settings.view)):
-            _leave(_USAGE, f"--view takes absolute paths, not {options['view']!r:.200}")
-    settings.allow_none = "allow-none" in options
-
-
-def _uid(user: str) -> int:
-    """The uid that is meant by a number or a name. Raises ValueError where it is neither."""
-    if user.isdecimal():
-        return int(user)
-    try:
-        return pwd.getpwnam(user).pw_uid
-    except KeyError:
-        _leave(_USAGE, f"there is no user {user[:64]!r} here")
+_BUSY, _UNREADABLE = 75, 78
 
 
 def _lock(root: str) -> int:
@@ -148,7 +57,7 @@ def _lock(root: str) -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                _leave(_BUSY, f"another keeper has {root}")
+                leave(_BUSY, f"another keeper has {root}")
             time.sleep(0.02)
         else:
             return lock
@@ -202,7 +111,7 @@ class _Keeper:
 
     def __init__(self, options: dict[str, str], state: reload.State | None) -> None:
         """Raises OSError."""
-        settings, self.idle_exit = _settings(options)
+        settings, self.idle_exit = settings_of(options)
         self.forsaken = Forsaken(options.get("forsaken", ""))
         root = os.path.realpath(options["root"])
         self.path = os.path.abspath(options.get("socket", f"{root}/keeper.sock"))
@@ -255,6 +164,10 @@ class _Keeper:
             self.loop.turn(left)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
+        self.service.ahead.close()
+        deadline = time.monotonic() + _CLEARING
+        while self.loop.clearing and time.monotonic() < deadline:
+            self.loop.turn(_TURN)
         if self.cgroups is not None:
             self.cgroups.close()
         self.forsaken.remove()
@@ -263,7 +176,7 @@ class _Keeper:
 def main() -> None:
     """The keeper's life."""
     fix_standard_streams()
-    options = _options(sys.argv[1:])
+    options = read(sys.argv[1:], __doc__)
     try:
         if "check-state" in options:
             reload.resume(0)
@@ -271,9 +184,9 @@ def main() -> None:
         state = reload.resume(int(options["resume"])) if "resume" in options else None
         keeper = _Keeper(options, state)
     except reload.Unreadable as error:
-        _leave(_UNREADABLE, str(error))
+        leave(_UNREADABLE, str(error))
     except OSError as error:
-        _leave(1, f"{error.filename or options['root']}: {error.strerror}")
+        leave(1, f"{error.filename or options['root']}: {error.strerror}")
     if keeper.ready is not None:
         os.write(keeper.ready, b"1")
         os.close(keeper.ready)

@@ -248,12 +248,19 @@ class Attempt:
                 directory = os.open(self.name, os.O_RDONLY, dir_fd=self.host.directory)
                 try:
                     owners = {self.launch["uid"], os.geteuid()}
-                    left = yield from keeping.keep(directory, self.launch["keep"], owners, size)
+                    left = yield from keeping.keep(directory, self._kept(), owners, size)
                 finally:
                     os.close(directory)
         finally:
             disks.unmount(self.name)
         return left
+
+    def _kept(self) -> list[str]:
+        """The patterns of what is wanted of a task that ended so."""
+        assert self.exit is not None  # noqa: S101 - it has ended
+        well = self.exit["status"] == 0 and self.stopped is None
+        always: list[str] = self.launch.get("keep_always", [])  # an earlier version knew no such
+        return [*self.launch["keep"], *always] if well else always
 
     def abandon(self) -> None:
         """It was never started, and its process has gone: forget that it was tried."""

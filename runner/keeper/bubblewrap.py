@@ -68,6 +68,10 @@ class Bubblewrap:
         self.calls = seccomp.program()
         self._host = HostPaths()
 
+    def state(self, paths: tuple[str, ...]) -> object:
+        """See `HostPaths.state`."""
+        return self._host.state(paths)
+
     def options(self, view: View, user: User, add: Add) -> list[str]:
         """All that it is to be told about a sandbox. Raises OSError."""
         words = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]

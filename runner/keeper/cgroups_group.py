@@ -27,8 +27,12 @@ class Group:
         self.old = {kind: path for kind, _, path in (line.partition(" ") for line in old)}
 
     def populated(self) -> bool:
-        """Whether a living process is in it or below it; zombies are none."""
-        return b"populated 1" in _read(f"{self.path}/cgroup.events")
+        """Whether a living process is in it or below it; zombies are none. It counts as one where
+        the kernel's word cannot be had, for want of a descriptor or of memory."""
+        try:
+            return b"populated 1" in tracing.read(f"{self.path}/cgroup.events")
+        except OSError as error:
+            return error.errno not in (errno.ENOENT, errno.ENODEV)  # it is gone
 
     def processes(self) -> list[int]:
         """The pids in it and below it."""

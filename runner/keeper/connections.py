@@ -97,7 +97,9 @@ class Connection:
                     self._on_frame(self, frame)
         except Malformed as error:
             self.dismiss(error.code, str(error))
-        if self.files and not self._frames.partial:
+        # Those of a request that is still on its way may wait for it, and no others.
+        waiting = _FILES if self.greeted and self._frames.partial else 0
+        if len(self.files) > waiting:
             self.dismiss("BAD_FILES", "descriptors that no request has named")
 
     def _write(self) -> None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from runner.keeper.users import Pool
 
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
+_GIVEN_LIMIT = 1024 * 1024
+"""Bytes of stdin and of the context: both come out of a payload, which has no more."""
+_ON_HOST = ("disk", "none")
 _CLOSED = ("/proc", "/dev", "/sys", "/run/env-runner", "/workspace")
 _VIEWED = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 
@@ -39,11 +42,11 @@ class Settings:
         self.users: list[range] | None = None  # uids that the daemon may name
         self.pool: Pool | None = None  # uids of which each task gets one
         self.view: list[str] | None = None  # of the host, in the strict sandbox
+        self.ahead = True  # whether what the next task needs is made before it comes
         self.allow_none = False  # tasks without a sandbox, though the keeper is root
-        self.max_memory: int | None = None  # bytes
-        self.max_processes: int | None = None
-        self.max_disk: int | None = None  # bytes
-        self.max_output: int | None = None  # bytes
+        self.most: dict[
+            str, float
+        ] = {}  # by limit: bytes of memory, disk, output; cores; processes
         self.mounts: dict[str, bool] = {}  # what may be mounted, and whether to be written to
         self.notes: list[str] = []
         self.levels: dict[str, str] = {}  # why not, by level; empty where it can be held
@@ -112,12 +115,16 @@ def _check_user(settings: Settings, level: str, user: list[int] | None, peer: in
 def _check_limits(settings: Settings, request: Message) -> None:
     limits: Mapping[str, float | None] = request["limits"]
     memory, disk = limits["memory"], limits["disk"]
-    for name, asked, most in (
-        ("memory", None if memory is None else memory + (disk or 0), settings.max_memory),
-        ("processes", limits["processes"], settings.max_processes),
-        ("disk", disk, None if request["level"] == "none" else settings.max_disk),
-        ("output", request["output"], settings.max_output),
+    for name, asked in (
+        ("memory", None if memory is None else memory + (disk or 0)),
+        ("cpu", limits["cpu"]),
+        ("processes", limits["processes"]),
+        ("disk", disk),
+        ("output", request["output"]),
     ):
+        if asked is None and (settings.held.get(name) or (name, request["level"]) == _ON_HOST):
+            continue  # nobody could hold one here
+        most = settings.most.get(name)
         if most is not None and (asked is None or asked > most):
             text = f"{name}: {'no limit' if asked is None else asked} is over this keeper's {most}"
             raise Refused("OVER_CEILING", f"{text} (--max-{name})")
@@ -176,4 +183,6 @@ def check_sealed(files: Sequence[int], count: int) -> None:
             sealed = False
         if not sealed:
             raise Refused("BAD_FILES", "a descriptor that is no sealed memfd")
+        if os.fstat(file).st_size > _GIVEN_LIMIT:
+            raise Refused("BAD_FILES", f"a descriptor with over {_GIVEN_LIMIT} bytes")
         os.lseek(file, 0, os.SEEK_SET)

@@ -155,7 +155,7 @@ def _inside(program: Program, writing: int, stage: Stage) -> None:
     # Really closed, and first: a descriptor of a directory outside would be a way out, as
     # "/proc/self/fd/7" in the working directory or in a script's first line.
     syscalls.close_all_but(writing)
-    spawn.set_limits(stage)
+    spawn.set_limits(stage, program.rlimits)
     spawn.bound_capabilities(stage)
     stage[0] = "working_dir"
     os.chdir(program.directory)

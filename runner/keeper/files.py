@@ -62,9 +62,7 @@ def find(place: int, pattern: str, owners: set[int]) -> tuple[list[dict[str, Any
         if len(found) >= _FOUND_LIMIT:
             return found, False
         if status is not None:
-            kind = _KINDS.get(stat.S_IFMT(status.st_mode), "other")
-            own = status.st_uid in owners and (kind != "file" or status.st_nlink == 1)
-            found.append({"path": path, "size": status.st_size, "kind": kind, "own": own})
+            found.append(told(path, status, owners))
     return found, not search.cut
 
 
@@ -72,22 +70,28 @@ Looked = Iterator[tuple[str, os.stat_result | None]]
 
 
 class Search:
-    """All that is looked at below an open directory for a glob: 10,000 entries at most, each with
-    its status where it matches. `cut` says, once it is over, that there was more to look at.
+    """All that is looked at below an open directory for a glob: `most` entries, 10,000 at most,
+    each with its status where it matches. `cut` says, once it is over, that there was more to look
+    at.
 
     What the glob begins with and is no pattern is gone to directly, so that nothing beside it
     counts.
     """
 
-    def __init__(self, place: int, pattern: str) -> None:
+    def __init__(self, place: int, pattern: str, most: int = _LOOKED_AT_LIMIT) -> None:
         self.cut = False
+        self.looked_at = 0
+        self._most = min(most, _LOOKED_AT_LIMIT)
         self._place = place
-        self._parts = [part for part in pattern.split("/") if part not in ("", ".")]
+        self._parts = _parts(pattern)
 
     def __iter__(self) -> Looked:
-        looked = self._from(self._place)
-        yield from itertools.islice(looked, _LOOKED_AT_LIMIT)
-        self.cut |= next(looked, None) is not None
+        for looked in self._from(self._place):
+            if self.looked_at >= self._most:
+                self.cut = True
+                return
+            self.looked_at += 1
+            yield looked
 
     def _from(self, place: int) -> Looked:
         plain = list(itertools.takewhile(_is_plain, self._parts))
@@ -145,6 +149,29 @@ class Search:
                     os.close(below)
 
 
+def matches(pattern: str, path: str) -> bool:
+    """Whether a path is one that a search for the pattern finds."""
+    parts = _parts(pattern)
+    states = _closure({0}, parts)
+    for name in path.split("/"):
+        after = {state for state in states if state < len(parts) and parts[state] == "**"}
+        for state in states - after - {len(parts)}:
+            if fnmatch.fnmatchcase(name, parts[state]):
+                after.add(state + 1)
+        states = _closure(after, parts)
+    return len(parts) in states
+
+
+def _parts(pattern: str) -> list[str]:
+    """Those of a pattern that mean something: `**` after `**` does not."""
+    parts: list[str] = []
+    for part in pattern.split("/"):
+        again = part == "**" and parts[-1:] == ["**"]
+        if part not in ("", ".") and not again:
+            parts.append(part)
+    return parts
+
+
 def _is_plain(part: str) -> bool:
     return part != ".." and not set(part) & set("*?[")
 
@@ -167,6 +194,19 @@ def remove(parent: int, name: str) -> Iterator[None]:
     finally:
         os.close(top)
     os.rmdir(name, dir_fd=parent)
+
+
+def removal(parent: int, name: str) -> Iterator[None]:
+    """The same as far as it goes: what stays is tried again by a keeper that comes later."""
+    with contextlib.suppress(OSError):
+        yield from remove(parent, name)
+
+
+def told(path: str, status: os.stat_result, owners: set[int]) -> dict[str, Any]:
+    """What is told of something that was found."""
+    kind = _KINDS.get(stat.S_IFMT(status.st_mode), "other")
+    own = status.st_uid in owners and (kind != "file" or status.st_nlink == 1)
+    return {"path": path, "size": status.st_size, "kind": kind, "own": own}
 
 
 def _empty(directory: int, top: int, depth: int, numbers: Iterator[int]) -> Iterator[None]:

@@ -6,6 +6,7 @@ path is, is looked up again only where its entry has changed.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -53,9 +54,20 @@ class HostPaths:
                 self._known.pop(path, None)
         return words
 
+    def state(self, paths: tuple[str, ...]) -> list[tuple[int, ...]]:
+        """What these entries of the host are now, and what is copied of them: equal as long as
+        `options` would bring in the same. What is mounted changes inside as well."""
+        found = []
+        for path in paths:
+            known = self._known.get(path)
+            sources = [copy.source for copy in known[1].copies] if known is not None else []
+            for each in (path, *sources):
+                with contextlib.suppress(OSError):
+                    found.append(_state(os.lstat(each)))
+        return found
+
     def _options(self, path: str, add: Add) -> list[str]:
-        entry = os.lstat(path)
-        state = (entry.st_dev, entry.st_ino, entry.st_mtime_ns, entry.st_ctime_ns)
+        state = _state(os.lstat(path))
         known = self._known.get(path)
         if known is None or known[0] != state:
             known = self._known[path] = (state, _way(path, self._paths))
@@ -64,6 +76,10 @@ class HostPaths:
         for copy, file in zip(way.copies, _opened(way.copies), strict=True):
             words += ["--perms", f"{copy.mode & 0o555:04o}", "--file", add(file), copy.target]
         return words
+
+
+def _state(entry: os.stat_result) -> tuple[int, ...]:
+    return entry.st_dev, entry.st_ino, entry.st_mtime_ns, entry.st_ctime_ns
 
 
 def _way(path: str, paths: Sequence[str]) -> _Way:

@@ -2,7 +2,8 @@
 which a task tells its result.
 
 What a task left is data: only regular files of its own with one name are read, no link is
-followed, nothing that could block is opened, and no hole becomes larger than the disk was.
+followed, nothing that could block is opened, and no hole becomes larger than the disk was. Each
+file is copied once, however many patterns name it, and what there is to look at is bounded.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import json
 import os
 import stat
 from collections.abc import Generator, Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 from runner.keeper import files
 from runner.keeper.disk import DISK
@@ -22,21 +24,35 @@ KEPT = "kept"
 TOLD = ("result.json", "progress.jsonl")  # in the task directory
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _STEP = 256 * 1024  # bytes
-_CUT = "cut"  # a list of patterns, beside what is kept
-_TOLD_OF = 3  # of what was left out
+_LOOKED_AT = 100_000  # entries, for all patterns of a task together
+_NOTES = "notes"  # beside what is kept: what is not, and why
+_TOLD_OF = 3  # of what was left out, in the log
+_NOTED = 1000  # of it, for whoever asks for outputs
 
 Steps = Generator[None, None, dict[str, str]]
 
 
-class _Work(NamedTuple):
+@dataclass
+class _Work:
+    """`left` is for the log, by path or pattern; `refused` are things as `files.told` tells them,
+    each with `why`; `cut` are patterns of which not all was looked at."""
+
     owners: set[int]
     size: int
-    left: dict[str, str]
-    cut: list[str]  # patterns
+    budget: int = _LOOKED_AT
+    left: dict[str, str] = field(default_factory=dict)
+    refused: list[dict[str, Any]] = field(default_factory=list)
+    cut: list[str] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
 
     def leave(self, what: str, why: str) -> None:
         if len(self.left) < _TOLD_OF:
             self.left[what] = why
+
+    def refuse(self, path: str, status: os.stat_result, why: str) -> None:
+        self.leave(path, why)
+        if len(self.refused) < _NOTED:
+            self.refused.append({**files.told(path, status, self.owners), "why": why})
 
 
 def keep(own: int, patterns: Sequence[str], owners: set[int], size: int) -> Steps:
@@ -44,10 +60,11 @@ def keep(own: int, patterns: Sequence[str], owners: set[int], size: int) -> Step
     that claims to be larger than `size` is left out. Returns what was left out and why, some of
     it, by path or pattern. Raises OSError where there is no room; then what is there is whole,
     and not all."""
-    work = _Work(owners, size, {}, [])
+    work = _Work(owners, size)
     for place, wanted in (("task", TOLD), ("workspace", tuple(patterns))):
         if not wanted:
             continue
+        work.seen.clear()
         source = os.open(f"{DISK}/{place}", _DIRECTORY, dir_fd=own)
         try:
             target = _made(own, [KEPT, place])
@@ -58,47 +75,63 @@ def keep(own: int, patterns: Sequence[str], owners: set[int], size: int) -> Step
                 os.close(target)
         finally:
             os.close(source)
-    if work.cut:
-        file = os.open(f"{KEPT}/{_CUT}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=own)
+    if work.cut or work.refused:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        file = os.open(f"{KEPT}/{_NOTES}", flags, 0o600, dir_fd=own)
         with open(file, "w") as writing:
-            json.dump(work.cut, writing)
+            json.dump({"cut": work.cut, "refused": work.refused}, writing)
     return work.left
 
 
-def was_cut(root: int, name: str, pattern: str) -> bool:
-    """Whether there was more to look through for this pattern than was, when an attempt's disk
-    was copied."""
+def notes(root: int, name: str, pattern: str) -> tuple[list[dict[str, Any]], bool]:
+    """What matched this pattern and was refused when an attempt's disk was copied, each as
+    `files.told` tells it, with `why`; and whether there was more to look through than was."""
     try:
-        file = os.open(f"{name}/{KEPT}/{_CUT}", os.O_RDONLY | os.O_NOFOLLOW, dir_fd=root)
+        file = os.open(f"{name}/{KEPT}/{_NOTES}", os.O_RDONLY | os.O_NOFOLLOW, dir_fd=root)
         with open(file) as reading:
-            return pattern in json.load(reading)
-    except (OSError, ValueError):  # it was not, or the host's disk was full
-        return False
+            noted = json.load(reading)
+    except (OSError, ValueError):  # there was nothing to note, or the host's disk was full
+        return [], False
+    refused = [each for each in noted["refused"] if files.matches(pattern, each["path"])]
+    return refused, pattern in noted["cut"]
 
 
 def _matches(source: int, target: int, pattern: str, work: _Work) -> Iterator[None]:
     """What matches a pattern, and below a directory that does all of it."""
-    for tree in (pattern, f"{pattern}/**"):
-        search = files.Search(source, tree)
+    trees = [pattern]
+    for tree in trees:
+        search = files.Search(source, tree, work.budget)
         for path, status in search:
             yield
-            if status is not None and not stat.S_ISDIR(status.st_mode):
-                yield from _copy(source, target, path, work)
+            work.budget -= 1
+            if status is None or path in work.seen:
+                continue
+            work.seen.add(path)
+            if not stat.S_ISDIR(status.st_mode):
+                yield from _copy(source, target, path, status, work)
+            elif tree is pattern:
+                os.close(_made(target, path.split("/")))
         if search.cut:
             work.cut.append(pattern)
             work.leave(pattern, "there is more to look through than is looked at")
+            return
+        if len(trees) == 1:
+            trees.append(f"{pattern}/**")
 
 
-def _copy(source: int, target: int, path: str, work: _Work) -> Iterator[None]:
+def _copy(
+    source: int, target: int, path: str, status: os.stat_result, work: _Work
+) -> Iterator[None]:
     try:
         reading = files.open_file(source, path, work.owners)
     except (files.Refused, OSError) as error:
-        work.leave(path, str(error))
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        work.refuse(path, status, why or "it cannot be opened")
         return
     try:
         length = os.fstat(reading).st_size
         if length > work.size:
-            work.leave(path, "it claims to be larger than the disk")
+            work.refuse(path, status, "it claims to be larger than the disk")
         else:
             *parents, name = path.split("/")
             directory = _made(target, parents)

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from runner.keeper import records
-from runner.keeper.attempt import KEEPER_STOPPED, Attempt, Host, now
+from runner.keeper.attempt import KEEPER_STOPPED, SETTLE_MOST, Attempt, Host, now
+from runner.keeper.cgroups_group import Group
 from runner.keeper.records import Record
 
 _TURN = 30.0  # seconds: epoll's clock stands still while the host sleeps, ours does not
@@ -46,7 +47,7 @@ class Loop:
         self.unread: dict[str, None] = {}  # ends that the daemon has not said to have seen
         self.removals: dict[str, Iterator[None]] = {}
         self.preparing: dict[str, int] = {}  # the uids of launches that are under way, by name
-        self.clearing: set[str] = set()  # of failed launches, until all of it is dead
+        self.clearing: set[str] = set()  # what is no attempt's, until all of it is dead
         self.closing: dict[str, Iterator[None]] = {}  # of ends that are to be told
         self.on_started: Callable[[Attempt], None] = lambda _: None  # or failed: `problem`
         self.on_end: Callable[[Record], None] = lambda _: None
@@ -229,6 +230,16 @@ class Loop:
         self._exited(attempt, status, usage)
         self._settle(attempt)
 
+    def clear(self, group: Group) -> None:
+        """Kill all in a group that is no attempt's, and remove it once that is dead."""
+        if group.populated():
+            group.kill()
+            self.clearing.add(group.path)
+            self.after(SETTLE_MOST, lambda: self.clear(group))
+        else:
+            group.remove()
+            self.clearing.discard(group.path)
+
     # --- the loop ---------------------------------------------------------------------------
 
     def turn(self, timeout: float) -> None:
@@ -296,12 +307,12 @@ class Loop:
     @property
     def unsettled(self) -> bool:
         """Whether something is under way that no successor could go on with."""
-        return bool(self.closing or self.preparing)
+        return bool(self.closing or self.preparing or self.clearing)
 
     @property
     def busy(self) -> bool:
         """Whether something would be lost if this process ended now."""
-        return bool(self.attempts or self.unsettled or self.clearing)
+        return bool(self.attempts or self.unsettled)
 
     @property
     def idle(self) -> bool:

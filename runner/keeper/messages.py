@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any
 
-PROTOCOL = 2  # both sides must speak the same; a hello with another is refused
+PROTOCOL = 3  # both sides must speak the same; a hello with another is refused
 FRAME_LIMIT = 2 * 1024 * 1024  # a payload of 1 MiB fits with room for escapes
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")  # no dot: never a file of a cgroup's own
 PLACES = ("workspace", "task")
@@ -146,9 +146,11 @@ REQUESTS = {
         "context": _flag,
         "level": _level,
         "limits": _limits,  # bytes, cores, processes; null: none, and for disk: not sized
+        "rlimits": _limits,  # of what no cgroup holds, for each process alone; cpu has none
         "network": _network,
         "mounts": _mounts,
-        "keep": _patterns,  # what of a sized workspace outlives the task
+        "keep": _patterns,  # what of a sized workspace outlives a task that ended well
+        "keep_always": _patterns,  # and however it ended
     },
     "query": {"name": _name},
     "stop": {"name": _name, "grace": _seconds},

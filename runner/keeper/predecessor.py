@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from runner.keeper import cgroups_tree as tree
 from runner.keeper import files, records, tracing
+from runner.keeper.ahead import PREFIX as AHEAD
 from runner.keeper.attempt import Host, identity
 from runner.keeper.cgroups_group import Group
 from runner.keeper.loop import log
@@ -74,10 +75,9 @@ def _unfinished(host: Host) -> list[Record]:
     """The launches that have no end. Clears away half-removed attempts on its way."""
     found = []
     for name in os.listdir(host.directory):
-        if name.startswith(files.REMOVING):
-            with contextlib.suppress(OSError):  # it is tried again at the next start
-                for _ in files.remove(host.directory, name):
-                    pass
+        if name.startswith((files.REMOVING, AHEAD)):
+            for _ in files.removal(host.directory, name):
+                pass
         elif NAME.fullmatch(name) and os.path.isdir(f"{host.root}/{name}"):
             directory = os.open(name, os.O_RDONLY, dir_fd=host.directory)
             with contextlib.suppress(records.Unreadable):  # told to whoever asks for it

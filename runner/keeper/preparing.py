@@ -11,14 +11,12 @@ import errno
 import resource
 from collections.abc import Callable
 
-from runner.keeper import tracing
-from runner.keeper.attempt import SETTLE_MOST, Attempt
-from runner.keeper.cgroups_group import Group
+from runner.keeper.ahead import end_sandbox, remove
+from runner.keeper.attempt import Attempt
 from runner.keeper.entering import Entering, EnteringFailed
 from runner.keeper.launching import Preparation, StartFailed
 from runner.keeper.loop import Loop
 from runner.keeper.sandbox import Holder, HolderFailed
-from runner.keeper.space import Space
 from runner.keeper.view import Sandboxes
 
 _PATIENCE = 10_000_000_000  # nanoseconds for a sandbox to be made and entered
@@ -41,8 +39,9 @@ class Preparing:
         holder = preparation.hold(self._sandboxes)
         start = _Start(self._loop, preparation, holder, self._ended)
         self._under_way[preparation.name] = start
-        uid = -1 if preparation.user is None else preparation.user[0]
-        self._loop.preparing[preparation.name] = uid
+        user = preparation.ground.user
+        self._loop.preparing[preparation.name] = -1 if user is None else user[0]
+        start.go()
 
     def stop(self, name: str, grace: int) -> bool:
         """Remember that it is to be stopped once it was started; whether it is one of these."""
@@ -85,19 +84,24 @@ class _Start:
         self._loop = loop
         self._holder = holder
         self._on_end = on_end
-        self._own: set[int] = set()
         self._entering: Entering | None = None
         self._over = False
         loop.host.mains.add(holder.pid)
         loop.on_child[holder.pid] = self._on_holder
-        loop.watch(holder.ready_fd, self._on_ready)
         loop.after(_PATIENCE, self._on_late)
+
+    def go(self) -> None:
+        """Enter the sandbox at once where it was made ahead, else once it is ready."""
+        if self._holder.ready_fd < 0:
+            self._enter()
+        else:
+            self._loop.watch(self._holder.ready_fd, self._on_ready)
 
     def _on_ready(self) -> None:
         descriptor = self._holder.ready_fd
         self._loop.unwatch(descriptor)
         try:
-            if not self._holder.read():
+            if not self.preparation.ground.look():
                 self._loop.watch(descriptor, self._on_ready)
                 return
         except HolderFailed as error:  # at "exec", for one: of bubblewrap, not of the task
@@ -106,11 +110,11 @@ class _Start:
         except (OSError, ValueError, KeyError) as error:  # it died as it said that it is ready
             self._fail(getattr(error, "errno", 0) or errno.EIO, str(error))
             return
-        first = tracing.look(self._holder.first_pid)
-        space = Space(self._holder.first_pid, 0 if first is None else first.start_ticks)
-        self._own = set((self.preparation.group() or space).processes())
+        self._enter()
+
+    def _enter(self) -> None:
         try:
-            self._entering = entering = self.preparation.enter(self._holder, space)
+            self._entering = entering = self.preparation.enter(self._holder)
         except StartFailed as error:
             self._end(error)
             return
@@ -130,7 +134,7 @@ class _Start:
             self._fail(error.errno or errno.EIO, str(error))
             return
         self._over = True
-        self._on_end(self, self.preparation.entered(pid, exec_pipe, self._holder, self._own))
+        self._on_end(self, self.preparation.entered(pid, exec_pipe, self._holder))
 
     def _on_late(self) -> None:
         if not self._over:
@@ -145,22 +149,12 @@ class _Start:
 
     def _end(self, error: StartFailed) -> None:
         self._over = True
-        self._holder.kill()
-        if self._holder.ready_fd >= 0:
-            self._loop.unwatch(self._holder.ready_fd)
-        self._holder.close()
+        end_sandbox(self._loop, self.preparation.ground)
         if self._entering is not None:
             self._entering.close()
         group = self.preparation.group()
         if group is not None:
-            self._clear(group)
+            self._loop.clear(group)
+        if self.preparation.ground.name != self.preparation.name:
+            remove(self._loop.host, self.preparation.ground.name)
         self._on_end(self, error)
-
-    def _clear(self, group: Group) -> None:
-        if group.populated():
-            group.kill()
-            self._loop.clearing.add(group.path)
-            self._loop.after(SETTLE_MOST, lambda: self._clear(group))
-        else:
-            group.remove()
-            self._loop.clearing.discard(group.path)

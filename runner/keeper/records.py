@@ -95,6 +95,12 @@ def reserve(directory: int, name: str) -> None:
         os.close(file)
 
 
+def prepare(directory: int, name: str) -> None:
+    """Make the file that a later `create` writes into. Raises OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
+    os.close(os.open(_aside(name), flags, 0o640, dir_fd=directory))
+
+
 def write(directory: int, name: str, record: Record) -> None:
     """Put the record in place of an earlier one, in one step. Raises OSError."""
     os.close(create(directory, name, record))

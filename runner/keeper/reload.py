@@ -12,7 +12,8 @@ import signal
 import sys
 from typing import Any
 
-from runner.keeper import spawn
+from runner.keeper import files, spawn
+from runner.keeper.ahead import PREFIX as AHEAD
 from runner.keeper.attempt import Attempt
 from runner.keeper.loop import Loop, log
 from runner.keeper.service import Service
@@ -66,6 +67,7 @@ class Reload:
         """Ask the new code whether it can take over; then it does, in a later turn."""
         if self._checking:
             return
+        self._service.ahead.close()
         state = self._memfd()
         command = [*_command(), "--check-state"]
         streams = [(os.POSIX_SPAWN_DUP2, state, 0)]
@@ -73,6 +75,7 @@ class Reload:
             child = os.posix_spawn(command[0], command, os.environ, file_actions=streams)
         except OSError as error:
             log(f"not reloaded: {error.strerror}: {command[0]}")
+            self._service.ahead.open()
             return
         finally:
             os.close(state)
@@ -87,6 +90,7 @@ class Reload:
             return
         if status != 0:
             log("not reloaded: the new version cannot take over; this one goes on")
+            self._service.ahead.open()
             return
         self._service.close()
         state = self._memfd()
@@ -107,6 +111,7 @@ class Reload:
                 os.set_inheritable(descriptor, False)
             os.close(state)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            self._service.ahead.open()
 
     def _memfd(self) -> int:
         state: State = {
@@ -150,5 +155,8 @@ def take_over(loop: Loop, service: Service, state: State) -> None:
     spawn.FILES_LIMIT = (state["files"][0], state["files"][1])
     for saved in state["attempts"]:
         loop.add(Attempt.load(loop.host, saved))
+    for name in os.listdir(loop.host.directory):  # removals that were under way
+        if name.startswith((files.REMOVING, AHEAD)):
+            loop.removals[name] = files.removal(loop.host.directory, name)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     log(f"reloaded, with {len(loop.attempts)} tasks running")

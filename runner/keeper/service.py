@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import socket
 
 from runner.keeper import defence, files, keeping, launching, messages, predecessor, records, spawn
+from runner.keeper.ahead import Ahead
 from runner.keeper.attempt import Attempt, Host, now
 from runner.keeper.connections import Connection
 from runner.keeper.defence import Refused, Settings
-from runner.keeper.launching import Preparation, StartFailed
+from runner.keeper.ground import Ground, Shape, StartFailed
+from runner.keeper.launching import Preparation
 from runner.keeper.loop import Loop, log
 from runner.keeper.messages import NAME, Malformed, Message
 from runner.keeper.preparing import Preparing
@@ -39,6 +42,7 @@ class Service:
     ) -> None:
         self.host = host
         self.preparing = Preparing(loop, sandboxes, self._on_failed)
+        self.ahead = Ahead(loop, sandboxes, self._choose, closed=not settings.ahead)
         self.loop = loop
         self.settings = settings
         self.epoch = 0
@@ -150,8 +154,7 @@ class Service:
             defence.check_launch(self.settings, request, connection.uid)
             defence.check_sealed(given, request["stdin"] + request["context"])
             reader = connection.gid if os.geteuid() == 0 else -1
-            user = self._user(request)
-            preparation = Preparation(self.host, request, user, given, reader)
+            preparation = self._preparation(request, given, reader)
             if request["level"] == "strict":
                 self.preparing.begin(preparation)
             else:
@@ -163,14 +166,36 @@ class Service:
                 os.close(file)
         return self._query(connection, request)
 
-    def _user(self, request: Message) -> spawn.User | None:
-        """Whom the task runs as; None for the keeper's own. Raises StartFailed."""
-        if self.settings.pool is None or not defence.pooled(request):
-            return request["user"] and (request["user"][0], request["user"][1])
+    def _preparation(self, request: Message, given: list[int], reader: int) -> Preparation:
+        """All of a launch but its start, on a ground that was made ahead where there is one.
+        Raises StartFailed."""
+        extra = os.fstat(given[-1]).st_size if request["context"] else 0
+        shape = Shape.of(request, reader, pooled=defence.pooled(request), extra=extra)
+        ground = None
+        if not request["mounts"] and not os.path.lexists(f"{self.host.root}/{request['name']}"):
+            ground = self.ahead.take(shape)
+        if ground is None:
+            try:
+                user = self._choose(shape)
+            except Exhausted as error:
+                raise StartFailed("user", errno.EAGAIN) from error
+            ground = Ground(self.host, shape, user, request["name"])
         try:
+            return Preparation(ground, request, given)
+        except StartFailed:
+            if ground.name != request["name"]:
+                self.ahead.drop(ground)
+            raise
+
+    def _choose(self, shape: Shape) -> spawn.User | None:
+        """Whom a task runs as; None for the keeper's own. Raises Exhausted."""
+        if self.settings.pool is None or not shape.pooled:
+            return shape.user
+        try:
+            return self.settings.pool.free(itertools.chain(self.loop.uids(), self.ahead.uids()))
+        except Exhausted:
+            self.ahead.clear()
             return self.settings.pool.free(self.loop.uids())
-        except Exhausted as error:
-            raise StartFailed("user", errno.EAGAIN) from error
 
     def _on_started(self, attempt: Attempt) -> None:
         for connection, id_ in self._starting.pop(attempt.name, ()):
@@ -180,6 +205,8 @@ class Service:
                 reply = {"state": "failed", "stage": stage, "errno": number}
             connection.send({"type": "done", "id": id_, **reply})
 
+        self.ahead.started()
+
     def _on_failed(self, name: str, error: StartFailed) -> None:
         for connection, id_ in self._starting.pop(name, ()):
             connection.send({"type": "done", "id": id_, **_failed(error)})
@@ -187,6 +214,7 @@ class Service:
     def _on_end(self, record: Record) -> None:
         if self.daemon is not None and self.daemon.open:
             self.daemon.send({"type": "ended", "id": 0, "record": record})
+        self.ahead.lull()
 
     def _state(self, name: str) -> Message:
         attempt = self.loop.attempts.get(name)
@@ -278,9 +306,8 @@ class Service:
     def _find(self, _: Connection, request: Message) -> Message:
         with self._place(request["name"], "workspace") as (place, owners):
             found, complete = files.find(place, request["pattern"], owners)
-        if keeping.was_cut(self.host.directory, request["name"], request["pattern"]):
-            complete = False
-        return {"found": found, "complete": complete}
+        refused, cut = keeping.notes(self.host.directory, request["name"], request["pattern"])
+        return {"found": [*found, *refused], "complete": complete and not cut}
 
     @contextlib.contextmanager
     def _place(self, name: str, place: str) -> predecessor.Places:

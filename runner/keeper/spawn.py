@@ -26,15 +26,20 @@ _NO_CORE = (0, 0)
 _LEAST_HIGHEST = 40  # CAP_CHECKPOINT_RESTORE, where the kernel's word cannot be had
 
 User = tuple[int, int]
+Rlimits = Sequence[tuple[int, int]]
+"""Limits as `setrlimit` takes them, soft and hard alike: RLIMIT_… and the amount."""
+
 Stage = list[str]
 """One word: what a child is at, for when that fails."""
 
 
 class Program:
     """What to start. `stdio` are three descriptors; `directory` is an open one, or an absolute
-    path where the program is to enter a sandbox; `user` is uid and gid, None for the keeper's
-    own. `confined`: it can gain no privileges, has no capabilities, and `calls`, a program of
-    `seccomp.py`, says which system calls it may use (empty: any)."""
+    path where the program is to enter a sandbox; `user` is uid and gid, None for the keeper's own.
+    `confined`: it can gain no privileges, has no capabilities, and `calls`, a program of
+    `seccomp.py`, says which system calls it may use (empty: any). `rlimits` are limits of each
+    process alone.
+    """
 
     def __init__(
         self,
@@ -46,6 +51,7 @@ class Program:
         *,
         confined: bool = False,
         calls: bytes = b"",
+        rlimits: Rlimits = (),
     ) -> None:
         self.argv = [word.encode() for word in argv]
         self.env = {key.encode(): value.encode() for key, value in env.items()}
@@ -54,6 +60,7 @@ class Program:
         self.user = user
         self.confined = confined
         self.calls = calls
+        self.rlimits = rlimits
 
 
 _protected = False
@@ -70,7 +77,7 @@ def begin() -> None:
             signal.signal(number, _nothing)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     with open("/proc/self/oom_score_adj") as file:
-        _protected = int(file.read()) < 0
+        _protected = int(file.read()) != 0
     with contextlib.suppress(OSError), open("/proc/sys/kernel/cap_last_cap") as file:
         _highest_capability = int(file.read())
 
@@ -138,20 +145,25 @@ def run(writing: int, steps: Callable[[Stage], object]) -> NoReturn:
 
 
 def join(files: Sequence[int], stage: Stage) -> None:
-    """Go into the groups of the old hierarchies, and be no more protected than any program."""
+    """Go into the groups of the old hierarchies, and be protected like any program."""
     stage[0] = "cgroup"
     for file in files:
         os.write(file, b"0")
-    if _protected:  # the keeper's own protection is not its tasks'
+    if _protected:  # what protects or exposes the keeper is not its tasks'
         file = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
-        os.write(file, b"0")
+        with contextlib.suppress(PermissionError):  # somebody with more privilege exposed it
+            os.write(file, b"0")
 
 
-def set_limits(stage: Stage) -> None:
+def set_limits(stage: Stage, more: Rlimits = ()) -> None:
     """What every program of a task starts with."""
     stage[0] = "limits"
     resource.setrlimit(resource.RLIMIT_CORE, _NO_CORE)
     resource.setrlimit(resource.RLIMIT_NOFILE, FILES_LIMIT)
+    for kind, amount in more:
+        _, most = resource.getrlimit(kind)
+        least = amount if most == resource.RLIM_INFINITY else min(amount, most)
+        resource.setrlimit(kind, (least, least))
     os.umask(_UMASK)
 
 
@@ -223,7 +235,7 @@ def _child(program: Program, joined: Sequence[int], stage: Stage) -> None:
     os.setsid()
     join(joined, stage)
     take_stdio(program, stage)
-    set_limits(stage)
+    set_limits(stage, program.rlimits)
     if program.confined:
         bound_capabilities(stage)  # as root: no other user may
     become(program.user, stage)

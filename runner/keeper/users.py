@@ -22,6 +22,7 @@ class Pool:
         if not _RESERVED <= first <= last <= _MOST:
             raise ValueError(f"{first}-{last} is no range of uids from {_RESERVED} to {_MOST}")
         self._uids = range(first, last + 1)
+        self._next = 0  # of them
 
     @classmethod
     def parse(cls, text: str) -> Pool:
@@ -43,10 +44,14 @@ class Pool:
         return self._uids[-1], self._uids[-1]
 
     def free(self, held: Iterable[int]) -> tuple[int, int]:
-        """The lowest uid, and its gid, that is none of those that running tasks hold. Raises
+        """The next uid in turn, and its gid, that is none of those that running tasks hold: so
+        that none comes back soon, with what its last holder left where all may write. Raises
         Exhausted."""
         taken = set(held)
-        for uid in self._uids:
+        for turn in range(len(self._uids)):
+            number = (self._next + turn) % len(self._uids)
+            uid = self._uids[number]
             if uid not in taken:
+                self._next = number + 1
                 return uid, uid
         raise Exhausted

@@ -57,6 +57,11 @@ class Sandboxes:
         except Unavailable as error:
             self.problem = str(error)
 
+    def state(self) -> object:
+        """The host's paths as a sandbox shows them: not equal once one has changed so that a
+        sandbox made earlier shows something else."""
+        return None if self.bubblewrap is None else self.bubblewrap.state(self.paths)
+
     def view(self, name: str, mounts: Sequence[Wanted], *, network: bool) -> View:
         """What an attempt sees whose disk is there. Raises OSError where a mount cannot be
         had: ELOOP where a link is in its way."""

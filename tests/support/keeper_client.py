@@ -43,9 +43,11 @@ LAUNCH: dict[str, Any] = {
     "context": False,
     "level": "none",
     "limits": NO_LIMITS,
+    "rlimits": NO_LIMITS,
     "network": "host",
     "mounts": [],
     "keep": [],
+    "keep_always": [],
 }
 """A launch that is right in every field."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import re
 import signal
 import time
 from collections.abc import Iterable
@@ -17,10 +18,15 @@ from pathlib import Path
 
 import psutil
 
+from runner.keeper.ahead import PREFIX as AHEAD
 from runner.keeper.cgroups_tree import V2, own_directories
 
 MARK = "ENV_RUNNER_TEST_WORKER"
 """A variable that every process started by this test process inherits, unless it is cleaned."""
+
+_AHEAD = re.compile(rf"/({re.escape(AHEAD)}(\d+)\.[^/\s]+)")
+"""A cgroup that was made for a task to come, and the pid of its keeper; a task that has it now
+has the directory of that name no more."""
 
 PATIENCE = 5.0  # seconds that a leak has to go away by itself; paid only where there is one
 
@@ -81,7 +87,8 @@ class Census:
         for process in self._processes():
             with contextlib.suppress(psutil.Error, ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
-        deepest_first = sorted(self.place.cgroups() - self.cgroups, key=len, reverse=True)
+        left = (path for path in self.place.cgroups() - self.cgroups if not self._is_ahead(path))
+        deepest_first = sorted(left, key=len, reverse=True)
         deadline = time.monotonic() + PATIENCE
         for path in deepest_first:
             while Path(path).is_dir() and time.monotonic() < deadline:
@@ -93,8 +100,22 @@ class Census:
         return [
             *(f"process {_describe(p)}" for p in self._processes()),
             *(f"descriptor {fd} -> {to}" for fd, to in sorted(descriptors() - self.descriptors)),
-            *(f"cgroup {path}" for path in sorted(self.place.cgroups() - self.cgroups)),
+            *(
+                f"cgroup {path}"
+                for path in sorted(self.place.cgroups() - self.cgroups)
+                if not self._is_ahead(path)
+            ),
         ]
+
+    def _is_ahead(self, cgroup: str) -> bool:
+        """Whether a keeper that was there before has it ready for the next task, whoever's."""
+        found = _AHEAD.search(cgroup)
+        if found is None or found[2] not in self.pids:
+            return False
+        with contextlib.suppress(OSError, ValueError, IndexError):  # that keeper has ended
+            words = Path(f"/proc/{found[2]}/cmdline").read_text().split("\0")
+            return Path(words[words.index("--root") + 1], found[1]).is_dir()
+        return False
 
     def _processes(self) -> list[psutil.Process]:
         found = set(psutil.Process().children(recursive=True)) - self.children
@@ -102,7 +123,8 @@ class Census:
         for pid in (new & set(_members(self.place.cgroup))) | set(_marked(new, self.place)):
             with contextlib.suppress(psutil.Error):
                 found.add(psutil.Process(int(pid)))
-        return sorted((p for p in found if _is_there(p)), key=lambda p: p.pid)
+        there = (p for p in found if _is_there(p) and not self._is_ahead(_cgroups_of(p.pid)))
+        return sorted(there, key=lambda p: p.pid)
 
 
 def descriptors() -> set[tuple[int, str]]:
@@ -167,6 +189,12 @@ def _members(cgroup: Path | None) -> Iterable[str]:
     for path in (cgroups(cgroup) | {str(cgroup)}) if cgroup else ():
         with contextlib.suppress(OSError):
             yield from Path(path, "cgroup.procs").read_text().split()
+
+
+def _cgroups_of(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cgroup").read_text()
+    return ""
 
 
 def _marked(pids: Iterable[str], place: Place) -> Iterable[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from runner.keeper import cgroups_tree as tree
 from runner.keeper import cgroups_v1, cgroups_v2
+from runner.keeper.cgroups_group import Group
 
 MIB = 2**20
 
@@ -21,6 +24,8 @@ def test_memory_goes_with_swap_off_and_a_killed_child_alone() -> None:
         "memory.oom.group": "0",
     }
     names = [name for name, _ in cgroups_v1.settings("memory", 64 * MIB)]
+    sockets = dict(cgroups_v1.settings("memory", 64 * MIB))["memory.kmem.tcp.limit_in_bytes"]
+    assert int(sockets) == 8 * MIB
     assert names.index("memory.limit_in_bytes") < names.index("memory.memsw.limit_in_bytes")
 
 
@@ -99,6 +104,25 @@ def test_only_what_the_own_limit_refused_counts(
     for name, text in files.items():
         (tmp_path / f"pids.{name}").write_text(text)
     assert tree.pids_refused(str(tmp_path)) == refused
+
+
+def test_a_group_that_cannot_be_read_counts_as_populated_and_one_that_is_gone_does_not(
+    tmp_path: Path,
+) -> None:
+    group = Group(str(tmp_path))
+    assert not group.populated()
+    (tmp_path / "cgroup.events").write_text("populated 0\nfrozen 0\n")
+    assert not group.populated()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, most))
+    try:
+        populated = group.populated()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
+    assert populated
 
 
 def test_a_counter_that_the_kernel_lacks_is_none(tmp_path: Path) -> None:

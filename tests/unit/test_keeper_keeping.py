@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from runner.keeper import keeping
+from runner.keeper import files, keeping
 
 MIB = 1024 * 1024
 
@@ -132,3 +135,56 @@ def test_kept_twice_it_is_the_same(own: int, tmp_path: Path) -> None:
     keep(own, "a", "*", "a")
     keep(own, "a")
     assert kept(tmp_path) == ["a"]
+
+
+def test_a_file_that_many_patterns_name_is_copied_once(own: int, tmp_path: Path) -> None:
+    data = os.urandom(4 * MIB)
+    (tmp_path / "disk/workspace/out/large").write_bytes(data)
+    once = keep(own, "out/large", size=5 * MIB)
+    (tmp_path / "kept/workspace/out/large").unlink()
+    patterns = ["out/large", "out/*", "out", "**", "*/large", "**/large"] * 20
+    assert keep(own, *patterns, size=5 * MIB) < once + 40 * len(patterns)
+    assert (tmp_path / "kept/workspace/out/large").read_bytes() == data
+
+
+def test_all_patterns_together_look_at_a_bounded_number(own: int, tmp_path: Path) -> None:
+    work = tmp_path / "disk/workspace"
+    for number in range(2000):
+        (work / f"a{number}").touch()
+    patterns = [f"**/none{number}" for number in range(200)]
+    assert keep(own, *patterns) <= keeping._LOOKED_AT + len(patterns)
+    assert "more to look through" in " ".join(left_out(own, *patterns).values())
+
+
+def test_what_was_refused_is_told_for_the_patterns_that_name_it(own: int, tmp_path: Path) -> None:
+    work = tmp_path / "disk/workspace"
+    (work / "link").symlink_to("/etc/passwd")
+    os.mkfifo(work / "out/fifo")
+    keep(own, "link", "out")
+    root = os.open(tmp_path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        told = {pattern: keeping.notes(root, tmp_path.name, pattern) for pattern in ("l*", "out")}
+    finally:
+        os.close(root)
+    ((link,), cut), below = told["l*"], told["out"]
+    assert (link["path"], link["kind"], cut) == ("link", "link", False)
+    assert "link" in link["why"]
+    assert below == ([], False)
+
+
+@given(st.lists(st.sampled_from(["**", "*", "a", "b", "a*"]), max_size=6), st.data())
+def test_a_path_matches_as_often_as_a_search_finds_it(
+    parts: list[str], data: st.DataObject
+) -> None:
+    pattern = "/".join(parts)
+    path = "/".join(data.draw(st.lists(st.sampled_from("ab"), min_size=1, max_size=4)))
+    with tempfile.TemporaryDirectory() as name:
+        whole = Path(name) / path
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        whole.touch()
+        place = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            found = {each for each, status in files.Search(place, pattern) if status is not None}
+        finally:
+            os.close(place)
+    assert (path in found) == files.matches(pattern, path)

@@ -47,6 +47,8 @@ GOOD: dict[str, Any] = {
     "network": "none",
     "mounts": [{"source": "/a", "target": "/b", "read_only": True}],
     "keep": ["out/**"],
+    "keep_always": ["log"],
+    "rlimits": {"memory": 2**30, "cpu": None, "processes": None, "disk": 2**20},
 }
 
 

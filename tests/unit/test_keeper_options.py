@@ -7,7 +7,7 @@ import pwd
 
 import pytest
 
-from runner.keeper.__main__ import _settings
+from runner.keeper.options import settings_of
 
 ROOT, OWN = 0, pwd.getpwuid(os.getuid())
 
@@ -22,13 +22,13 @@ ROOT, OWN = 0, pwd.getpwuid(os.getuid())
     ],
 )
 def test_tasks_may_run_as_whom_it_names(given: str, users: list[range]) -> None:
-    settings, _ = _settings({"allow-users": given})
+    settings, _ = settings_of({"allow-users": given})
     assert settings.users == users
 
 
 def test_the_daemons_user_may_be_named() -> None:
-    assert _settings({"daemon-uid": "root"})[0].daemon_uid == ROOT
-    assert _settings({"daemon-uid": "1000"})[0].daemon_uid == 1000
+    assert settings_of({"daemon-uid": "root"})[0].daemon_uid == ROOT
+    assert settings_of({"daemon-uid": "1000"})[0].daemon_uid == 1000
 
 
 @pytest.mark.parametrize("name", ["nobody-of-that-name", "1000-x", "-5", ""])
@@ -36,26 +36,31 @@ def test_a_user_that_is_not_there_is_refused_in_one_line(
     name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as left:
-        _settings({"daemon-uid": name})
+        settings_of({"daemon-uid": name})
     assert left.value.code == 2
     assert capfd.readouterr().err == f"env-runner keeper: there is no user {name!r} here\n"
 
 
 def test_what_tasks_may_have_is_taken_from_the_command_line() -> None:
-    settings, _ = _settings(
+    settings, _ = settings_of(
         {
             "task-users": "2100000000-2100000009",
             "max-memory": "1073741824",
             "max-processes": "64",
+            "max-cpu": "1.5",
+            "max-disk": "50%",
             "view": "/usr:/opt/tools",
             "allow-none": "",
         }
     )
     assert str(settings.pool) == "2100000000-2100000009"
-    assert (settings.max_memory, settings.max_processes) == (1 << 30, 64)
+    host = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
+    most = {"memory": 1 << 30, "processes": 64, "cpu": 1.5, "disk": host // 2}
+    assert settings.most == most
+    assert settings.ahead
     assert (settings.view, settings.allow_none) == (["/usr", "/opt/tools"], True)
-    plain, _ = _settings({})
-    assert (plain.pool, plain.max_memory, plain.max_processes) == (None, None, None)
+    plain, _ = settings_of({})
+    assert (plain.pool, plain.most) == (None, {})
     assert (plain.view, plain.allow_none) == (None, False)
 
 
@@ -65,6 +70,9 @@ def test_what_tasks_may_have_is_taken_from_the_command_line() -> None:
         {"task-users": "0-10"},
         {"max-memory": "1GiB"},
         {"max-processes": "-1x"},
+        {"max-processes": "50%"},
+        {"max-cpu": "0"},
+        {"max-memory": "inf"},
         {"view": "/usr:lib"},
     ],
 )
@@ -72,6 +80,6 @@ def test_what_is_no_such_value_is_refused_in_one_line(
     given: dict[str, str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as left:
-        _settings(given)
+        settings_of(given)
     assert left.value.code == 2
     assert len(capfd.readouterr().err.splitlines()) == 1

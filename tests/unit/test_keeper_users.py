@@ -1,4 +1,4 @@
-"""The pool of users: the lowest that nobody holds, and no range that is not for tasks."""
+"""The pool of users: each in its turn, none that is held, and no range that is not for tasks."""
 
 from __future__ import annotations
 
@@ -12,15 +12,24 @@ FIRST = 2_100_000_000
 held = st.sets(st.integers(FIRST - 2, FIRST + 12))
 
 
-@given(st.integers(0, 9), held)
-def test_the_lowest_that_is_not_held_is_given(length: int, taken: set[int]) -> None:
+@given(st.integers(0, 9), st.lists(held, max_size=20))
+def test_one_that_is_not_held_is_given_and_the_longest_not_given_first(
+    length: int, rounds: list[set[int]]
+) -> None:
     pool = Pool(FIRST, FIRST + length)
-    free = [uid for uid in range(FIRST, FIRST + length + 1) if uid not in taken]
-    if free:
-        assert pool.free(taken) == (free[0], free[0])
-    else:
-        with pytest.raises(Exhausted):
-            pool.free(taken)
+    given_at = dict.fromkeys(range(FIRST, FIRST + length + 1), -1)
+    for number, taken in enumerate(rounds):
+        free = [uid for uid in given_at if uid not in taken]
+        if not free:
+            with pytest.raises(Exhausted):
+                pool.free(taken)
+            continue
+        uid, gid = pool.free(taken)
+        assert uid == gid
+        assert uid in free
+        if not any(taken & given_at.keys() for taken in rounds):
+            assert given_at[uid] == min(given_at.values())
+        given_at[uid] = number
 
 
 def test_it_is_said_as_it_was_given() -> None:

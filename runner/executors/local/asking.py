@@ -46,6 +46,10 @@ def launch(request: Launch, level: str, root: str, user: tuple[int, int] | None)
             key: amount if held and amount and key not in plan.unheld else None
             for key, amount in amounts.items()
         },
+        "rlimits": {
+            key: amount if held and amount and key in plan.unheld and key != "cpu" else None
+            for key, amount in {**amounts, "disk": limits.disk_bytes}.items()
+        },
         "network": "none" if plan.network == "none" else "host",
         "mounts": [
             {
@@ -55,12 +59,20 @@ def launch(request: Launch, level: str, root: str, user: tuple[int, int] | None)
             }
             for each in plan.mounts
         ],
-        "keep": [
-            pattern
-            for output in plan.outputs
-            for pattern in paths.output_places(plan.working_dir, output.path)
-        ],
+        "keep": _patterns(request, "success"),
+        "keep_always": _patterns(request, "always"),
     }
+
+
+def _patterns(request: Launch, when: str) -> list[str]:
+    """What in the workspace the outputs may be that are wanted of such an end."""
+    plan = request.plan
+    return [
+        pattern
+        for output in plan.outputs
+        if output.when == when
+        for pattern in paths.output_places(plan.working_dir, output.path)
+    ]
 
 
 def environment(request: Launch, level: str, root: str) -> dict[str, str]:

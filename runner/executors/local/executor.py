@@ -309,7 +309,9 @@ def _sealed(data: bytes) -> int:
 def _found(told: dict[str, Any]) -> Found:
     """What the keeper tells of one thing in a workspace."""
     kind = told["kind"]
-    if kind in {"file", "directory"}:
+    if "why" in told:  # it went with the task's disk
+        problem = told["why"]
+    elif kind in {"file", "directory"}:
         problem = "" if told["own"] else "it is another user's, or has a second name (hard link)"
     else:
         problem = "it is a link" if kind == "link" else "it is no regular file"

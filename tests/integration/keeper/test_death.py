@@ -21,6 +21,8 @@ def test_the_next_keeper_kills_what_is_left_and_says_lost(keeper: Keeper) -> Non
     client.launch("b", "sh", "-c", "exit 3")
     client.end("b")
     eventually(lambda: keeper.stdout("a").count(b"\n") == 3, "its processes are there")
+    words = keeper.root / "a/output/stderr"
+    eventually(lambda: words.stat().st_size == 6, "what it said is kept")
     pids = [int(line) for line in keeper.stdout("a").split()]
     keeper.kill()
     keeper.start()

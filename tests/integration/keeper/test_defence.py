@@ -64,6 +64,33 @@ def test_a_daemon_does_not_choose_who_a_task_is(strict: Client, level: str, uid:
     refused(strict, "WRONG_USER", level=level, user=[uid, uid])
 
 
+def test_what_no_cgroup_holds_each_process_is_held_to_alone(home: Path) -> None:
+    keeper = Keeper(home / "root", "--no-cgroups", "--task-users", POOL, sandboxed=True)
+    client = keeper.client()
+    alone = {"memory": 64 * MIB, "cpu": None, "processes": 30, "disk": 8 * MIB}
+    try:
+        for level in ("strict", "standard"):
+            show = "ulimit -d; ulimit -f; ulimit -u; head -c 9000000 /dev/zero >x; echo $?"
+            network = "none" if level == "strict" else "host"
+            words: dict[str, Any] = {"level": level, "network": network, "rlimits": alone}
+            client.launch(level, "bash", "-c", show, **words)
+            assert client.end(level)["code"] == 0
+            assert keeper.stdout(level).split() == [b"65536", b"8192", b"30", b"153"]
+    finally:
+        keeper.close()
+
+
+@pytest.mark.parametrize("cpu", [None, 1.5, 1e9])
+def test_a_ceiling_of_cores_holds_too(home: Path, cpu: float | None) -> None:
+    keeper = Keeper(home / "root", "--max-cpu", "1", "--task-users", POOL, sandboxed=True)
+    try:
+        client = keeper.client()
+        refused(client, "OVER_CEILING", level="strict", limits={**MODEST, "cpu": cpu})
+        assert client.launch("b", "true", limits={"cpu": 1}, level="strict")["state"] == "running"
+    finally:
+        keeper.close()
+
+
 def test_users_that_were_allowed_by_name_may_be_named_and_no_others(home: Path) -> None:
     keeper = Keeper(home / "root", "--allow-users", "70000", "--task-users", POOL, sandboxed=True)
     client = keeper.client()

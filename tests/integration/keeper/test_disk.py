@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from runner.keeper.ahead import PREFIX as AHEAD
 from tests.support.keeper_client import Client, Keeper, Refusal, eventually
 
 pytestmark = [
@@ -27,9 +28,10 @@ def sized(home: Path) -> Iterator[Keeper]:
 
 
 def mounts(keeper: Keeper) -> list[str]:
-    """Where the keeper has something mounted for attempts."""
+    """Where the keeper has something mounted for attempts, but for those to come."""
     lines = Path(f"/proc/{keeper.pid}/mountinfo").read_text().splitlines()
-    return [line.split()[4] for line in lines if str(keeper.root) in line]
+    points = (line.split()[4] for line in lines if str(keeper.root) in line)
+    return [point for point in points if f"/{AHEAD}" not in point]
 
 
 def run(client: Client, name: str, script: str, size: int | None = MIB, **words: Any) -> None:
@@ -98,8 +100,17 @@ def test_what_is_to_be_kept_outlives_it_and_nothing_else_does(sized: Keeper) -> 
     run(client, "a", KEEP, 2 * MIB, **words)
     assert client.end("a")["code"] == 0
     found = client.ask("find", name="a", pattern="**")["found"]
-    files = {each["path"]: each["size"] for each in found if each["kind"] == "file"}
+    kept_whole = [each for each in found if each["kind"] == "file" and "why" not in each]
+    files = {each["path"]: each["size"] for each in kept_whole}
     assert files == {"out/deep/2.txt": 4, "out/hole.txt": 700_003, "tree/er/t": 2}
+    refused = {each["path"]: each["why"] for each in found if "why" in each}
+    assert refused == {
+        "out/1.txt": "it has a second name (hard link)",
+        "out/fifo.txt": "it is not a regular file",
+        "out/hard.txt": "it has a second name (hard link)",
+        "out/huge.txt": "it claims to be larger than the disk",
+        "out/link.txt": "a link is in its way, or it leads out of the directory",
+    }
     kept = sized.root / "a/kept/workspace/out/hole.txt"
     assert kept.read_bytes() == bytes(700_000) + b"end"
     assert kept.stat().st_blocks * 512 < 100_000

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.keeper.ahead import PREFIX as AHEAD
 from tests.support.keeper_client import Client, Keeper, Refusal, eventually
 
 MAKE = """
@@ -116,6 +117,12 @@ def test_a_crowd_of_files_is_cut_off_and_said_to_be(plain: Keeper) -> None:
     assert not (plain.root / "a").exists()
 
 
+def of_attempts(keeper: Keeper) -> list[str]:
+    """What lies in its root, but for its own and what it has ready for the next task."""
+    names = {path.name for path in keeper.root.iterdir()} - {"keeper.sock", "lock"}
+    return sorted(name for name in names if not name.startswith(AHEAD))
+
+
 def test_removal_follows_nothing_and_may_be_repeated(plain: Keeper, home: Path) -> None:
     outside = home / "outside"
     outside.mkdir()
@@ -131,7 +138,7 @@ def test_removal_follows_nothing_and_may_be_repeated(plain: Keeper, home: Path) 
     assert (outside / "kept").read_text() == "kept"
     assert client.ask("list")["names"] == []
     assert client.ask("query", name="a")["state"] == "absent"
-    assert sorted(path.name for path in plain.root.iterdir()) == ["keeper.sock", "lock"]
+    assert of_attempts(plain) == []
 
 
 def test_endless_depth_is_removed(plain: Keeper) -> None:
@@ -140,7 +147,7 @@ def test_endless_depth_is_removed(plain: Keeper) -> None:
     client.python("a", dig)
     assert client.end("a")["code"] == 0
     client.ask("remove", name="a")
-    assert sorted(path.name for path in plain.root.iterdir()) == ["keeper.sock", "lock"]
+    assert of_attempts(plain) == []
 
 
 def test_what_runs_is_not_removed(plain: Keeper) -> None:
@@ -164,6 +171,17 @@ def test_a_removal_that_was_cut_off_is_finished_by_the_next_keeper(plain: Keeper
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="cannot here: needs root to mount")
+def test_a_removal_goes_on_in_the_version_that_takes_over(plain: Keeper) -> None:
+    client = plain.client()
+    client.python("a", "for n in range(30000): open(f'f{n}', 'w').close()")
+    assert client.end("a")["code"] == 0
+    client.send("remove", name="a")
+    client.send("reload")
+    eventually(lambda: "reloaded, with" in plain.log.read_text(), "it is reloaded")
+    assert plain.client(2).ask("query", name="a")["state"] == "absent"
+    eventually(lambda: of_attempts(plain) == [], "all of it is removed")
+
+
 def test_what_cannot_be_removed_is_said_and_holds_nothing_up(plain: Keeper) -> None:
     client = plain.client()
     client.launch("a", "mkdir", "mounted")

@@ -71,7 +71,7 @@ def found_by(request: pytest.FixtureRequest) -> str:
 def tasks(request: pytest.FixtureRequest, home: Path, found_by: str) -> Iterator[Tasks]:
     options = ["--no-cgroups"] if found_by == "traced" else []
     options += ["--task-users", f"{FIRST}-{LAST}"] if os.geteuid() == 0 else []
-    keeper = Keeper(home / "root", *options)
+    keeper = Keeper(home / "root", "--no-ahead", *options)
     yield Tasks(keeper, request.param)
     keeper.close()
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import socket
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -16,6 +19,10 @@ from tests.support.keeper_client import LAUNCH, NO_LIMITS, Client, Hung, Keeper,
 def repeat(call: Callable[[], object]) -> NoReturn:
     while True:
         call()
+
+
+def descriptors(keeper: Keeper) -> int:
+    return len(list(Path(f"/proc/{keeper.pid}/fd").iterdir()))
 
 
 def answer(client: Client, body: bytes) -> str:
@@ -176,6 +183,36 @@ def test_only_sealed_descriptors_are_taken_and_just_as_many_as_named(plain: Keep
     assert client.receive()["code"] == "BAD_FILES"
     for file in (unsealed, *pipe, good):
         os.close(file)
+
+
+def test_descriptors_that_nobody_asked_for_are_not_held(plain: Keeper) -> None:
+    """One byte and two of them at a time, of a frame that never gets whole."""
+    for hello in (False, True):
+        client = plain.client(hello=hello)
+        held = descriptors(plain)
+        client.socket.sendall(struct.pack("<I", 1_000_000))
+        file = sealed(b"x")
+        try:
+            with pytest.raises(OSError, match=r"Broken pipe|reset"):
+                repeat(lambda: socket.send_fds(client.socket, [b"x"], [file, file]))  # noqa: B023 - called here alone
+        finally:
+            os.close(file)
+        assert descriptors(plain) <= held
+    assert plain.client(2).launch("a", "true")["state"] == "running"
+
+
+def test_what_is_given_is_no_larger_than_a_payload(plain: Keeper) -> None:
+    client = plain.client()
+    for words in ({"stdin": True}, {"context": True}):
+        file = os.memfd_create("test", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
+        try:
+            os.ftruncate(file, 1 << 40)
+            seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
+            fcntl.fcntl(file, fcntl.F_ADD_SEALS, seals)
+            with pytest.raises(Refusal, match="BAD_FILES"):
+                client.launch("a", "true", files=[file], **words)
+        finally:
+            os.close(file)
 
 
 def test_a_daemon_that_asks_and_never_reads_is_dropped(plain: Keeper) -> None:

@@ -25,7 +25,7 @@ pytestmark = [
 @pytest.fixture
 def ordinary(home: Path) -> Iterator[Keeper]:
     os.chown(home, DAEMON_UID, DAEMON_UID)
-    keeper = Keeper(home / "root", sandboxed=True, user=DAEMON_UID)
+    keeper = Keeper(home / "root", "--no-ahead", sandboxed=True, user=DAEMON_UID)
     yield keeper
     keeper.close()
 
