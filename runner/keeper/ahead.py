@@ -3,25 +3,30 @@ same limits and the same sandbox, and to make those takes longer than to start a
 
 One ground is kept for each of the shapes asked for last, and made again when it was taken: once
 that task has ended, or has run for a while, so that this delays no start and no end. What is kept
-is a directory, a cgroup, a user and, in the strict sandbox, bubblewrap's processes; none of it is
-any task's yet, and all of it goes with the keeper.
+is a directory, a cgroup, a user, a child that waits to be told its program and, in the strict
+sandbox, bubblewrap's processes; none of it is any task's yet, and all of it goes with the keeper.
+Only where there are cgroups: elsewhere a child that is no task's would be in the way of finding
+those that are.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 
-from runner.keeper import files
+from runner.keeper import files, waiting
 from runner.keeper.attempt import Host
+from runner.keeper.entering import Entering, EnteringFailed
 from runner.keeper.ground import Ground, Shape, StartFailed
 from runner.keeper.loop import Loop, log
 from runner.keeper.sandbox import HolderFailed
-from runner.keeper.spawn import User
+from runner.keeper.spawn import Program, User
 from runner.keeper.users import Exhausted
 from runner.keeper.view import Sandboxes
+from runner.keeper.waiting import Waiting
 
 PREFIX = ".ahead."
 """What a ground's directory is called until it is an attempt's."""
@@ -39,7 +44,7 @@ class Ahead:
     whose each is to be."""
 
     def __init__(
-        self, loop: Loop, sandboxes: Sandboxes, choose: Choose, *, closed: bool = False
+        self, loop: Loop, sandboxes: Sandboxes, choose: Choose, *, never: bool = False
     ) -> None:
         self._loop = loop
         self._sandboxes = sandboxes
@@ -47,10 +52,11 @@ class Ahead:
         self._wanted: dict[Shape, None] = {}  # the latest is last
         self._made: dict[Shape, Ground] = {}
         self._seen: dict[Ground, object] = {}  # the host as each of them shows it
+        self._entering: dict[Ground, tuple[Entering, socket.socket]] = {}
         self._numbers = itertools.count()
         self._not_before = 0
         self._due = False
-        self.closed = closed
+        self.closed = self._never = never
 
     def uids(self) -> Iterator[int]:
         """Whose these grounds are."""
@@ -65,15 +71,21 @@ class Ahead:
             oldest = next(iter(self._wanted))
             del self._wanted[oldest]
             self._forget(oldest)
-        ground = self._made.pop(shape, None)
-        if ground is None:
+        ground = self._made.get(shape)
+        if ground is None or ground in self._entering:
             return None
+        del self._made[shape]
         seen = self._seen.pop(ground)
         if ground.holder is not None:
             if seen != self._sandboxes.state():
                 self.drop(ground)
                 return None
             self._loop.unwatch(ground.holder.ready_fd)
+        if ground.waiting is not None:
+            self._loop.on_child.pop(ground.waiting.pid, None)
+            if not ground.waiting.alive:
+                self.drop(ground)
+                return None
         return ground
 
     def lull(self, delay: int = 0) -> None:
@@ -93,7 +105,7 @@ class Ahead:
 
     def open(self) -> None:
         """Make them again, from the next task on."""
-        self.closed = False
+        self.closed = self._never
 
     def clear(self) -> None:
         """End those that are there now."""
@@ -102,7 +114,11 @@ class Ahead:
 
     def drop(self, ground: Ground) -> None:
         """End one that no attempt has. Its processes may take a moment: see `Loop.clearing`."""
-        end_sandbox(self._loop, ground, gently=True)
+        end_sandbox(self._loop, ground)
+        if ground in self._entering:
+            entering, channel = self._entering.pop(ground)
+            entering.close()
+            channel.close()
         ground.undo()
         group = ground.group()
         if group is not None:
@@ -141,59 +157,95 @@ class Ahead:
         except StartFailed:
             remove(self._loop.host, name)
             raise
-        if shape.level == "strict":
-            try:
+        try:
+            if shape.level == "strict":
                 holder = ground.hold(self._sandboxes, [])
-            except StartFailed:
-                self.drop(ground)
-                raise
-            self._loop.host.mains.add(holder.pid)
-            self._loop.on_child[holder.pid] = lambda _: self._lost(shape, ground, holder.pid)
-            self._loop.watch(holder.ready_fd, lambda: self._look(shape, ground))
+                self._follow(holder.pid, shape, ground)
+                self._loop.watch(holder.ready_fd, lambda: self._look(shape, ground))
+            else:
+                self._follow(ground.wait().pid, shape, ground)
+        except (StartFailed, OSError):
+            self.drop(ground)
+            raise
         return ground
+
+    def _follow(self, pid: int, shape: Shape, ground: Ground) -> None:
+        self._loop.host.mains.add(pid)
+        self._loop.on_child[pid] = lambda _: self._lost(shape, ground, pid)
 
     def _look(self, shape: Shape, ground: Ground) -> None:
         assert ground.holder is not None  # noqa: S101 - it is being made
         descriptor = ground.holder.ready_fd
         self._loop.unwatch(descriptor)
         try:
-            if not ground.look():
+            if ground.look():
+                self._lead_in(shape, ground)
+            else:
                 self._loop.watch(descriptor, lambda: self._look(shape, ground))
         except (HolderFailed, OSError, ValueError, KeyError) as error:
-            log(f"nothing is made ahead for a minute: {error}")
-            self._not_before = time.monotonic_ns() + _PAUSE
-            self._forget(shape)
+            self._give_up(shape, error)
+
+    def _lead_in(self, shape: Shape, ground: Ground) -> None:
+        """Send a child into the sandbox, which is ready. Raises OSError."""
+        assert ground.holder is not None  # noqa: S101 - it is ready
+        assert self._sandboxes.bubblewrap is not None  # noqa: S101 - it made it
+        mine, its = waiting.channel()
+        calls, stdio = self._sandboxes.bubblewrap.calls, (0, *ground.streams)
+        program = Program([], {}, "/", stdio, ground.user, confined=True, calls=calls)
+        try:
+            entering = Entering(
+                ground.holder, program, *ground.join, alone=ground.tighten, channel=its
+            )
+        except OSError:
+            mine.close()
+            raise
+        finally:
+            its.close()
+        self._entering[ground] = (entering, mine)
+        self._loop.host.mains.add(entering.pid)
+        self._loop.on_child[entering.pid] = lambda _: self._led_in(shape, ground)
+
+    def _led_in(self, shape: Shape, ground: Ground) -> None:
+        """Who led the child in has ended."""
+        if ground not in self._entering:
+            return
+        entering, channel = self._entering.pop(ground)
+        try:
+            pid, exec_pipe = entering.read()
+        except (EnteringFailed, OSError) as error:
+            channel.close()
+            self._give_up(shape, error)
+            return
+        try:
+            ground.waiting = Waiting(pid, exec_pipe, channel)
+        except OSError as error:
+            os.close(exec_pipe)
+            channel.close()
+            self._give_up(shape, error)
+            return
+        self._follow(pid, shape, ground)
+
+    def _give_up(self, shape: Shape, error: Exception) -> None:
+        log(f"nothing is made ahead for a minute: {error}")
+        self._not_before = time.monotonic_ns() + _PAUSE
+        self._forget(shape)
 
     def _lost(self, shape: Shape, ground: Ground, pid: int) -> None:
-        """Its bubblewrap has ended; nobody may have asked for that."""
+        """A process of its has ended; nobody may have asked for that."""
         self._loop.host.mains.discard(pid)
         if self._made.get(shape) is ground:
             self._forget(shape)
 
 
-def end_sandbox(loop: Loop, ground: Ground, *, gently: bool = False) -> None:
-    """End the sandbox of a ground, where it has one; who waits for that is told no more.
-
-    Where there is no cgroup to find the rest by, a bubblewrap that is killed before it is done
-    leaves a process behind: `gently`, it gets to its end by itself.
-    """
+def end_sandbox(loop: Loop, ground: Ground) -> None:
+    """End the sandbox of a ground, where it has one; who waits for that is told no more."""
     holder = ground.holder
     if holder is None:
         return
     ground.holder = None
+    holder.kill()
     loop.unwatch(holder.ready_fd)
-    if gently and holder.ready_fd >= 0 and ground.group() is None:
-        mark = f"bubblewrap {holder.pid}"
-        loop.clearing.add(mark)
-        loop.on_child[holder.pid] = lambda _: _ended(loop, holder.pid, mark)
-    else:
-        holder.kill()
     holder.close()
-
-
-def _ended(loop: Loop, pid: int, mark: str) -> None:
-    loop.host.mains.discard(pid)
-    loop.clearing.discard(mark)
 
 
 def remove(host: Host, name: str) -> None:

@@ -53,11 +53,11 @@ class Host:
 
 
 class Sandbox(NamedTuple):
-    """What holds an attempt's sandbox: bubblewrap, and `own`, the pids that belong to that and
-    not to the task."""
+    """What holds an attempt's sandbox: bubblewrap, and `own`, the processes that belong to that
+    and not to the task, each by its pid with its start in ticks."""
 
     holder: Holder
-    own: set[int]
+    own: dict[int, int]
 
 
 class Attempt:
@@ -166,15 +166,19 @@ class Attempt:
             "max_memory_bytes": usage.ru_maxrss * 1024,
         }
         if not self.killed and self.group.populated():
-            own = {self.pid} if self.sandbox is None else {self.pid, *self.sandbox.own}
+            own = {self.pid, *({} if self.sandbox is None else self.sandbox.own)}
             seen = (tracing.look(pid) for pid in self.group.processes() if pid not in own)
             self.leftovers = sum(each is not None and not each.zombie for each in seen)
         if self.sandbox is not None:
             self.sandbox.holder.kill()
 
     def settled(self) -> bool:
-        """Whether none of its processes is left; kills those that are."""
+        """Whether none of its processes is left; kills those that are. Those of its sandbox are
+        being killed then, and have nothing of the task's."""
         if not self.group.populated():
+            return True
+        sandbox, group = self.sandbox, self.group
+        if sandbox is not None and isinstance(group, Group) and group.empty_but_for(sandbox.own):
             return True
         self.settling = min(self.settling * 2, SETTLE_MOST)
         self.group.kill()
@@ -268,7 +272,6 @@ class Attempt:
         self.output.close()
         if self.group.facts()["oom_kills"]:
             self.problem = ("memory", errno.ENOMEM)
-        self.group.remove()
         with contextlib.suppress(OSError):  # `remove` tries again
             self.host.disks.unmount(self.name)
         directory = os.open(self.name, os.O_RDONLY, dir_fd=self.host.directory)
@@ -283,7 +286,7 @@ class Attempt:
         state = {key: getattr(self, key) for key in keys}
         if self.sandbox is not None:
             state["holder"] = self.sandbox.holder.dump()
-            state["own"] = sorted(self.sandbox.own)
+            state["own"] = sorted(self.sandbox.own.items())
         return {**state, "output": self.output.dump()}
 
     @property
@@ -301,7 +304,7 @@ class Attempt:
         os.close(directory)
         sandbox = None
         if "holder" in state:
-            sandbox = Sandbox(Holder.load(state["holder"]), set(state["own"]))
+            sandbox = Sandbox(Holder.load(state["holder"]), dict(state["own"]))
             host.mains.add(sandbox.holder.pid)
         attempt = cls(host, state["launch"], output, state["exec_pipe"], sandbox)
         for key in _STATE:

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import signal
+from collections.abc import Mapping
 
 from runner.keeper import cgroups_tree as tree
 from runner.keeper import cgroups_v1 as v1
@@ -40,6 +41,20 @@ class Group:
         for directory, _, _ in os.walk(self.path):
             found += map(int, _read(f"{directory}/cgroup.procs").split())
         return found
+
+    def empty_but_for(self, own: Mapping[int, int]) -> bool:
+        """Whether nobody lives in it but those, each known by its pid and its start in ticks. No,
+        where that cannot be learned."""
+        if not self.populated():
+            return True
+        try:
+            tracing.read(f"{self.path}/cgroup.procs")
+        except OSError:
+            return False
+        living = (tracing.look(pid) for pid in self.processes())
+        return all(
+            each is None or each.zombie or own.get(each.pid) == each.start_ticks for each in living
+        )
 
     def kill(self) -> None:
         """SIGKILL to all of it, at once where the kernel can (Linux 5.14)."""

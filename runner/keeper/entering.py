@@ -12,9 +12,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import socket
 from collections.abc import Callable, Sequence
 
-from runner.keeper import spawn, syscalls
+from runner.keeper import spawn, syscalls, waiting
 from runner.keeper.sandbox import Holder
 from runner.keeper.spawn import Program, Stage
 
@@ -48,19 +49,23 @@ class Entering:
         program: Program,
         cgroup: int | None,
         joined: Sequence[int] = (),
+        *,
         alone: Callable[[], object] = lambda: None,
+        channel: socket.socket | None = None,
     ) -> None:
         """`alone` is called, and may raise OSError, once the first child is gone and before the
-        second one becomes the program."""
+        second one goes on. Where there is a `channel`, the child's end, it then waits there for
+        what to become (`waiting.py`); `program` is what is known beforehand."""
         self._alone = alone
-        waiting, self._gate = os.pipe2(os.O_CLOEXEC)
+        self._channel = channel
+        gate, self._gate = os.pipe2(os.O_CLOEXEC)
         try:
-            self._start(holder, program, cgroup, (waiting, joined))
+            self._start(holder, program, cgroup, (gate, joined))
         except OSError:
             os.close(self._gate)
             raise
         finally:
-            os.close(waiting)
+            os.close(gate)
 
     def _start(
         self,
@@ -69,7 +74,7 @@ class Entering:
         cgroup: int | None,
         inherited: tuple[int, Sequence[int]],
     ) -> None:
-        waiting, joined = inherited
+        gate, joined = inherited
         self.told, telling = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             self.exec_pipe, writing = spawn.error_pipe()
@@ -77,9 +82,12 @@ class Entering:
                 self.pid = spawn.fork(cgroup)
                 if self.pid == 0:
                     os.close(self._gate)
-                    pipes = (telling, writing, waiting)
+                    pipes = (telling, writing, gate)
                     spawn.run(
-                        writing, lambda stage: _outside(holder, program, joined, pipes, stage)
+                        writing,
+                        lambda stage: _outside(
+                            holder, program, joined, (*pipes, self._channel), stage
+                        ),
                     )
             except OSError:
                 os.close(self.exec_pipe)
@@ -129,7 +137,7 @@ def _outside(
     holder: Holder,
     program: Program,
     joined: Sequence[int],
-    pipes: tuple[int, int, int],
+    pipes: tuple[int, int, int, socket.socket | None],
     stage: Stage,
 ) -> None:
     """What the first child does, until it is the second one."""
@@ -137,19 +145,22 @@ def _outside(
     spawn.become(program.user, stage)
     stage[0] = "sandbox"
     syscalls.enter_namespaces(holder.first, holder.namespaces)
-    telling, writing, waiting = pipes
+    telling, writing, gate, channel = pipes
     pid = syscalls.clone_beside()
     if pid != 0:
         os.write(telling, str(pid).encode())
         os._exit(0)
-    if not os.read(waiting, 1):
+    if not os.read(gate, 1):
         raise OSError(errno.ECHILD, os.strerror(errno.ECHILD))  # the keeper has gone
-    _inside(program, writing, stage)
+    stage[0] = "session"
+    os.setsid()
+    if channel is None:
+        _inside(program, writing, stage)
+    else:
+        _inside_ahead(program, channel, writing, stage)
 
 
 def _inside(program: Program, writing: int, stage: Stage) -> None:
-    stage[0] = "session"
-    os.setsid()
     spawn.take_stdio(program, stage)
     stage[0] = "sandbox"
     # Really closed, and first: a descriptor of a directory outside would be a way out, as
@@ -161,3 +172,11 @@ def _inside(program: Program, writing: int, stage: Stage) -> None:
     os.chdir(program.directory)
     spawn.confine(program, stage)
     spawn.execute(program, stage)
+
+
+def _inside_ahead(program: Program, channel: socket.socket, writing: int, stage: Stage) -> None:
+    waiting.take_streams(program.stdio[1:], stage)
+    syscalls.close_all_but(writing, channel.fileno())
+    spawn.set_limits(stage)
+    spawn.bound_capabilities(stage)
+    waiting.become_what_is_ordered(channel, writing, program.calls, stage, confined=True)

@@ -24,6 +24,7 @@ from runner.keeper.sandbox import Holder
 from runner.keeper.space import Space
 from runner.keeper.spawn import User
 from runner.keeper.view import Sandboxes, Wanted
+from runner.keeper.waiting import Waiting
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 OF_THE_SANDBOX = 3  # processes: bwrap outside and inside, and its shell
@@ -87,14 +88,15 @@ class Shape(NamedTuple):
 class Ground:
     """`name` is that of its directory; `opened` are descriptors that are of no use once the
     program was started, `unused` those that are the attempt's then. `own` are the processes of its
-    sandbox, `first` where that is, once it is ready."""
+    sandbox, each with its start in ticks, `space` is where they are, once it is ready."""
 
     def __init__(self, host: Host, shape: Shape, user: User | None, name: str) -> None:
         """Raises StartFailed; then nothing is left but the directory."""
         self.host, self.shape, self.user, self.name = host, shape, user, name
         self.holder: Holder | None = None
         self.space: Space | None = None
-        self.own: set[int] = set()
+        self.own: dict[int, int] = {}
+        self.waiting: Waiting | None = None  # a child that waits for its program
         self.opened = contextlib.ExitStack()
         self.unused = contextlib.ExitStack()
         self.join: tuple[int, list[int]] = (-1, [])
@@ -183,7 +185,8 @@ class Ground:
         if self.space is None and self.holder.read():
             first = tracing.look(self.holder.first_pid)
             self.space = Space(self.holder.first_pid, 0 if first is None else first.start_ticks)
-            self.own = set((self.group() or self.space).processes())
+            found = map(tracing.look, (self.group() or self.space).processes())
+            self.own = {each.pid: each.start_ticks for each in found if each is not None}
         return self.space is not None
 
     def tighten(self) -> None:
@@ -191,6 +194,12 @@ class Ground:
         if self.shape.processes is not None and self.host.cgroups is not None:
             most = self.shape.processes + OF_THE_SANDBOX
             self.host.cgroups.limit(self._group_name, "processes", most)
+
+    def wait(self) -> Waiting:
+        """Have a child wait for its program, on the host as it is. Raises OSError."""
+        confined = self.shape.level != "none"
+        self.waiting = Waiting.start(self.streams, self.user, *self.join, confined=confined)
+        return self.waiting
 
     # --- what becomes of it -----------------------------------------------------------------
 
@@ -207,6 +216,9 @@ class Ground:
 
     def undo(self) -> None:
         """Let go of all but the directory, and of the sandbox, which is its owner's to end."""
+        if self.waiting is not None:
+            self.waiting.close()
+            self.waiting = None
         self.unused.close()
         self.opened.close()
         with contextlib.suppress(OSError):

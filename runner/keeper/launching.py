@@ -84,7 +84,8 @@ class Preparation:
         try:
             self.ground.give(self.name)
             program = self._program(self._cwd, confined=self.request["level"] != "none")
-            return self._started(*spawn.start(program, *self.ground.join))
+            found = self._ordered(program) or spawn.start(program, *self.ground.join)
+            return self._started(*found)
         except OSError as error:
             raise self.failed(error) from error
 
@@ -99,8 +100,9 @@ class Preparation:
             self.stage = error.stage
             raise self.failed(OSError(error.number, "")) from error
 
-    def enter(self, holder: Holder) -> Entering:
-        """Send the program into its sandbox, which is ready. Raises StartFailed."""
+    def enter(self, holder: Holder) -> Entering | Attempt:
+        """Send the program into its sandbox, which is ready, or have it run where a child waits
+        in there. Raises StartFailed."""
         self.stage = "fork"
         space = self.ground.space
         assert space is not None  # noqa: S101 - it is ready
@@ -110,13 +112,29 @@ class Preparation:
             self.ground.give(self.name)
             cwd = os.path.join(WORKSPACE, self.request["cwd"]).rstrip("/")
             program = self._program(cwd, confined=True)
-            return Entering(holder, program, *self.ground.join, self.ground.tighten)
+            found = self._ordered(program)
+            if found is not None:
+                return self._started(*found, Sandbox(holder, self.ground.own))
+            return Entering(holder, program, *self.ground.join, alone=self.ground.tighten)
         except OSError as error:
             raise self.failed(error) from error
 
     def entered(self, pid: int, exec_pipe: int, holder: Holder) -> Attempt:
         """The attempt whose program has that pid in the sandbox."""
         return self._started(pid, exec_pipe, Sandbox(holder, self.ground.own))
+
+    def _ordered(self, program: spawn.Program) -> tuple[int, int] | None:
+        """The pid and the error pipe of the child that waited, and becomes the program; None
+        where none did, or it has gone."""
+        waiting, self.ground.waiting = self.ground.waiting, None
+        if waiting is None:
+            return None
+        try:
+            waiting.order(program)
+        except OSError:
+            waiting.close()
+            return None
+        return waiting.pid, waiting.exec_pipe
 
     def group(self) -> Group | None:
         """Its cgroup, where there are such."""

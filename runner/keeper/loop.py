@@ -181,6 +181,7 @@ class Loop:
         self._ending.discard(attempt)
         if attempt.problem is not None:
             attempt.abandon()
+            self._clear_away(attempt)
             self.on_started(attempt)
             return
         record = attempt.finish()
@@ -192,7 +193,12 @@ class Loop:
             self.on_end(record)
         else:
             self.closing[attempt.name] = self._closing(attempt, record)
-        attempt.group.remove()
+        self._clear_away(attempt)
+
+    def _clear_away(self, attempt: Attempt) -> None:
+        """Remove its group once its sandbox, too, has died."""
+        if isinstance(attempt.group, Group):
+            self.clear(attempt.group)
 
     def _closing(self, attempt: Attempt, record: Record) -> Iterator[None]:
         """What is between the end and telling it: until then its memory is in use."""

@@ -114,10 +114,15 @@ class _Start:
 
     def _enter(self) -> None:
         try:
-            self._entering = entering = self.preparation.enter(self._holder)
+            entering = self.preparation.enter(self._holder)
         except StartFailed as error:
             self._end(error)
             return
+        if isinstance(entering, Attempt):
+            self._over = True
+            self._on_end(self, entering)
+            return
+        self._entering = entering
         self._loop.on_child[entering.pid] = lambda _: self._on_entered()
         self._loop.host.mains.add(entering.pid)
 

@@ -42,7 +42,8 @@ class Service:
     ) -> None:
         self.host = host
         self.preparing = Preparing(loop, sandboxes, self._on_failed)
-        self.ahead = Ahead(loop, sandboxes, self._choose, closed=not settings.ahead)
+        never = host.cgroups is None or not settings.ahead
+        self.ahead = Ahead(loop, sandboxes, self._choose, never=never)
         self.loop = loop
         self.settings = settings
         self.epoch = 0

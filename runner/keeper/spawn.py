@@ -160,11 +160,16 @@ def set_limits(stage: Stage, more: Rlimits = ()) -> None:
     stage[0] = "limits"
     resource.setrlimit(resource.RLIMIT_CORE, _NO_CORE)
     resource.setrlimit(resource.RLIMIT_NOFILE, FILES_LIMIT)
+    lower_limits(more)
+    os.umask(_UMASK)
+
+
+def lower_limits(more: Rlimits) -> None:
+    """Set limits of this process that are lower than those it has. Raises OSError."""
     for kind, amount in more:
         _, most = resource.getrlimit(kind)
         least = amount if most == resource.RLIM_INFINITY else min(amount, most)
         resource.setrlimit(kind, (least, least))
-    os.umask(_UMASK)
 
 
 def become(user: User | None, stage: Stage) -> None:

@@ -72,12 +72,14 @@ def close_on_exec_from(lowest: int) -> None:
     _libc.syscall(ctypes.c_long(_CLOSE_RANGE), first, last, ctypes.c_long(_CLOSE_RANGE_CLOEXEC))
 
 
-def close_all_but(kept: int) -> None:
-    """Close every descriptor but the standard streams and this one. Raises OSError."""
-    for first, last in ((3, kept - 1), (kept + 1, 0xFFFFFFFF)):
-        if first <= last:
-            words = [ctypes.c_long(each) for each in (_CLOSE_RANGE, first, last, 0)]
+def close_all_but(*kept: int) -> None:
+    """Close every descriptor but the standard streams and these. Raises OSError."""
+    first = 3
+    for each in (*sorted(kept), 0x100000000):
+        if first < each:
+            words = [ctypes.c_long(word) for word in (_CLOSE_RANGE, first, each - 1, 0)]
             _check(_libc.syscall(*words))
+        first = each + 1
 
 
 def become_subreaper() -> None:

@@ -3,6 +3,7 @@ goes with the keeper."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -43,11 +44,13 @@ def users() -> str:
     return "2100000000-2100000009"
 
 
-@pytest.fixture(params=["cgroups", "traced"])
-def keeper(request: pytest.FixtureRequest, home: Path, shown: Path, users: str) -> Iterator[Keeper]:
-    options = ["--no-cgroups"] if request.param == "traced" else []
-    view = f"/usr:/bin:/lib:/lib64:{shown}"
-    options += ["--task-users", users, "--view", view]
+@pytest.fixture
+def options(users: str, shown: Path) -> list[str]:
+    return ["--task-users", users, "--view", f"/usr:/bin:/lib:/lib64:{shown}"]
+
+
+@pytest.fixture
+def keeper(home: Path, options: list[str]) -> Iterator[Keeper]:
     keeper = Keeper(home / "root", *options, sandboxed=True)
     yield keeper
     keeper.close()
@@ -64,17 +67,29 @@ def run(client: Client, name: str, script: str = ":", **words: Any) -> dict[str,
     return client.end(name)
 
 
-def holders(keeper: Keeper) -> list[psutil.Process]:
-    """The shells in the sandboxes that it holds: a sandbox is made where there is one."""
-    found = psutil.Process(keeper.pid).children(recursive=True)
-    return [each for each in found if each.name() == "sh"]
+def below(keeper: Keeper, name: str) -> list[psutil.Process]:
+    """Its children and theirs of that name."""
+    found = []
+    for each in psutil.Process(keeper.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has ended
+            if each.name() == name:
+                found.append(each)
+    return found
+
+
+def is_ready(keeper: Keeper) -> bool:
+    """Whether a sandbox is made, and a child waits in there, which is a fork of the keeper."""
+    waiting = below(keeper, psutil.Process(keeper.pid).name())
+    with contextlib.suppress(psutil.Error):
+        return bool(ready(keeper)) and any(each.uids().real >= 2100000000 for each in waiting)
+    return False
 
 
 def warm(keeper: Keeper, name: str = "first") -> Client:
     """A client after a first task, once the ground for the next like it is there."""
     client = keeper.client()
     run(client, name)
-    eventually(lambda: ready(keeper) and holders(keeper), "another ground is made")
+    eventually(lambda: is_ready(keeper), "another ground is made")
     return client
 
 
@@ -137,7 +152,7 @@ def test_it_shows_the_host_as_it_is_when_the_task_starts(keeper: Keeper, shown: 
 def test_one_whose_sandbox_was_killed_is_not_used(keeper: Keeper) -> None:
     client = warm(keeper)
     (ground,) = ready(keeper)
-    holders(keeper)[0].kill()
+    below(keeper, "bwrap")[0].kill()
     eventually(lambda: not ground.exists(), "it is given up")
     assert run(client, "a", "exit 3")["code"] == 3
 
@@ -178,3 +193,14 @@ def test_a_reload_ends_it_and_makes_another(keeper: Keeper) -> None:
     client = keeper.client(2)
     run(client, "second", "exit 5")
     eventually(lambda: ready(keeper), "the new version makes one")
+
+
+def test_without_cgroups_nothing_is_made_ahead(home: Path, options: list[str]) -> None:
+    keeper = Keeper(home / "root", "--no-cgroups", *options, sandboxed=True)
+    try:
+        client = keeper.client()
+        run(client, "a", "exit 3")
+        run(client, "b", "sleep 0.2; exit 4")
+        assert ready(keeper) == set()
+    finally:
+        keeper.close()
