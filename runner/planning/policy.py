@@ -31,6 +31,8 @@ ENV_DENIED = (
 )
 """Variables that change what is run (payload.md, `env`)."""
 
+_FIRSTS = 16  # first tasks that may wait beyond a small queue
+
 ENV_RESERVED = ("ENV_RUNNER_*", "CUDA_VISIBLE_DEVICES", "NVIDIA_*")
 """Variables that the runner sets (payload.md, `env`)."""
 
@@ -73,6 +75,13 @@ class ClassRules:
     max_queued: int = 10_000
     executor: str = "auto"
     image: str = ""
+
+    @property
+    def most_queued(self) -> int:
+        """How many may wait where those beyond `max_queued` are first tasks, each of a tenant
+        that has no other waiting in the class: a tenant that fills the queue shuts nobody out."""
+        firsts = max(_FIRSTS, self.max_queued // 10)
+        return self.max_queued + firsts if self.max_queued else 0
 
 
 @dataclass(frozen=True, slots=True)
