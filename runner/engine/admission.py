@@ -31,7 +31,7 @@ WORDS = {
     "executor_not_ready": "its executor is not ready to run tasks now",
     "class_busy": "as many tasks of its class run as may at once",
     "tenant_quota": "as many tasks of its tenant run as may at once",
-    "capacity": "the cores or the memory that it needs are in use",
+    "capacity": "the cores or the memory that it needs are in use, or kept for another's turn",
 }
 """What PlanTask says of each obstacle."""
 

@@ -18,7 +18,7 @@ def start(lines: Lines) -> str:
     """Who is next, where only one may go."""
     gone: list[str] = []
 
-    def take(task_id: str) -> Answer:
+    def take(task_id: str, _due: object) -> Answer:
         if gone:
             return Answer.CLASS_FULL
         gone.append(task_id)
@@ -32,7 +32,7 @@ def offered(lines: Lines, answers: dict[str, Answer]) -> list[str]:
     """Who goes, where whoever is not in `answers` does."""
     gone = []
 
-    def take(task_id: str) -> Answer:
+    def take(task_id: str, _due: object) -> Answer:
         answer = answers.get(task_id, Answer.GONE)
         if answer is Answer.GONE:
             gone.append(task_id)
@@ -112,7 +112,7 @@ def test_of_many_tenants_only_so_many_are_asked_where_room_is_lacking() -> None:
         lines.join(str(age), SHORT, f"t{age}", age)
     asked: list[str] = []
 
-    def take(task_id: str) -> Answer:
+    def take(task_id: str, _due: object) -> Answer:
         asked.append(task_id)
         return Answer.NO_ROOM
 
@@ -176,7 +176,9 @@ def test_over_many_rounds_it_is_as_if_each_time_all_were_sorted(
         else:
             gone: list[int] = []
 
-            def take(task_id: str, room: int = number, gone: list[int] = gone) -> Answer:
+            def take(
+                task_id: str, _due: object, room: int = number, gone: list[int] = gone
+            ) -> Answer:
                 if len(gone) >= room:
                     return Answer.CLASS_FULL
                 gone.append(int(task_id))
