@@ -50,6 +50,28 @@ def test_whatever_one_tenant_has_waiting_another_first_task_waits_for_one_length
 
 @settings(deadline=None)
 @given(
+    st.lists(st.tuples(CORES, LENGTHS, st.booleans()), min_size=1, max_size=60),
+    st.tuples(CORES, LENGTHS, st.sampled_from([SHORT, LONG])),
+    st.floats(0.01, 200),
+    st.sampled_from([1, 2, 64]),
+)
+def test_and_for_three_lengths_at_most_where_the_other_tenant_floods_two_classes(
+    flood: list[tuple[float, float, bool]],
+    first: tuple[float, float, TaskClass],
+    time: float,
+    slots: int,
+) -> None:
+    crowd = Crowd(slots={SHORT: 4, LONG: slots})
+    for cores, length, is_long in flood:
+        crowd.join("hog", cores, length, of=LONG if is_long else SHORT, wall=60)
+    crowd.run(time)
+    victim = crowd.join("victim", first[0], first[1], of=first[2])
+    crowd.finish()
+    assert victim.waited <= 3 * max(length for _, length, _ in flood) + SLACK
+
+
+@settings(deadline=None)
+@given(
     st.lists(
         st.tuples(
             st.floats(0, 30),
