@@ -39,10 +39,10 @@ _ANSWERS = {
 
 @dataclass(slots=True)
 class _Round:
-    """Who got a turn, and what the one needs for which others are held back, if any."""
+    """Who got a turn, and whether others are held back for one, until when at most."""
 
     granted: list[Waiting] = field(default_factory=list)
-    holder: Need | None = None
+    held_until: float | None = None
 
 
 class Scheduler:
@@ -131,7 +131,7 @@ class Scheduler:
             return
         turn = _Round()
         self._lines.offer(partial(self._take, turn))
-        if turn.holder is None:
+        if turn.held_until is None:
             self._clearing.stop()
         for who in turn.granted:
             who.granted()
@@ -144,15 +144,15 @@ class Scheduler:
         need = need_of(who.task)
         answer = _ANSWERS[self.ledger.lack(need)]
         if answer is Answer.NO_ROOM:
-            if turn.holder is not None:
+            if turn.held_until is not None:
                 return Answer.HELD
             if due and self._may_hold(task_id, need):
-                turn.holder = need
                 self._clearing.begin(task_id, need.tenant, self._now())
+                turn.held_until = self._room_for(need)
                 return Answer.HOLDS
         elif answer is Answer.GONE:
-            if turn.holder is not None:
-                if not self._may_pass(turn.holder, need):
+            if turn.held_until is not None:
+                if not self._may_pass(need, turn.held_until):
                     return Answer.HELD
                 self._clearing.past.add(task_id)
             self._give(task_id, need)
@@ -172,8 +172,9 @@ class Scheduler:
         if lack := self.ledger.lack(need):
             return lack
         holder = self._waiting.get(self._clearing.task_id)
-        held = holder is not None and not self._may_pass(need_of(holder.task), need)
-        return Lack.CAPACITY if held else ""
+        if holder is None or self._may_pass(need, self._room_for(need_of(holder.task))):
+            return ""
+        return Lack.CAPACITY
 
     def _may_hold(self, task_id: str, need: Need) -> bool:
         """Whether others are held back for it, whose turn it is and that does not fit."""
@@ -181,17 +182,20 @@ class Scheduler:
             return True
         return not (self.ledger.larger_than_host(need) or self._clearing.owes(need.tenant))
 
-    def _may_pass(self, holder: Need, need: Need) -> bool:
-        """Whether a task that fits may go past the one for which others are held back: where it
-        takes nothing that is waited for, or is a tenant's only one and is over, whatever it
-        does, before what runs has made room for certain."""
-        if not (need.cpu or need.memory):
-            return True
-        if self.ledger.holds(need.tenant):
-            return False
+    def _room_for(self, holder: Need) -> float:
+        """By when there is room for the one for which others are held back, whatever happens; who
+        went past it does not count."""
         past = self._clearing.past
         ends = {each: end for each, end in self._ends.items() if each not in past}
-        return self._now() + need.seconds < self.ledger.fits_by(holder, ends)
+        return self.ledger.fits_by(holder, ends)
+
+    def _may_pass(self, need: Need, room: float) -> bool:
+        """Whether a task that fits may go past the one for which others are held back: where it
+        takes nothing that is waited for, or is a tenant's only one and is over, whatever it
+        does, before there is `room` for certain."""
+        if not (need.cpu or need.memory):
+            return True
+        return self._now() + need.seconds < room and not self.ledger.holds(need.tenant)
 
     def _pass_time(self) -> None:
         """Before anything is given or given back: what was used until now."""
