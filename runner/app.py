@@ -30,6 +30,7 @@ from runner.executors.local import LocalExecutor
 from runner.executors.local.dismissal import dismiss
 from runner.executors.local.options import keeper_options
 from runner.host import HostFacts, facts
+from runner.links import on_this_host
 from runner.notify import notify, reloading, stay_alive
 from runner.planning.policy import Rules
 from runner.ports import Executor, JournalBroken, JournalUnavailable, Observer
@@ -101,6 +102,7 @@ async def local_runner(config: Config) -> AsyncIterator[str]:
             state=replace(config.state, directory=home / "state"),
             grpc=replace(config.grpc, listen=(f"unix:{home}/s.sock",), sockets=()),
             local=replace(config.local, keeper_socket="", keeper_root="", start_keeper=True),
+            apart=tuple(map(Path, config.own_places.places)),  # a daemon's, which may be there
         )
         servers = RpcServers(_listeners(own), quiet, RpcSettings())
         servers.claim()
@@ -221,7 +223,7 @@ async def _runner(
 
         def ruled(by: Config) -> Rules:
             latest[0] = by
-            return rules(by, host, local.said())
+            return on_this_host(rules(by, host, local.said()))
 
         output = FileOutput()
         stack.callback(output.close)
@@ -249,7 +251,7 @@ def _local(
     user = _user(config.local.user)
     socket = Path(config.local.keeper_socket) if config.local.keeper_socket else None
     return LocalExecutor(
-        _keeper_root(config),
+        config.keeper_root,
         socket,
         epoch,
         user,
@@ -269,16 +271,6 @@ def _local(
         ),
         sandbox=config.local.sandbox or "",
     )
-
-
-def _keeper_root(config: Config) -> Path:
-    """Where the keeper keeps tasks' files."""
-    local = config.local
-    if local.keeper_root:
-        return Path(local.keeper_root)
-    if local.keeper_socket:
-        return Path(local.keeper_socket).parent
-    return config.state.directory / "keeper"
 
 
 def _user(name: str) -> tuple[int, int] | None:
@@ -302,7 +294,7 @@ def _settings(config: Config, host: HostFacts) -> Settings:
         version=__version__,
         boot_id=host.boot_id,
         state_directory=state.directory,
-        output_directory=_keeper_root(config) if config.local.enabled else None,
+        output_directory=config.keeper_root if config.local.enabled else None,
         retention=state.retention,
         event_retention=state.event_retention,
         id_retention=state.id_retention,

@@ -53,6 +53,7 @@ def rules(config: Config, host: HostFacts, said: Readiness = _UNASKED) -> Rules:
             notes=said.notes,
         ),
         tenants=config.tenants,
+        own=config.own_places,
     )
 
 

@@ -143,7 +143,10 @@ _class_record = Record(
             "How many of its tasks run at once; by default as the table below has it.",
         ),
         "max_queued": Field(
-            whole(0, 10_000_000), "How many may wait; one more is refused with QUEUE_FULL.", 10_000
+            whole(0, 10_000_000),
+            "How many may wait; one more is refused with QUEUE_FULL, unless its tenant has none "
+            "waiting there and no more than a tenth (at least 16) wait beyond.",
+            10_000,
         ),
         "modes": Field(_modes, "Which modes its tasks may have; policy.modes where absent."),
         "defaults": Field(_resources, "What a task gets that asks for nothing.", EMPTY),
@@ -187,7 +190,8 @@ def table(listen: str, directory: str) -> Record:
                         "queue_memory": Field(
                             Quantity(values.size, 0, 2**40, "bytes"),
                             "Memory for what waiting tasks hold beyond 4 KiB each; with more, new "
-                            "ones are refused with QUEUE_FULL.",
+                            "ones are refused with QUEUE_FULL. The last eighth is for tenants "
+                            "with none waiting in the class.",
                             Runner().queue_memory,
                         ),
                     },

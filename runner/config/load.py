@@ -20,6 +20,7 @@ from runner.config.form import table
 from runner.config.lines import lines
 from runner.config.model import Config
 from runner.config.variables import VariableFault, overlay
+from runner.domain import paths
 from runner.domain.shape import Faults, Record
 from runner.domain.task import TaskClass
 
@@ -91,6 +92,8 @@ def read(path: Path | None, environ: Mapping[str, str], *, root: bool | None = N
         )
     notes = (*later.notes(tree), *tenants.notes(tree))
     config = _config(sections, notes, source if text or path else None)
+    if told := [_located(at, message, found, source) for at, message in _granted_own(config)]:
+        raise ConfigError(told)
     return Reading(config, tree, found, form)
 
 
@@ -139,6 +142,17 @@ def _parse(source: Path, text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # a number too long, or nested without end
         fault = ConfigFault(str(source), 0, "", f"can't be read: {error}")
         raise ConfigError([fault]) from None
+
+
+def _granted_own(config: Config) -> list[tuple[str, str]]:
+    """Each granted host path that is the runner's own, with what to say of it."""
+    found = []
+    for i, root in enumerate(config.policy.host_paths):
+        own = [place for place in config.own_places.places if paths.lies_below(root.path, place)]
+        if own:
+            message = f"{root.path} is the runner's own ({own[0]}): no task may be shown it"
+            found.append((f"/policy/host_paths/{i}/path", message))
+    return found
 
 
 def _located(

@@ -13,7 +13,7 @@ from runner.domain.execution import Resources
 from runner.domain.plan import Mode
 from runner.domain.principal import Principal
 from runner.domain.task import TaskClass
-from runner.planning.policy import Policy, TenantRules
+from runner.planning.policy import OwnPlaces, Policy, TenantRules
 
 TASK_USERS = "2100000000-2100000999"
 """Uids that no distribution hands out: above those of people, systemd and containers."""
@@ -122,7 +122,7 @@ class Local:
 @dataclass(frozen=True, slots=True)
 class Config:
     """All of it. `notes` are lines about keys that were read and have no effect yet;
-    `source` is the file that was read, if any."""
+    `source` is the file that was read, if any; `apart` are more places of the runner's own."""
 
     grpc: Grpc
     state: State
@@ -136,3 +136,25 @@ class Config:
     failpoints: bool = False
     notes: tuple[str, ...] = ()
     source: Path | None = None
+    apart: tuple[Path, ...] = ()
+
+    @property
+    def keeper_root(self) -> Path:
+        """Where the keeper keeps tasks' files."""
+        if self.local.keeper_root:
+            return Path(self.local.keeper_root)
+        if self.local.keeper_socket:
+            return Path(self.local.keeper_socket).parent
+        return self.state.directory / "keeper"
+
+    @property
+    def own_places(self) -> OwnPlaces:
+        """What no task may be shown: state, the keeper's files, this configuration, sockets."""
+        listening = [address.removeprefix("unix:") for address in self.grpc.listen]
+        files = [Path(path) for path in listening if path.startswith("/")]
+        files += [each.path for each in self.grpc.sockets]
+        files += [Path(self.local.keeper_socket)] if self.local.keeper_socket else []
+        files += [self.source.absolute()] if self.source else []
+        whole = [self.state.directory, self.keeper_root, *self.apart, *files]
+        beside = {str(each.parent): None for each in files}
+        return OwnPlaces(tuple(dict.fromkeys(map(str, whole))), tuple(beside))

@@ -31,9 +31,13 @@ WORDS = {
     "executor_not_ready": "its executor is not ready to run tasks now",
     "class_busy": "as many tasks of its class run as may at once",
     "tenant_quota": "as many tasks of its tenant run as may at once",
-    "capacity": "the cores or the memory that it needs are in use",
+    "capacity": "the cores or the memory that it needs are in use, or kept for another's turn",
 }
 """What PlanTask says of each obstacle."""
+
+KEPT = 1 / 8
+"""The share of the memory for waiting tasks that is left to tenants of whom none waits in the
+class: else one tenant's large tasks would shut everybody else out."""
 
 
 class Room(Protocol):
@@ -148,11 +152,13 @@ class Admission:
         if quota is not None and queue.of_tenant(tenant) >= quota:
             message = f"tenant {quote(tenant)} has {quota} tasks waiting, which is its most"
             return _full("TENANT_QUOTA", message)
-        most = self.rules.classes[task_class].max_queued
-        if queue.of_class(task_class) >= most:
-            message = f"the queue of class {task_class} is full: {most} tasks wait"
+        first = not queue.has(task_class, tenant)
+        of_class, waiting = self.rules.classes[task_class], queue.of_class(task_class)
+        if waiting >= (of_class.most_queued if first else of_class.max_queued):
+            message = f"the queue of class {task_class} is full: {waiting} tasks wait"
             return _full("QUEUE_FULL", message)
-        if queue.size >= self._settings.queue_bytes:
+        size = self._settings.queue_bytes
+        if queue.size >= (size if first else size - int(size * KEPT)):
             message = (
                 f"the queue is full: the tasks that wait are large, and take "
                 f"{queue.size} bytes of memory (runner.queue_memory)"

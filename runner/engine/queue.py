@@ -23,6 +23,7 @@ class Queue:
         self._sizes: dict[str, int] = {}
         self._classes: Counter[TaskClass] = Counter()
         self._tenants: Counter[str] = Counter()
+        self._both: Counter[tuple[TaskClass, str]] = Counter()
 
     def add(self, task: Task) -> None:
         """It waits. Twice is fine."""
@@ -32,6 +33,7 @@ class Queue:
         self.size += size
         self._classes[task.task_class] += 1
         self._tenants[task.tenant] += 1
+        self._both[task.task_class, task.tenant] += 1
 
     def remove(self, task: Task) -> None:
         """It waits no more. Fine where it did not."""
@@ -41,8 +43,11 @@ class Queue:
         self.size -= size
         self._classes[task.task_class] -= 1
         self._tenants[task.tenant] -= 1
+        self._both[task.task_class, task.tenant] -= 1
         if not self._tenants[task.tenant]:
             del self._tenants[task.tenant]  # names have no bound
+        if not self._both[task.task_class, task.tenant]:
+            del self._both[task.task_class, task.tenant]
 
     def of_class(self, task_class: TaskClass) -> int:
         """Tasks of the class that wait."""
@@ -51,6 +56,10 @@ class Queue:
     def of_tenant(self, tenant: str) -> int:
         """Tasks of the tenant that wait, of all classes."""
         return self._tenants[tenant]
+
+    def has(self, task_class: TaskClass, tenant: str) -> bool:
+        """Whether a task of the tenant waits in the class."""
+        return (task_class, tenant) in self._both
 
 
 def weigh(task: Task) -> int:

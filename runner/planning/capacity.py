@@ -1,4 +1,5 @@
-"""The ledger: who holds how much of the host. Arithmetic alone; who is next is `fairness.py`.
+"""The ledger: who holds how much of the host, and when so much will be given back for certain.
+Arithmetic alone; who is next is `fairness.py`.
 
 Amounts are kept as integers (millionths of a core, bytes), so that what was taken and given
 back leaves exactly zero.
@@ -6,6 +7,7 @@ back leaves exactly zero.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,12 +29,14 @@ class Lack(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a task reserves. `cpu` is in millionths of a core."""
+    """What a task reserves, and the seconds after which it is over whatever it does. `cpu` is in
+    millionths of a core."""
 
     task_class: TaskClass
     cpu: int
     memory: int
     tenant: str = ""
+    seconds: float = math.inf
 
 
 def need_of(task: Task) -> Need:
@@ -44,7 +48,8 @@ def need(task_class: TaskClass, plan: Plan, tenant: str = "") -> Need:
     """What a task of this plan reserves: a disk that is made for it is memory."""
     limits = plan.limits
     memory = limits.memory_bytes + plan.sized_disk
-    return Need(task_class, round(limits.cpu_cores * _MILLIONTHS), memory, tenant)
+    seconds = math.inf if limits.wall_time is None else limits.wall_time + limits.grace
+    return Need(task_class, round(limits.cpu_cores * _MILLIONTHS), memory, tenant, seconds)
 
 
 class Ledger:
@@ -80,11 +85,43 @@ class Ledger:
         most = self._most.get(wanted.tenant)
         if most is not None and self._of_tenant[wanted.tenant] >= most:
             return Lack.TENANT
-        if wanted.cpu and self._cpu and self._cpu + wanted.cpu > self._cpu_total:
-            return Lack.CAPACITY
-        if wanted.memory and self._memory and self._memory + wanted.memory > self._memory_total:
-            return Lack.CAPACITY
-        return None
+        return None if self._fits(wanted, self._cpu, self._memory) else Lack.CAPACITY
+
+    def _fits(self, wanted: Need, cpu: int, memory: int) -> bool:
+        """Whether it fits beside so much that is held."""
+        if wanted.cpu and cpu and cpu + wanted.cpu > self._cpu_total:
+            return False
+        return not (wanted.memory and memory and memory + wanted.memory > self._memory_total)
+
+    def larger_than_host(self, wanted: Need) -> bool:
+        """Whether it asks for more than there is, and so fits an idle host alone."""
+        return wanted.cpu > self._cpu_total or wanted.memory > self._memory_total
+
+    def fits_by(self, wanted: Need, ends: Mapping[str, float]) -> float:
+        """When there are the cores and the memory for `wanted` at the latest, each holder giving
+        back by its time in `ends`; who is not in it counts as gone."""
+        cpu, memory, time = self._cpu, self._memory, -math.inf
+        for end, task_id in sorted((ends.get(each, time), each) for each in self._held):
+            if end > time and self._fits(wanted, cpu, memory):
+                return time
+            had, time = self._held[task_id], end
+            cpu, memory = cpu - had.cpu, memory - had.memory
+        return time
+
+    def tenant_shares(self) -> dict[str, float]:
+        """How much of the host each tenant holds, of cores or memory whichever is more."""
+        cpu, memory = Counter[str](), Counter[str]()
+        for had in self._held.values():
+            cpu[had.tenant] += had.cpu
+            memory[had.tenant] += had.memory
+        return {
+            tenant: max(cpu[tenant] / self._cpu_total, memory[tenant] / self._memory_total)
+            for tenant in cpu
+        }
+
+    def holds(self, tenant: str) -> bool:
+        """Whether a task of the tenant holds anything."""
+        return tenant in self._of_tenant
 
     def hold(self, task_id: str, wanted: Need) -> None:
         """Reserve it, whether it fits or not (what runs already has it). Raises ValueError

@@ -1,13 +1,13 @@
 """What policy denies: each thing that a payload asks for and that nobody has granted.
 
 Default deny: an empty allow-list allows nothing. A denial names the field and the rule, never
-a value that may be secret. Names and paths are matched as text; what a path leads to is checked
-again by whoever opens it.
+a value that may be secret. Names and paths are matched as text, and no path with a link on the
+way is taken; what a path leads to is checked again by whoever opens it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -17,7 +17,7 @@ from runner.domain.plan import Artifact, Mode, Mount
 from runner.domain.pointer import below
 from runner.domain.refusal import Violation, quote
 from runner.domain.task import TaskClass
-from runner.planning.policy import ENV_RESERVED, Policy, Rules
+from runner.planning.policy import ENV_RESERVED, HostPath, OwnPlaces, Policy, Rules
 
 # Never given to a task, whatever is granted above or below them.
 _NEVER = ("/etc", "/root", "/proc", "/sys", "/dev", "/var/lib/docker", "/run", "/var/run", "/boot")
@@ -42,7 +42,7 @@ def denials(
         *_image(asked, mode, policy),
         *_environment(asked, policy),
         *_secrets(asked),
-        *_mounts(asked.mounts, policy),
+        *_mounts(asked.mounts, rules),
         *_user(asked, mode, rules),
         *_network(asked, policy),
         *_artifacts("inputs", payload.artifacts.inputs),
@@ -108,19 +108,43 @@ def _secrets(asked: Execution) -> Iterator[Denial]:
         yield _denial(field, "SECRET_UNAVAILABLE", message, "secrets")
 
 
-def _mounts(mounts: tuple[Mount, ...], policy: Policy) -> Iterator[Denial]:
+def _mounts(mounts: tuple[Mount, ...], rules: Rules) -> Iterator[Denial]:
+    granted = rules.policy.host_paths
     for i, mount in enumerate(mounts):
         field = f"/execution/mounts/{i}/source"
-        roots = [root for root in policy.host_paths if paths.lies_below(mount.source, root.path)]
-        if _is_never(mount.source) or not roots:
+        roots = [root for root in granted if paths.lies_below(mount.source, root.path)]
+        if is_never(mount.source) or not roots:
             message = f"{quote(mount.source)} does not lie below a granted host path"
             yield _denial(field, "MOUNT_DENIED", message, "policy.host_paths")
+        elif is_own(mount.source, roots, rules.own):
+            message = f"{quote(mount.source)} has, or is, what is the runner's own"
+            yield _denial(field, "MOUNT_DENIED", message, "reserved: the runner's own files")
         elif not mount.read_only and not any(root.writable for root in roots):
             message = f"{quote(mount.source)} is granted for reading alone; say read_only"
             yield _denial(field, "MOUNT_DENIED", message, "policy.host_paths")
+        elif rules.linked(mount.source):
+            message = f"{quote(mount.source)} has a symbolic link on the way"
+            yield _denial(field, "MOUNT_DENIED", message, "policy.host_paths")
 
 
-def _is_never(source: str) -> bool:
+def is_own(source: str, roots: Sequence[HostPath], own: OwnPlaces) -> bool:
+    """Whether a mount of that path would show what is the runner's own: it is that, lies below
+    it or above. `roots` are the granted paths that it lies below: what lies beside a file of the
+    runner's is taken where it was granted by name, and not by a directory above."""
+    if any(paths.lies_below(source, at) or paths.lies_below(at, source) for at in own.places):
+        return True
+    return any(
+        paths.lies_below(source, at) and not any(_is_inside(root.path, at) for root in roots)
+        for at in own.directories
+    )
+
+
+def _is_inside(path: str, directory: str) -> bool:
+    return paths.lies_below(path, directory) and not paths.lies_below(directory, path)
+
+
+def is_never(source: str) -> bool:
+    """Whether that path is never given to a task."""
     return not paths.names(source) or any(paths.lies_below(source, place) for place in _NEVER)
 
 

@@ -5,7 +5,7 @@ Made from the configuration by `runner.config`; read by `planner.py` and the eng
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from runner.domain.limits import Limits
@@ -30,6 +30,8 @@ ENV_DENIED = (
     "GIT_SSH_COMMAND",
 )
 """Variables that change what is run (payload.md, `env`)."""
+
+_FIRSTS = 16  # first tasks that may wait beyond a small queue
 
 ENV_RESERVED = ("ENV_RUNNER_*", "CUDA_VISIBLE_DEVICES", "NVIDIA_*")
 """Variables that the runner sets (payload.md, `env`)."""
@@ -74,6 +76,13 @@ class ClassRules:
     executor: str = "auto"
     image: str = ""
 
+    @property
+    def most_queued(self) -> int:
+        """How many may wait where those beyond `max_queued` are first tasks, each of a tenant
+        that has no other waiting in the class: a tenant that fills the queue shuts nobody out."""
+        firsts = max(_FIRSTS, self.max_queued // 10)
+        return self.max_queued + firsts if self.max_queued else 0
+
 
 @dataclass(frozen=True, slots=True)
 class TenantRules:
@@ -104,13 +113,32 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnPlaces:
+    """What is the runner's own, by absolute path. Of `places` no task sees anything, whatever was
+    granted; of `directories`, in which one of them lies among others, what was granted by name."""
+
+    places: tuple[str, ...] = ()
+    directories: tuple[str, ...] = ()
+
+
+def _none_seen(_path: str) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
-    """All that planning goes by. A task keeps the plan that it was admitted under."""
+    """All that planning goes by. A task keeps the plan that it was admitted under.
+
+    `linked` says whether a symbolic link is on the way to a path of the host, as far as that
+    can be seen beforehand.
+    """
 
     classes: Mapping[TaskClass, ClassRules]
     policy: Policy
     host: Host
     tenants: Mapping[str, TenantRules] = field(default_factory=dict)
+    own: OwnPlaces = OwnPlaces()
+    linked: Callable[[str], bool] = _none_seen
 
     def tenant(self, name: str) -> TenantRules:
         """The tenant's rules; one that is not named has none of its own."""

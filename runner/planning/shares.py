@@ -23,14 +23,19 @@ class Shares:
         self._waiting: set[str] = set()
         self._away: list[tuple[float, str]] = []  # a heap; entries may be outdated
 
-    def enter(self, owner: str) -> None:
-        """It begins to wait. What it had beyond its share is held against it."""
+    def enter(self, owner: str, had: float = 0.0) -> None:
+        """It begins to wait. What it had beyond its share is held against it; `had` is for what
+        it had while nobody waited."""
         self._waiting.add(owner)
-        self._tags[owner] = max(self._tags.get(owner, 0.0), self._now)
+        self._tags[owner] = max(self._tags.get(owner, 0.0), self._now + had)
 
     def tag(self, owner: str) -> float:
         """The tag of one that waits; lower is earlier. KeyError where it does not."""
         return self._tags[owner]
+
+    def owes(self, owner: str) -> bool:
+        """Whether one that waits has had beyond its share: others are to go first."""
+        return self._tags[owner] > self._now
 
     def charge(self, owner: str, cost: float) -> None:
         """One start of an owner that waits. `cost` is above 0, and over its weight already."""

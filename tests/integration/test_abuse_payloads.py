@@ -15,8 +15,9 @@ import pytest
 from google.rpc import error_details_pb2
 
 from supervisor.client import Supervisor
+from supervisor.errors import PermissionDenied
 from supervisor.v1 import supervisor_pb2 as v1
-from tests.support.abuse import DENIED, FORM, NO_SUCH_KEYS
+from tests.support.abuse import DENIED, FORM, NO_SUCH_KEYS, mounts, told_of
 from tests.support.daemon import Daemon
 from tests.support.http import get
 from tests.support.leaks import Place
@@ -40,7 +41,8 @@ def served(place: Place) -> Iterator[Daemon]:
     """One daemon for all rows: none of them may harm what comes after it."""
     root = place.directory / "abuse"
     root.mkdir()
-    made = Daemon(root, HTTP__LISTEN="127.0.0.1:0")
+    granted = json.dumps([{"path": "/"}])
+    made = Daemon(root, HTTP__LISTEN="127.0.0.1:0", POLICY__HOST_PATHS=granted)
     try:
         asyncio.run(made.start())
         yield made
@@ -98,10 +100,46 @@ async def test_a_row_of_payloads_is_refused(
 ) -> None:
     name, payload, code, field, reason = row
     request = v1.AssignTaskRequest(
-        task_id="t", task_class=v1.TASK_CLASS_CPU_SHORT, payload=as_bytes(payload)
+        task_id="t",
+        task_class=v1.TASK_CLASS_CPU_SHORT,
+        payload=as_bytes(told_of(served.state, payload)),
     )
     error = await refused(served, request)
     assert (error.code(), *first_fault(error)) == (code, field, reason), name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "state", "state/keeper", "state/keeper/x", "state/journal.db", "s.sock", "beside"]
+)
+async def test_b22_what_is_the_runners_own_lies_below_it_or_above_is_never_mounted(
+    served: Daemon, name: str
+) -> None:
+    payload = as_bytes(mounts(str(served.root / name)))
+    request = v1.AssignTaskRequest(task_id="t", task_class=v1.TASK_CLASS_CPU_SHORT, payload=payload)
+    error = await refused(served, request)
+    denied = (PD, "/execution/mounts/0/source", "MOUNT_DENIED")
+    assert (error.code(), *first_fault(error)) == denied
+    assert "the runner's own" in (error.details() or "")
+
+
+async def test_b23_a_granted_path_with_a_link_on_the_way_is_denied_at_once(
+    served: Daemon, tmp_path: Path
+) -> None:
+    granted = tmp_path / "granted"
+    (granted / "plain").mkdir(parents=True)
+    (granted / "rootlink").symlink_to("/")
+    for source in ("rootlink", "rootlink/etc", "rootlink/srv/none"):
+        request = v1.AssignTaskRequest(
+            task_id="t",
+            task_class=v1.TASK_CLASS_CPU_SHORT,
+            payload=as_bytes(mounts(str(granted / source))),
+        )
+        error = await refused(served, request)
+        denied = (PD, "/execution/mounts/0/source", "MOUNT_DENIED")
+        assert (error.code(), *first_fault(error)) == denied
+        with pytest.raises(PermissionDenied, match="symbolic link"):
+            async with served.client() as runner:
+                await runner.plan(mounts(str(granted / source)))
 
 
 @pytest.mark.parametrize("task_id", BAD_IDS)

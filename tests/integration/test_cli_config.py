@@ -87,3 +87,21 @@ async def test_keys_of_later_versions_are_taken_and_told(command: Command, tmp_p
     checked = await command("config", "check", path)
     assert checked.code == 0
     assert sum("has no effect in this version" in line for line in checked.lines) == 3
+
+
+async def test_a_grant_of_the_runners_own_files_is_a_fault(
+    command: Command, tmp_path: Path
+) -> None:
+    text = f"""
+[state]
+directory = "{tmp_path}/state"
+[[policy.host_paths]]
+path = "{tmp_path}/data"
+[[policy.host_paths]]
+path = "{tmp_path}/state/keeper"
+"""
+    path = written(tmp_path, text)
+    checked = await command("config", "check", path)
+    (line,) = checked.lines
+    assert checked.code == 78
+    assert f"{path}:7: policy.host_paths.1.path: {tmp_path}/state/keeper is the runner's" in line

@@ -10,8 +10,9 @@ import pytest
 
 from runner.domain.identity import check_class, check_task_id
 from runner.domain.refusal import Code, Refused
-from tests.support.abuse import DENIED, FORM, NO_SUCH_KEYS
-from tests.support.payloads import faults, planned, refusal, refused, running
+from runner.planning.policy import HostPath, Policy
+from tests.support.abuse import DENIED, FORM, NO_SUCH_KEYS, told_of
+from tests.support.payloads import faults, planned, refusal, refused, running, some_rules
 
 IA, PD = Code.INVALID_ARGUMENT, Code.PERMISSION_DENIED
 
@@ -35,7 +36,8 @@ def test_b21_nothing_that_an_engine_takes_beside_is_known(key: str) -> None:
 
 @pytest.mark.parametrize(("row", "payload", "field", "reason"), DENIED)
 def test_what_nobody_granted_is_denied(row: str, payload: Any, field: str, reason: str) -> None:
-    error = refusal(payload)
+    rules = some_rules(Policy(host_paths=(HostPath("/", writable=True),)))
+    error = refusal(told_of(rules.own.places[0], payload), by=rules)
     assert error.code is PD, row
     assert (error.violations[0].field, error.reason) == (field, reason), row
     assert error.rule, "a denial names its rule"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 
 from runner.config import Config, load
 from runner.config.model import Local, MinFree, State
-from runner.doctor import Finding, Verdict, addresses, state, system, tasks, worst
+from runner.doctor import Finding, Verdict, addresses, mounts, state, system, tasks, worst
 from runner.ports import Readiness
 
 
@@ -185,3 +186,30 @@ _NOT_STARTED = {"ENV_RUNNER_EXECUTORS__LOCAL__START_KEEPER": "false"}
 
 def _config(**environ: str) -> Config:
     return load(Path(os.devnull), environ, root=True)
+
+
+@pytest.mark.parametrize(
+    ("granted", "words"),
+    [
+        ("{home}", "holds what is the runner's own ({home}/state)"),
+        ("{home}/link", "has a symbolic link on the way"),
+        ("/etc/ssl", "is never given to tasks"),
+        ("{home}/data", ""),
+    ],
+)
+def test_a_granted_path_that_is_not_as_its_operator_may_think(
+    granted: str, words: str, tmp_path: Path
+) -> None:
+    home = tmp_path.resolve()
+    (home / "data").mkdir()
+    (home / "link").symlink_to("data")
+    paths = json.dumps([{"path": granted.format(home=home)}])
+    variables = {
+        "ENV_RUNNER_STATE__DIRECTORY": f"{home}/state",
+        "ENV_RUNNER_POLICY__HOST_PATHS": paths,
+        "HOME": str(home),
+    }
+    (finding,) = mounts.granted(load(Path(os.devnull), variables, root=False))
+    assert finding.verdict is (Verdict.WARN if words else Verdict.OK)
+    assert words.format(home=home) in finding.found
+    assert mounts.granted(load(Path(os.devnull), {"HOME": str(home)}, root=False)) == []

@@ -177,13 +177,52 @@ async def test_a_queue_of_large_tasks_is_full_when_they_take_the_memory_there_is
     engine = await rig.start()
     await assign(engine, "first", ["sleep", 10], of=LONG)
     large = ["write", 1, "x" * 12_000]
-    for number in range(13):
+    for number in range(11):
         await assign(engine, f"t{number}", large, of=LONG)
     with pytest.raises(Refused, match=r"large.*runner\.queue_memory") as refused:
-        await assign(engine, "t13", ["exit", 0], of=LONG)
+        await assign(engine, "t11", ["exit", 0], of=LONG)
     assert (refused.value.reason, bool(refused.value.retry_after)) == ("QUEUE_FULL", True)
-    await ended(engine, "t12")
+    for tenant in "ab":  # the share that is left to them
+        await assign(engine, tenant, large, of=LONG, tenant=tenant)
+    last = assignment("c", ["exit", 0], of=LONG, tenant="c")
+    with pytest.raises(Refused, match=r"large.*runner\.queue_memory"):
+        await engine.assign(LOCAL, last)
+    assert (await engine.plan(LOCAL, last)).blocked_by.startswith("queue_full: ")
+    await ended(engine, "t10")
     assert engine.queue.size == 0
-    await assign(engine, "t13", large, of=LONG)
-    assert (await ended(engine, "t13")).state is State.COMPLETED
+    await assign(engine, "t11", large, of=LONG)
+    assert (await ended(engine, "t11")).state is State.COMPLETED
+    await engine.close()
+
+
+@virtual
+async def test_a_tenant_that_fills_a_classs_queue_shuts_no_other_tenants_first_task_out() -> None:
+    of_long = replace(RULES.classes[TaskClass.CPU_LONG], max_queued=3)
+    rig = Rig(rules=replace(RULES, classes={**RULES.classes, TaskClass.CPU_LONG: of_long}))
+    engine = await rig.start()
+    await assign(engine, "first", ["sleep", 10], of=LONG)
+    for number in range(3):
+        await assign(engine, f"hog{number}", ["sleep", 10], of=LONG, tenant="hog")
+    for number in range(of_long.most_queued - 3):
+        one = assignment(f"v{number}", ["exit", 0], of=LONG, tenant=f"v{number}")
+        assert "queue_full" not in (await engine.plan(LOCAL, one)).blocked_by
+        await engine.assign(LOCAL, one)
+    for tenant in ("hog", "v0", "another"):
+        more = assignment("more", ["exit", 0], of=LONG, tenant=tenant)
+        with pytest.raises(Refused, match="the queue of class cpu_long is full"):
+            await engine.assign(LOCAL, more)
+        assert (await engine.plan(LOCAL, more)).blocked_by.startswith("queue_full: ")
+    assert (await ended(engine, "v0")).state is State.COMPLETED
+    await assign(engine, "again", ["exit", 0], of=LONG, tenant="v0")
+    await engine.close()
+    rig.world.close()
+
+
+@virtual
+async def test_a_class_whose_queue_has_no_place_takes_no_first_task_either() -> None:
+    of_long = replace(RULES.classes[TaskClass.CPU_LONG], max_queued=0)
+    rig = Rig(rules=replace(RULES, classes={**RULES.classes, TaskClass.CPU_LONG: of_long}))
+    engine = await rig.start()
+    with pytest.raises(Refused, match="the queue of class cpu_long is full: 0 tasks wait"):
+        await assign(engine, "t", ["exit", 0], of=LONG, tenant="v")
     await engine.close()

@@ -18,7 +18,7 @@ def start(lines: Lines) -> str:
     """Who is next, where only one may go."""
     gone: list[str] = []
 
-    def take(task_id: str) -> Answer:
+    def take(task_id: str, _due: object) -> Answer:
         if gone:
             return Answer.CLASS_FULL
         gone.append(task_id)
@@ -32,7 +32,7 @@ def offered(lines: Lines, answers: dict[str, Answer]) -> list[str]:
     """Who goes, where whoever is not in `answers` does."""
     gone = []
 
-    def take(task_id: str) -> Answer:
+    def take(task_id: str, _due: object) -> Answer:
         answer = answers.get(task_id, Answer.GONE)
         if answer is Answer.GONE:
             gone.append(task_id)
@@ -112,7 +112,7 @@ def test_of_many_tenants_only_so_many_are_asked_where_room_is_lacking() -> None:
         lines.join(str(age), SHORT, f"t{age}", age)
     asked: list[str] = []
 
-    def take(task_id: str) -> Answer:
+    def take(task_id: str, _due: object) -> Answer:
         asked.append(task_id)
         return Answer.NO_ROOM
 
@@ -139,6 +139,56 @@ def test_who_finds_no_room_is_passed_over_only_so_often() -> None:
     assert len(offered(lines, answers)) == PATIENCE
     assert offered(lines, answers) == []
     assert offered(lines, {})[0] == "large"
+
+
+def test_behind_one_for_which_others_are_held_back_only_so_many_tenants_are_asked() -> None:
+    lines = Lines()
+    for age in range(10 * LOOKS):
+        lines.join(str(age), SHORT, f"t{age}", age)
+    asked: list[str] = []
+
+    def take(task_id: str, _due: object) -> Answer:
+        asked.append(task_id)
+        return Answer.HOLDS if len(asked) == 1 else Answer.HELD
+
+    lines.offer(take)
+    assert asked == [str(age) for age in range(LOOKS)]
+    assert len(offered(lines, {})) == 10 * LOOKS
+
+
+def test_while_others_are_held_back_for_one_it_stays_the_turn_of_its_class() -> None:
+    lines = Lines()
+    lines.join("long", LONG, "a", 0)
+    for age in (1, 2):
+        lines.join(f"short{age}", SHORT, "b", age)
+    assert start(lines) == "long"
+    lines.join("large", LONG, "c", 3)
+    assert start(lines) == "short1"
+    first: list[str] = []
+
+    def take(task_id: str, _due: object) -> Answer:
+        first.append(task_id)
+        return Answer.HOLDS if task_id == "large" else Answer.HELD
+
+    lines.offer(take)
+    lines.leave("short2")
+    lines.join("other", TaskClass.GPU, "d", 4)
+    assert start(lines) == "large"
+
+
+def test_one_is_due_unless_it_is_over_its_share_and_another_could_not_go_before_it() -> None:
+    lines = Lines()
+    for age, tenant in enumerate("aab"):
+        lines.join(f"{tenant}{age}", SHORT, tenant, age)
+    assert start(lines) == "a0"
+    told: dict[str, bool] = {}
+
+    def take(task_id: str, due: bool) -> Answer:  # noqa: FBT001 - see fairness.Take
+        told[task_id] = due
+        return Answer.NOT_IT
+
+    lines.offer(take)
+    assert told == {"b2": True, "a1": False}
 
 
 def test_a_place_can_be_taken_again_after_leaving() -> None:
@@ -176,7 +226,9 @@ def test_over_many_rounds_it_is_as_if_each_time_all_were_sorted(
         else:
             gone: list[int] = []
 
-            def take(task_id: str, room: int = number, gone: list[int] = gone) -> Answer:
+            def take(
+                task_id: str, _due: object, room: int = number, gone: list[int] = gone
+            ) -> Answer:
                 if len(gone) >= room:
                     return Answer.CLASS_FULL
                 gone.append(int(task_id))

@@ -12,7 +12,7 @@ from runner.domain.refusal import Code
 from runner.domain.task import TaskClass
 from runner.planning.environment import environment
 from runner.planning.placing import default_executor
-from runner.planning.policy import Host, HostPath, Policy, Rules
+from runner.planning.policy import Host, HostPath, OwnPlaces, Policy, Rules
 from tests.support.payloads import GIB, on, planned, refusal, running, some_rules
 from tests.support.tasks import a_task
 
@@ -252,6 +252,61 @@ def test_a_mount_lies_below_a_granted_path(*, source: str, read_only: bool, gran
         assert planned(payload, by=rules).mounts[0].source == source
     else:
         assert refusal(payload, by=rules).reason == "MOUNT_DENIED"
+
+
+OWN = OwnPlaces(
+    places=("/srv/state", "/run/keeper/keeper.sock", "/home/me/config.toml"),
+    directories=("/run/keeper", "/home/me"),
+)
+
+
+@pytest.mark.parametrize(
+    ("root", "source", "granted"),
+    [
+        ("/srv", "/srv", False),
+        ("/srv", "/srv/state", False),
+        ("/srv", "/srv/state/journal.db", False),
+        ("/srv/state/x", "/srv/state/x", False),
+        ("/srv", "/srv/./state//x", False),
+        ("/srv", "/srv/statement", True),
+        ("/home", "/home", False),
+        ("/home", "/home/me", False),
+        ("/home", "/home/me/data", False),
+        ("/home", "/home/you", True),
+        ("/home/me", "/home/me/data", False),
+        ("/home/me/data", "/home/me/data/x", True),
+        ("/home/me/config.toml", "/home/me/config.toml", False),
+    ],
+)
+def test_what_is_the_runners_own_is_denied_and_so_is_what_holds_it(
+    *, root: str, source: str, granted: bool
+) -> None:
+    rules = replace(able(host_paths=(HostPath(root),)), own=OWN)
+    payload = running(mounts=[{"source": source, "target": "/x", "read_only": True}])
+    if granted:
+        assert planned(payload, by=rules).mounts[0].source == source
+    else:
+        error = refusal(payload, by=rules)
+        assert (error.violations[0].field, error.reason) == (
+            "/execution/mounts/0/source",
+            "MOUNT_DENIED",
+        )
+        assert error.rule == "reserved: the runner's own files"
+
+
+def test_a_granted_path_with_a_link_on_the_way_is_denied() -> None:
+    rules = replace(
+        able(host_paths=(HostPath("/srv"),)),
+        linked=lambda path: path.startswith("/srv/link"),
+    )
+    for source, granted in (("/srv/a", True), ("/srv/link", False), ("/srv/link/etc", False)):
+        payload = running(mounts=[{"source": source, "target": "/x", "read_only": True}])
+        if granted:
+            assert planned(payload, by=rules)
+        else:
+            error = refusal(payload, by=rules)
+            assert (error.reason, error.rule) == ("MOUNT_DENIED", "policy.host_paths")
+            assert "symbolic link" in error.message
 
 
 @pytest.mark.parametrize(

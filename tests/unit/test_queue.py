@@ -38,6 +38,11 @@ def test_it_counts_each_task_once_for_as_long_as_it_waits(steps: list[tuple[bool
             assert queue.of_class(task_class) == count
         for tenant, count in Counter(each.tenant for each in model.values()).items():
             assert queue.of_tenant(tenant) == count
+        waits = {(each.task_class, each.tenant) for each in model.values()}
+        for task_class in TaskClass:
+            assert {each for each in "ab" if queue.has(task_class, each)} == {
+                tenant for of, tenant in waits if of is task_class
+            }
         assert queue.size == sum(max(weigh(each) - USUAL, 0) for each in model.values())
 
 

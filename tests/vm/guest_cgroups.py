@@ -138,10 +138,11 @@ def memory(checks: Checks, groups: Cgroups) -> None:
         "memory.oom.group",
         "cpu.max",
         "cpu.weight",
+        "io.weight",
         "pids.max",
     )
     there = [tree.word(f"{groups.path}/a/{name}") for name in files]
-    wanted = [str(LIMIT), "0", "0", "200000 100000", "200", "7"]
+    wanted = [str(LIMIT), "0", "0", "200000 100000", "200", "default 200", "7"]
     wanted[1] = wanted[1] if Path(f"{groups.path}/a/memory.swap.max").exists() else ""
     checks.that(there == wanted, "all limits are as they were set, and there is no swap", there)
     groups.remove("a")

@@ -7,15 +7,24 @@ kernel has nothing but version 2 of cgroups.
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
 from pathlib import Path
 
-from stage import KEEPER, TASK_USERS, Checks, processes_of, said, uid, until
+from guest_attacks import attacked, gains_nothing
+from stage import (
+    KEEPER,
+    TASK_USERS,
+    Checks,
+    output,
+    processes_of,
+    python,
+    said,
+    started,
+    uid,
+    until,
+)
 
 from supervisor.client import Supervisor
-from supervisor.result import Result
 from supervisor.v1 import supervisor_pb2 as v1
 
 OPT = Path("/opt/env-runner")
@@ -29,7 +38,6 @@ for each in NoNewPrivs Seccomp CapEff CapBnd; do
 done
 pwd
 """
-ASKED = {"memory": "64MiB", "disk": "16MiB", "cpu": 0.5, "processes": 32}
 HOLDER = 8  # the most processes that a sandbox itself may count for
 
 CHILD = """
@@ -57,57 +65,26 @@ OVER = {
         "limit of 32 processes",
     ),
     "wall time": ("while True: pass", "TIMED_OUT", "wall time"),
+    "idle time": ("import time\ntime.sleep(1000)", "TIMED_OUT", "idle time"),
 }
+TIMES = {"wall time": {"timeout": "3s"}, "idle time": {"idle_timeout": "3s"}}
+
+FLOODS = "import os\nfor _ in range(32): os.write(1, bytes(1 << 16))"
+WITHIN = """
+import os, time
+x = bytearray(b"x") * (24 << 20)
+with open("some", "wb") as file:
+    file.write(bytes(8 << 20))
+for _ in range(16):
+    if os.fork() == 0:
+        time.sleep(2)
+        os._exit(0)
+print("within", flush=True)
+for _ in range(16):
+    os.wait()
+"""
 
 BURNS = "import time\nend = time.monotonic() + 4\nwhile time.monotonic() < end: pass"
-
-ATTACKS = """
-import ctypes, json, os, signal, socket, stat, sys
-libc = ctypes.CDLL(None, use_errno=True)
-def done(result):
-    if result < 0:
-        raise OSError(ctypes.get_errno(), "")
-    return True
-keeper, daemon, port, neighbour = sys.argv[1:]
-tries = {
-    "read the journal": lambda: open("/var/lib/env-runner/journal.db", "rb"),
-    "list the keeper's files": lambda: os.listdir("/var/lib/env-runner-keeper"),
-    "read shadow": lambda: open("/etc/shadow"),
-    "read the configuration": lambda: open("/etc/env-runner/config.toml"),
-    "write to /usr": lambda: open("/usr/hostile", "w"),
-    "write to /etc": lambda: open("/etc/hostile", "w"),
-    "write to /": lambda: open("/hostile", "w"),
-    "set the kernel": lambda: open("/proc/sys/kernel/core_pattern", "w"),
-    "see systemd": lambda: [p for p in os.listdir("/proc") if p.isdigit()
-                            and b"systemd" in open(f"/proc/{p}/comm", "rb").read()],
-    "see a neighbour": lambda: [p for p in os.listdir("/proc") if p.isdigit()
-                                and b"NEIGHBOUR" in open(f"/proc/{p}/environ", "rb").read()],
-    "signal the neighbour": lambda: not os.kill(int(neighbour), 0),
-    "signal the keeper": lambda: not os.kill(int(keeper), 0),
-    "signal the daemon": lambda: not os.kill(int(daemon), 0),
-    "reach loopback": lambda: socket.create_connection(("127.0.0.1", int(port)), 5),
-    "reach the daemon": lambda: not socket.socket(socket.AF_UNIX).connect(
-        "/run/env-runner/supervisor.sock"),
-    "reach the keeper": lambda: not socket.socket(socket.AF_UNIX).connect(
-        "/run/env-runner-keeper/keeper.sock"),
-    "reach the bus": lambda: not socket.socket(socket.AF_UNIX).connect(
-        "/run/dbus/system_bus_socket"),
-    "become root": lambda: not os.setuid(0),
-    "mount": lambda: done(libc.mount(b"none", b"/tmp", b"tmpfs", 0, None)),
-    "remount": lambda: done(libc.mount(None, b"/usr", None, 32 | 4096, None)),
-    "make a user namespace": lambda: done(libc.unshare(0x10000000)),
-    "make a device": lambda: not os.mknod("device", 0o600 | stat.S_IFBLK, os.makedev(1, 0)),
-    "find its cgroup": lambda: os.listdir("/sys/fs/cgroup"),
-}
-worked = []
-for name, attempt in tries.items():
-    try:
-        if attempt():
-            worked.append(name)
-    except OSError:
-        pass
-print(json.dumps([len(tries), worked]))
-"""
 
 # Wherever it is let; never more than 2 ** 9 processes.
 BOMB = """
@@ -128,12 +105,6 @@ burn(0)
 """
 
 
-def python(text: str, *arguments: str, **execution: object) -> dict[str, object]:
-    """A payload."""
-    command = ["/usr/bin/python3", "-ISc", text, *arguments]
-    return {"execution": {"command": command, "resources": ASKED, **execution}}
-
-
 async def tasks_are_contained(checks: Checks, runner: Supervisor, pids: tuple[int, int]) -> None:
     """All of it. `pids` are those of keeper and daemon."""
     held = said(f"{OPT}/current/bin/env-runner", "info")
@@ -145,8 +116,11 @@ async def tasks_are_contained(checks: Checks, runner: Supervisor, pids: tuple[in
     )  # fmt: skip
     pid = await started(runner, "neighbour")
     limits_of(checks, pid)
-    await attacked(checks, runner, pids, pid)
+    await attacked(checks, runner, (*pids, pid))
+    await gains_nothing(checks, runner)
     await overstepped(checks, runner)
+    await floods(checks, runner)
+    await stays_within(checks, runner)
     await fork_bomb(checks, runner)
     task = await runner.get("neighbour")
     state = v1.TaskState.Name(task.state)
@@ -156,21 +130,6 @@ async def tasks_are_contained(checks: Checks, runner: Supervisor, pids: tuple[in
         pass
     checks.that(processes_of(TASK_USERS) == [], "nothing of any of them is left",
                 processes_of(TASK_USERS))  # fmt: skip
-
-
-async def started(runner: Supervisor, task_id: str) -> int:
-    """The pid of a task that has one now."""
-    async for event in runner.watch([task_id], now=True):
-        if event.task.state == v1.TASK_STATE_RUNNING:
-            break
-    return int((await runner.get(task_id)).attempts[-1].handle)
-
-
-async def output(runner: Supervisor, payload: dict[str, object]) -> tuple[Result, str]:
-    """How it ended, and what it printed."""
-    lines: list[bytes] = []
-    result = await runner.run(payload, on_output=lambda chunk: lines.append(chunk.data))
-    return result, b"".join(lines).decode(errors="replace")
 
 
 async def as_it_is_seen(checks: Checks, runner: Supervisor) -> None:
@@ -200,32 +159,18 @@ def limits_of(checks: Checks, pid: int) -> None:
     checks.that(memory == (80 * MIB, "0"), "its memory is what was granted and its disk", found)
     checks.that(found.get("memory.oom.group") == "0", "a child may die of it alone", found)
     checks.that(found.get("cpu.max") == "50000 100000", "its processor time is half a core", found)
+    weight = at / "io.weight"
+    io = weight.read_text().split() if weight.exists() else []
+    checks.that(io == ["default", "50"], "so is its weight on disks", io)
     processes = found.get("pids.max", "")
     right = processes.isdecimal() and 32 <= int(processes) <= 32 + HOLDER
     checks.that(right, "its processes are what was granted", found)
     checks.that(uid(pid) in TASK_USERS, "it is nobody's but its own", uid(pid))
 
 
-async def attacked(
-    checks: Checks, runner: Supervisor, pids: tuple[int, int], neighbour: int
-) -> None:
-    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    words = map(str, (*pids, port, neighbour))
-    result, text = await output(runner, python(ATTACKS, *words))
-    server.close()
-    try:
-        count, worked = json.loads(text)
-    except ValueError:
-        count, worked = 0, [text, str(result.task.failure)]
-    checks.that(count and not worked, f"{count} attacks of a hostile task come to nothing", worked)
-
-
 async def overstepped(checks: Checks, runner: Supervisor) -> None:
     for what, (text, reason, words) in OVER.items():
-        payload = python(text)
-        if what == "wall time":
-            payload["execution"]["resources"] = {**ASKED, "timeout": "3s"}  # type: ignore[index] # a dict
+        payload = python(text, resources=TIMES.get(what, {}))
         failure = (await output(runner, payload))[0].task.failure
         right = v1.FailureReason.Name(failure.reason) == f"FAILURE_REASON_{reason}"
         checks.that(right and words in failure.message, f"over its limit of {what} it is told so",
@@ -236,6 +181,21 @@ async def overstepped(checks: Checks, runner: Supervisor) -> None:
     used = attempt.usage.cpu_time.ToNanoseconds() / 1e9
     checks.that(0 < used <= 0.5 * wall * 1.25 + 0.1, "a busy task has what it was granted, no more",
                 (used, wall))  # fmt: skip
+
+
+async def floods(checks: Checks, runner: Supervisor) -> None:
+    result, text = await output(runner, python(FLOODS, resources={"output": "1MiB"}))
+    counted = result.task.attempts[-1].usage.stdout_bytes
+    checks.that((result.completed, len(text), counted) == (True, MIB, 2 * MIB),
+                "over its limit of output all is counted, the limit kept, and its end stands",
+                (str(result.task.failure), len(text), counted))  # fmt: skip
+
+
+async def stays_within(checks: Checks, runner: Supervisor) -> None:
+    asked = {"timeout": "50s", "idle_timeout": "40s", "output": "1MiB"}
+    result, text = await output(runner, python(WITHIN, resources=asked))
+    checks.that(result.completed and text == "within\n", "below all of its limits a task completes",
+                (str(result.task.failure), text))  # fmt: skip
 
 
 async def fork_bomb(checks: Checks, runner: Supervisor) -> None:

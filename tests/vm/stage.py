@@ -1,4 +1,4 @@
-"""What the acts in `guest.py` stand on: systemd's word, processes, numbered checks.
+"""What the acts in `guest.py` stand on: systemd's word, processes, tasks, numbered checks.
 
 Runs in the throw-away guest, with what is installed there: no pytest.
 """
@@ -13,9 +13,14 @@ from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
+from supervisor.client import Supervisor
+from supervisor.result import Result
+from supervisor.v1 import supervisor_pb2 as v1
+
 DAEMON, KEEPER = "env-runner", "env-runner-keeper"
 LOG = Path("/var/log/env-runner/env-runner.log")
 TASK_USERS = range(2_100_000_000, 2_100_001_000)  # as the keeper's unit has them
+ASKED = {"memory": "64MiB", "disk": "16MiB", "cpu": 0.5, "processes": 32}
 PATIENCE = 120.0  # seconds; the guest's processor is emulated
 
 
@@ -99,3 +104,27 @@ def log(event: str = "") -> list[dict[str, Any]]:
     """The daemon's log lines with that event."""
     lines = [json.loads(line) for line in LOG.read_text().splitlines()] if LOG.exists() else []
     return [line for line in lines if event in ("", line["event"])]
+
+
+def python(
+    text: str, *arguments: str, resources: dict[str, object] | None = None, **execution: object
+) -> dict[str, object]:
+    """A payload for a Python program; `resources` come over those that each asks for."""
+    command = ["/usr/bin/python3", "-ISc", text, *arguments]
+    asked = {**ASKED, **(resources or {})}
+    return {"execution": {"command": command, "resources": asked, **execution}}
+
+
+async def started(runner: Supervisor, task_id: str) -> int:
+    """The pid of a task that has one now."""
+    async for event in runner.watch([task_id], now=True):
+        if event.task.state == v1.TASK_STATE_RUNNING:
+            break
+    return int((await runner.get(task_id)).attempts[-1].handle)
+
+
+async def output(runner: Supervisor, payload: dict[str, object]) -> tuple[Result, str]:
+    """How it ended, and what it printed."""
+    lines: list[bytes] = []
+    result = await runner.run(payload, on_output=lambda chunk: lines.append(chunk.data))
+    return result, b"".join(lines).decode(errors="replace")
