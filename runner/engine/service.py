@@ -177,19 +177,16 @@ class Engine:
 
     async def assign(self, who: Principal, request: Assignment) -> tuple[Task, bool]:
         """The task, durable, and whether it is new; see `AssignTask`."""
+        read: Read | None = None
         try:
             self._serving()
             check_task_id(request.task_id)
             read = await self._read(request)
             return await self._whole(self._assign(who, request, read))
         except Refused as refused:
-            self._observer.refused(
-                standing.class_of(request),
-                refused.code,
-                refused.reason,
-                refused.rule,
-                standing.id_of(request),
-            )
+            held = self._tasks.task(request.task_id)
+            document = None if read is None else read.document
+            self._observer.refused(standing.refusal(request, refused, document, held))
             raise
 
     async def plan(self, who: Principal, request: Assignment) -> Planned:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import resource
 import socket
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from supervisor.v1 import supervisor_pb2 as v1
 from tests.support.daemon import Daemon, daemon
+from tests.support.http import get
 from tests.support.payloads import as_bytes, running
 from tests.support.rpc import details, stub_at
 from tests.support.waiting import until
@@ -42,18 +44,31 @@ async def served(nothing_is_left: Path) -> AsyncIterator[Daemon]:
         GRPC__INSECURE="true",
         GRPC__MAX_CALLS=str(CALLS),
         GRPC__MAX_CONNECTIONS=str(MANY // 2),
+        HTTP__LISTEN="127.0.0.1:0",
     ) as made:
         await until(lambda: "serving" in made.tail(), "it says where it listens")
         yield made
 
 
+def lines(served: Daemon, event: str) -> list[dict[str, Any]]:
+    """What its log says of that."""
+    found = [json.loads(line) for line in served.log.read_text().splitlines()]
+    return [line for line in found if line["event"] == event]
+
+
+async def is_told_as_refused(served: Daemon, code: str, reason: str) -> None:
+    """One assignment was refused so: it is counted, and the log says why."""
+    page = (await get(lines(served, "answering HTTP")[-1]["address"], "/metrics")).text
+    counter = rf'^env_runner_tasks_refused_total{{code="{code}",.*}} (\S+)$'
+    assert re.findall(counter, page, re.MULTILINE) == ["1.0"]
+    assert [line["reason"] for line in lines(served, "task refused")] == [reason]
+
+
 def tcp(served: Daemon) -> tuple[str, int]:
     """Where it listens beside its socket."""
-    lines = [json.loads(line) for line in served.log.read_text().splitlines()]
     (address,) = [
         each
-        for line in lines
-        if line["event"] == "serving"
+        for line in lines(served, "serving")
         for each in line["addresses"]
         if not each.startswith("unix:")
     ]
@@ -103,6 +118,10 @@ async def test_b45_over_the_limit_of_calls_the_vital_ones_have_a_share_of_their_
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.GetRunner(v1.GetRunnerRequest())
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.AssignTask(v1.AssignTaskRequest(task_id="t", payload=b"{}"))
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        await is_told_as_refused(served, "RESOURCE_EXHAUSTED", "TOO_MANY_CALLS")
         for each in watching:
             each.cancel()
         await asyncio.gather(*watching, return_exceptions=True)
@@ -206,5 +225,6 @@ async def test_b48_unknown_calls_and_bodies_of_no_kind_have_their_codes(served: 
                 await call(b"\xff\xff\xff no protobuf")
             assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
             assert "protobuf" not in (caught.value.details() or "")
+    await is_told_as_refused(served, "INVALID_ARGUMENT", "BAD_MESSAGE")
     async with stub_at(served.address) as stub:
         await runs_a_task(stub, "after")

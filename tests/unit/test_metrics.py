@@ -12,6 +12,7 @@ from prometheus_client import generate_latest
 from runner.domain.exit import Exit, Kept, Usage
 from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.task import EventType, State, TaskClass
+from runner.ports import Refusal
 from runner.telemetry.metrics import Metrics
 from tests.support.metrics import promtool
 from tests.support.tasks import PREPARING, RUNNING, WAITING, a_plan, a_task, an_attempt
@@ -102,8 +103,8 @@ def test_a_task_cancelled_before_it_ran_has_no_duration(metrics: Metrics) -> Non
 def test_a_refusal_is_counted_by_its_code_and_unknown_is_a_class_that_is_none(
     metrics: Metrics,
 ) -> None:
-    metrics.refused(TaskClass.GPU, "FAILED_PRECONDITION", "NO_EXECUTOR", "")
-    metrics.refused(None, "INVALID_ARGUMENT", "BAD_REFERENCE", "")
+    metrics.refused(Refusal("FAILED_PRECONDITION", "NO_EXECUTOR", task_class=TaskClass.GPU))
+    metrics.refused(Refusal("INVALID_ARGUMENT", "BAD_REFERENCE"))
     name = "tasks_refused_total"
     assert value(metrics, name, task_class="gpu", code="FAILED_PRECONDITION") == 1
     assert value(metrics, name, task_class="unknown", code="INVALID_ARGUMENT") == 1
@@ -135,7 +136,7 @@ def test_many_tenants_ids_and_images_make_no_series_whatever_is_in_them(
             plan=a_plan(image=name) if what == "images" else a_plan(),
         )
         metrics.stored(None, task, EventType.ACCEPTED)
-        metrics.refused(TaskClass.CPU_SHORT, "INVALID_ARGUMENT", name, name)
+        metrics.refused(Refusal("INVALID_ARGUMENT", name, name, TaskClass.CPU_SHORT, name, name))
     assert len(page(metrics).splitlines()) == series + 1  # the refusals' one
     promtool(page(metrics))
 
