@@ -10,7 +10,7 @@ from pathlib import Path
 from runner.cli import terminal
 from runner.cli.configured import read_config, read_whole
 from runner.cli.exits import Code
-from runner.config import ConfigError, load, rules
+from runner.config import ConfigError, beyond_host, load, rules
 from runner.config.places import CONFIG_FILE
 from runner.config.shown import shown
 from runner.host import facts
@@ -21,7 +21,7 @@ def check(options: argparse.Namespace) -> int:
     if options.json:
         return _check_json(options.file)
     config = read_config(options.file)
-    for note in config.notes:
+    for note in (*config.notes, *beyond_host(config, facts())):
         terminal.note(note, "33")
     if config.source is None:
         print(f"no configuration at {options.file or CONFIG_FILE}: every key has its default")
