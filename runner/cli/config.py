@@ -12,7 +12,7 @@ from runner.cli.configured import read_config, read_whole
 from runner.cli.exits import Code
 from runner.config import ConfigError, beyond_host, load, rules
 from runner.config.places import CONFIG_FILE
-from runner.config.shown import shown
+from runner.config.shown import shown, shown_json
 from runner.host import facts
 
 
@@ -42,8 +42,12 @@ def _check_json(name: str | None) -> int:
 
 
 def show(options: argparse.Namespace) -> int:
-    """Print the configuration in effect as TOML, secrets hidden."""
-    reading = read_whole(options.config)
-    for line in shown(reading, rules(reading.config, facts())):
+    """Print the configuration in effect as TOML, or as JSON, secrets hidden."""
+    reading, host = read_whole(options.config), facts()
+    held = rules(reading.config, host)
+    if options.json:
+        print(shown_json(reading, held, host))
+        return Code.OK
+    for line in shown(reading, held, host):
         print(line)
     return Code.OK

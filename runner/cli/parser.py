@@ -157,6 +157,7 @@ def _configuration(commands: Commands[argparse.ArgumentParser]) -> None:
         client=False,
     )
     _config(show)
+    show.add_argument("--json", action="store_true", help="as a JSON object, without who said what")
 
 
 def _tasks(commands: Commands[argparse.ArgumentParser]) -> None:
