@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,10 @@ from runner.domain.exit import Exit, Kept, Usage
 from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.task import EventType, State, TaskClass
 from runner.ports import Refusal
+from runner.telemetry.fanout import Observers
+from runner.telemetry.log import open_log
 from runner.telemetry.metrics import Metrics
+from runner.telemetry.observer import LogObserver
 from tests.support.metrics import promtool
 from tests.support.tasks import PREPARING, RUNNING, WAITING, a_plan, a_task, an_attempt
 
@@ -123,20 +127,21 @@ def test_a_configuration_that_cannot_be_read_keeps_the_time_of_the_last_that_cou
 def test_many_tenants_ids_and_images_make_no_series_whatever_is_in_them(
     metrics: Metrics, what: str
 ) -> None:
-    """B50."""
+    """B50, by the observer that the daemon has: the log and the metrics."""
+    observer = Observers(LogObserver(open_log("info", "json", stream=io.StringIO())), metrics)
     ran = [(None, WAITING, EventType.ACCEPTED), (WAITING, PREPARING, EventType.PREPARING)]
     for before, after, type_ in ran:
-        metrics.stored(before, after, type_)
+        observer.stored(before, after, type_)
     series = len(page(metrics).splitlines())
-    for number in range(20_000):
+    for number in range(100_000):
         name = f'{number}"\n\\{{}}'
         task = a_task(
             name if what == "ids" else "t",
             tenant=name if what == "tenants" else "",
             plan=a_plan(image=name) if what == "images" else a_plan(),
         )
-        metrics.stored(None, task, EventType.ACCEPTED)
-        metrics.refused(Refusal("INVALID_ARGUMENT", name, name, TaskClass.CPU_SHORT, name, name))
+        observer.stored(None, task, EventType.ACCEPTED)
+        observer.refused(Refusal("INVALID_ARGUMENT", name, name, TaskClass.CPU_SHORT, name, name))
     assert len(page(metrics).splitlines()) == series + 1  # the refusals' one
     promtool(page(metrics))
 
