@@ -52,8 +52,8 @@ async def watch(
     """
     _check(journal, request)
     first, last = await journal.bounds()
-    position = _start(request, first, last, hub.last)
     found = [await _named(find, who, task_id) for task_id in set(request.task_ids)]
+    position = _start(request, first, last, hub.last, found)
     running = {task.task_id for task in found if not task.state.terminal}
     told = max((task.sequence for task in found if task.state.terminal), default=0)
     if found:
@@ -165,8 +165,9 @@ async def _named(find: Find, who: Principal, task_id: str) -> Task:
         raise refusals.no_task(task_id, "task_ids") from refused
 
 
-def _start(request: WatchRequest, first: int, last: int, newest: int) -> int:
-    """The sequence to go on after."""
+def _start(request: WatchRequest, first: int, last: int, newest: int, found: list[Task]) -> int:
+    """The sequence to go on after. What was dropped is not missing where none of it was of the
+    tasks that are named: each has the sequence of its latest event."""
     if request.now:
         return newest
     if not request.after:
@@ -174,9 +175,11 @@ def _start(request: WatchRequest, first: int, last: int, newest: int) -> int:
     if request.after > last:
         message = f"sequence {request.after} has not been reached yet; the last is {last}"
         raise Refused.of_field(Code.OUT_OF_RANGE, "after_sequence", "HISTORY_AHEAD", message)
-    if request.after < first - 1:
+    if request.after >= first - 1:
+        return request.after
+    if not found or any(task.sequence > request.after for task in found):
         raise _gone(first)
-    return request.after
+    return first - 1
 
 
 async def _acceptance(journal: Journal, tasks: list[Task]) -> int:

@@ -7,15 +7,18 @@ import base64
 from contextlib import aclosing, suppress
 from dataclasses import replace
 
+import pytest
+
 from runner.domain.events import Progressed
 from runner.domain.principal import LOCAL
+from runner.domain.refusal import Refused
 from runner.domain.task import EventType, Progress
 from runner.engine.api import Chunk, OutputRequest, Passed, WatchRequest
 from runner.engine.hub import BACKLOG
 from runner.engine.service import Engine
 from runner.engine.watch import position_every
 from runner.ports import Event
-from tests.support.engine import LONG, SETTINGS, Rig, assign, ended, text, until
+from tests.support.engine import LONG, SETTINGS, Rig, assign, ended, events, text, until
 from tests.support.loop import virtual
 
 
@@ -160,6 +163,29 @@ async def test_who_goes_on_from_a_position_outlives_the_history_before_it() -> N
     assert (await engine.status(LOCAL)).first_sequence > events[-1] + 1
     again = replace(request, after=seen[-1].sequence)
     assert isinstance((await _seen(engine, again, 10))[0], Passed)
+    await engine.close()
+
+
+@virtual
+async def test_what_was_dropped_is_missed_only_by_those_whose_it_was() -> None:
+    rig = Rig(settings=replace(SETTINGS, event_retention=100.0))
+    engine = await rig.start()
+    await assign(engine, "mine", ["exit", 0], tenant="quiet")
+    last = (await ended(engine, "mine")).sequence
+    await assign(engine, "other", ["exit", 0], tenant="busy")
+    await ended(engine, "other")
+    await asyncio.sleep(200)
+    engine = await rig.restart(engine)
+    assert (await engine.status(LOCAL)).first_sequence == 11
+    assert await events(engine, "mine", after=last) == []
+    for request in (
+        WatchRequest(task_ids=("mine",), after=last - 1),
+        WatchRequest(task_ids=("mine", "other"), after=last),
+        WatchRequest(tenant="quiet", after=last),
+    ):
+        with pytest.raises(Refused) as refused:
+            await anext(engine.watch(LOCAL, request))
+        assert refused.value.reason == "HISTORY_GONE"
     await engine.close()
 
 
