@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from runner import __version__, failpoints
-from runner.config import Config, ConfigError, rules
+from runner.config import Config, ConfigError, beyond_host, rules
 from runner.edges.rpc.listen import AddressTaken, BadAddress, Listener
 from runner.edges.rpc.server import RpcServers, RpcSettings
 from runner.engine.clock import SystemClock
@@ -134,6 +134,8 @@ async def _serve(config: Config, reload: Callable[[], Config], log: Log) -> int:
     observer = shown.observer
     for line in config.notes:
         log.warning("configuration key without effect", note=line)
+    for line in beyond_host(config, facts()):
+        log.warning("more configured than the host has", note=line)
     settings = RpcSettings(
         max_calls=config.grpc.max_calls,
         max_connections=config.grpc.max_connections,

@@ -356,6 +356,21 @@ class Clock(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An assignment that was not taken, and why. Empty is what it does not have, or what could
+    not be read of it; `attempt` is the latest of a task that has its id, 0 where none has."""
+
+    code: str
+    reason: str
+    rule: str = ""
+    task_class: TaskClass | None = None
+    task_id: str = ""
+    tenant: str = ""
+    workflow_id: str = ""
+    attempt: int = 0
+
+
 class Observer(Protocol):
     """Who is told what happens: metrics and logs. Never slow, never raises."""
 
@@ -363,10 +378,8 @@ class Observer(Protocol):
         """A step of a task has become durable."""
         ...
 
-    def refused(
-        self, task_class: TaskClass | None, code: str, reason: str, rule: str, task_id: str = ""
-    ) -> None:
-        """An assignment was refused. `task_id` is empty where it is none by its form."""
+    def refused(self, refusal: Refusal) -> None:
+        """An assignment was refused."""
         ...
 
     def note(self, event: str, **fields: object) -> None:

@@ -6,7 +6,7 @@ Not here: whether anybody listens; that is learned by the first call.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 SYSTEM_SOCKET = Path("/run/env-runner/supervisor.sock")
@@ -21,19 +21,34 @@ def resolve(
     system_socket: Path = SYSTEM_SOCKET,
 ) -> str:
     """The gRPC target: `address`, else ENV_RUNNER_ADDRESS, else the first default socket
-    that exists (the system's, then the user's), else the system's all the same.
+    that exists (the system's, then that of the user's session, then the one in the user's state
+    directory, where a runner listens that was started outside any session), else the system's all
+    the same.
 
     An address is `host:port`, `unix:/path`, or the absolute path of a socket.
     """
     asked = address or environment.get(VARIABLE, "")
     if asked:
         return f"unix:{asked}" if asked.startswith("/") else asked
-    candidates = [system_socket]
-    runtime = environment.get("XDG_RUNTIME_DIR", "")
-    if runtime:
-        candidates.append(Path(runtime) / "env-runner" / "supervisor.sock")
+    candidates = (system_socket, *_users(environment))
     found = next((path for path in candidates if _there(path)), system_socket)
     return f"unix:{found}"
+
+
+def _users(environment: Mapping[str, str]) -> Iterator[Path]:
+    """Where a runner of this user's may listen. As the XDG specification has it, what is not
+    absolute is passed over."""
+    if runtime := _absolute(environment, "XDG_RUNTIME_DIR"):
+        yield runtime / "env-runner" / "supervisor.sock"
+    home = _absolute(environment, "HOME")
+    state = _absolute(environment, "XDG_STATE_HOME") or (home / ".local/state" if home else None)
+    if state:
+        yield state / "env-runner" / "run" / "supervisor.sock"
+
+
+def _absolute(environment: Mapping[str, str], name: str) -> Path | None:
+    given = environment.get(name, "")
+    return Path(given) if given.startswith("/") else None
 
 
 def _there(path: Path) -> bool:

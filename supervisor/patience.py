@@ -21,16 +21,20 @@ lost it come back spread over two."""
 class Patience:
     """Waits between tries, with exponential backoff and full jitter.
 
-    `limit` is how many seconds in a row nobody may answer before the error is raised.
+    `limit` is how many seconds in a row nobody may answer before the error is raised. Once the
+    runner has taken a stream, that goes for its saying when to come again too: it is back, and
+    has no place for everybody at once.
     """
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
         self._give_up: float | None = None  # loop time; None while all is well
         self._backoff = _FIRST
+        self._accepted = False
 
     def succeeded(self, limit: float) -> None:
-        """The runner answered: the next trouble begins anew, with this limit."""
+        """The runner took the stream: the next trouble begins anew, with this limit."""
+        self._accepted = True
         self._limit = limit
         self._give_up = None
         self._backoff = _FIRST
@@ -38,10 +42,12 @@ class Patience:
     async def failed(self, error: grpc.aio.AioRpcError) -> None:
         """Return when it is time for the next try.
 
-        Raises the typed error where it is no UNAVAILABLE, or there was one for too long.
+        Raises the typed error where another try would end the same way, or none has helped
+        for too long.
         """
         typed = from_rpc(error)
-        if error.code() is not grpc.StatusCode.UNAVAILABLE:
+        later = self._accepted and typed.retry_after is not None
+        if error.code() is not grpc.StatusCode.UNAVAILABLE and not later:
             raise typed from error
         now = asyncio.get_running_loop().time()
         if self._give_up is None:
@@ -54,4 +60,4 @@ class Patience:
     def _pause(self, error: SupervisorError) -> float:
         pause = random.uniform(0, self._backoff)  # noqa: S311 - spreads load, guards nothing
         self._backoff = min(_LONGEST, self._backoff * 2)
-        return max(pause, error.retry_after or 0.0)
+        return pause + (error.retry_after or 0.0)  # not all of them at the same moment

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Makes a directory from which env-runner is installed with no network: sh tools/bundle.sh DIR
 #
-# In it: the wheel of this tree, the locked wheels that it needs, the units, install.sh. They are
-# for Linux on this machine's architecture and for PYTHON_VERSION (default: 3.11, Debian 12's).
+# In it: the wheels of this tree (the runner, and by itself the client that an orchestrator
+# installs), the locked wheels that they need, the units, install.sh. They are for Linux on this
+# machine's architecture and for PYTHON_VERSION (default: 3.11, Debian 12's).
 set -eu
 cd "$(dirname "$0")/.."
 bundle=$1
@@ -11,13 +12,15 @@ machine=$(uname -m)
 pip=".venv/bin/python -m pip --quiet --disable-pip-version-check --no-input"
 sh tools/setup.sh run
 mkdir -p "$bundle/wheels"
-rm -f "$bundle"/wheels/env_runner-*.whl
+rm -f "$bundle"/wheels/env_runner-*.whl "$bundle"/wheels/env_runner_supervisor-*.whl
 
 # A build leaves its own directories in the tree, and takes up what is left in them.
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
-cp -R runner supervisor docs pyproject.toml README.md LICENSE "$tree"
-$pip wheel --no-deps --no-build-isolation --wheel-dir "$bundle/wheels" "$tree"
+cp -R runner supervisor docs pyproject.toml README.md LICENSE packages "$tree"
+for each in "$tree" "$tree/packages/supervisor"; do
+    $pip wheel --no-deps --no-build-isolation --wheel-dir "$bundle/wheels" "$each"
+done
 
 if ! cmp -s requirements/run.txt "$bundle/requirements.txt"; then
     platforms=""

@@ -10,9 +10,9 @@ from pathlib import Path
 from runner.cli import terminal
 from runner.cli.configured import read_config, read_whole
 from runner.cli.exits import Code
-from runner.config import ConfigError, load, rules
+from runner.config import ConfigError, beyond_host, load, rules
 from runner.config.places import CONFIG_FILE
-from runner.config.shown import shown
+from runner.config.shown import shown, shown_json
 from runner.host import facts
 
 
@@ -21,7 +21,7 @@ def check(options: argparse.Namespace) -> int:
     if options.json:
         return _check_json(options.file)
     config = read_config(options.file)
-    for note in config.notes:
+    for note in (*config.notes, *beyond_host(config, facts())):
         terminal.note(note, "33")
     if config.source is None:
         print(f"no configuration at {options.file or CONFIG_FILE}: every key has its default")
@@ -42,8 +42,12 @@ def _check_json(name: str | None) -> int:
 
 
 def show(options: argparse.Namespace) -> int:
-    """Print the configuration in effect as TOML, secrets hidden."""
-    reading = read_whole(options.config)
-    for line in shown(reading, rules(reading.config, facts())):
+    """Print the configuration in effect as TOML, or as JSON, secrets hidden."""
+    reading, host = read_whole(options.config), facts()
+    held = rules(reading.config, host)
+    if options.json:
+        print(shown_json(reading, held, host))
+        return Code.OK
+    for line in shown(reading, held, host):
         print(line)
     return Code.OK

@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (see `exits.Code`)."""
     _prepare_streams()
     options = parser().parse_args(arguments)
+    failure = Code.ERROR if options.end is None else options.end
     try:
         code = _run(options)
         sys.stdout.flush()
@@ -35,14 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UnicodeEncodeError as error:  # bytes of the command line, as Python has them
         return _told(f"{error.object[:64]!r} is not UTF-8", Code.USAGE)
     except OSError as error:
-        return _told(f"{error.strerror or error}{_where(error)}", Code.ERROR)
+        return _told(f"{error.strerror or error}{_where(error)}", failure)
     except Exception as error:
         if os.environ.get("ENV_RUNNER_DEBUG"):
             raise
         return _told(
             f"a defect in env-runner: {type(error).__name__}: {error}; "
             "ENV_RUNNER_DEBUG=1 shows where",
-            Code.ERROR if options.end is None else options.end,
+            failure,
         )
     return code
 

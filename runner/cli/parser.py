@@ -55,6 +55,7 @@ def _command(
     client: bool = True,
     end: int | None = None,
 ) -> argparse.ArgumentParser:
+    """`end` is the exit code of a failure of the command itself, where it is not 1."""
     made = commands.add_parser(name, help=text, description=_sentence(text), allow_abbrev=False)
     made.set_defaults(command=target, end=end)
     if client:
@@ -156,13 +157,17 @@ def _configuration(commands: Commands[argparse.ArgumentParser]) -> None:
         client=False,
     )
     _config(show)
+    show.add_argument("--json", action="store_true", help="as a JSON object, without who said what")
 
 
 def _tasks(commands: Commands[argparse.ArgumentParser]) -> None:
-    plan = _command(commands, "plan", "plan:plan", "what would be done with a task, and why")
+    failure = Code.NOT_THE_TASK
+    text = "what would be done with a task, and why"
+    plan = _command(commands, "plan", "plan:plan", text, end=failure)
     _payload(plan)
     _json(plan)
-    submit = _command(commands, "submit", "submit:submit", "hands a task over and prints its id")
+    text = "hands a task over and prints its id"
+    submit = _command(commands, "submit", "submit:submit", text, end=failure)
     _payload(submit)
     _json(submit)
     submit.add_argument("--id", dest="task_id", metavar="ID", help="made up where it is not given")

@@ -18,6 +18,7 @@ from runner.cli.follow import follow, follow_json, tell_end
 from runner.cli.terminal import note
 from supervisor.client import Supervisor, new_task_id
 from supervisor.errors import SupervisorError
+from supervisor.v1 import supervisor_pb2 as v1
 
 
 def submit(options: argparse.Namespace) -> int:
@@ -44,12 +45,7 @@ async def _submit(options: argparse.Namespace, task_id: str, payload: bytes) -> 
             answer = await runner.assign(payload, task_class=options.task_class, task_id=task_id)
         except SupervisorError as error:
             raise refused(error, runner.address) from error
-        if options.json:
-            print_json(answer)
-        elif options.follow:
-            note(f"{task_id} {'accepted' if answer.created else 'was held already'}")
-        else:
-            print(task_id, flush=True)
+        _tell(options, task_id, answer)
         if not options.follow:
             return Code.OK
         try:
@@ -66,3 +62,20 @@ async def _submit(options: argparse.Namespace, task_id: str, payload: bytes) -> 
         if not options.json:
             tell_end(task)
         return of_task(task)
+
+
+def _tell(options: argparse.Namespace, task_id: str, answer: v1.AssignTaskResponse) -> None:
+    """Print what was answered. Raises Failed with the id where that cannot be done: the task is
+    accepted all the same."""
+    try:
+        if options.json:
+            print_json(answer)
+        elif options.follow:
+            note(f"{task_id} {'accepted' if answer.created else 'was held already'}")
+        else:
+            print(task_id, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        message = f"{task_id} was accepted, which cannot be printed: {error.strerror}"
+        raise Failed(message, Code.NOT_THE_TASK) from error

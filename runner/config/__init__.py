@@ -3,7 +3,7 @@
 Nothing heavy is imported here: a command reads its configuration before anything else.
 """
 
-from runner.config.classes import rules
+from runner.config.classes import beyond_host, rules
 from runner.config.load import ConfigError, ConfigFault, Reading, load, read, reference
 from runner.config.model import Config, Socket
 
@@ -13,6 +13,7 @@ __all__ = [
     "ConfigFault",
     "Reading",
     "Socket",
+    "beyond_host",
     "load",
     "read",
     "reference",

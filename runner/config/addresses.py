@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from urllib.parse import urlsplit
 
 from runner.domain import paths
 from runner.domain.refusal import quote
@@ -44,6 +45,17 @@ def http(text: str) -> tuple[str, str] | None:
     if text.startswith("unix:"):
         return "BAD_REFERENCE", f'{quote(text)} is no "host:port"'
     return grpc(text) if text else None
+
+
+def public_url(text: str) -> tuple[str, str] | None:
+    """What a path may be put behind; or empty."""
+    if "?" in text or "#" in text:
+        return "BAD_REFERENCE", "a link's path goes behind it: it has no query and no fragment"
+    try:
+        named = not text or bool(urlsplit(text).hostname)
+    except ValueError:  # half of a pair of brackets
+        named = False
+    return None if named else ("BAD_REFERENCE", f"{quote(text)} names no host")
 
 
 def is_loopback(address: str) -> bool:

@@ -2,17 +2,21 @@
 
 What the configuration does not say comes from the table; "host" there is what the host has,
 less what the runner keeps for itself. No limit is above what the host has: a task that was let
-in under such a limit would wait for ever.
+in under such a limit would wait for ever. A default of the table follows a limit that is lower;
+one that the configuration says and that its limit does not allow is a fault of it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from runner.config import toml
 from runner.config.model import Class, Config
 from runner.domain.execution import Resources
 from runner.domain.limits import Limits
+from runner.domain.payload_form import RESOURCES
 from runner.domain.plan import Mode
 from runner.domain.task import TaskClass
 from runner.host import HostFacts
@@ -33,7 +37,7 @@ def rules(config: Config, host: HostFacts, said: Readiness = _UNASKED) -> Rules:
     """Class table, policy and host as one value. `said` is what the local executor said of
     itself: where it does not know its sandbox yet, tasks are planned for the one that is named,
     else for strict, so that none runs with less than it was promised."""
-    memory = max(host.memory_bytes - OWN_MEMORY, 64 * _MIB)
+    memory = _memory(host)
     classes = {
         name: _class(name, config.classes.get(name, Class()), host.cpu_cores, memory)
         for name in TaskClass
@@ -55,6 +59,52 @@ def rules(config: Config, host: HostFacts, said: Readiness = _UNASKED) -> Rules:
         tenants=config.tenants,
         own=config.own_places,
     )
+
+
+def over_limits(classes: Mapping[str, object], host: HostFacts) -> Iterator[tuple[str, str]]:
+    """Each default that the configuration says and its class's limit does not allow: the key's
+    pointer, and what is wrong. `classes` are as they were read, by name."""
+    for name in TaskClass:
+        said = classes.get(name)
+        if not isinstance(said, Class):
+            continue
+        table_defaults, table_limits = _table(name, host.cpu_cores, _memory(host))
+        wanted, limits = _over(table_defaults, said.defaults), _over(table_limits, said.limits)
+        allowed = _cut(wanted, limits)
+        for key, field in NAMES.items():
+            given, bound = getattr(said.defaults, key), getattr(limits, field)
+            over = getattr(wanted, field) != getattr(allowed, field)
+            if given is None or not (over or (key == "gpu" and given > bound)):
+                continue
+            yield f"/classes/{name}/defaults/{key}", _over_text(key, bound, said)
+
+
+def _over_text(key: str, bound: float, said: Class) -> str:
+    text = toml.amount(RESOURCES[key].shape, bound).strip('"')
+    if getattr(said.limits, key) is not None:
+        return f"the default is over the class's own limits.{key}, {text}"
+    whose = "what this host has for tasks" if key in {"cpu", "memory"} else "the class's limit"
+    return f"the default is over {whose}, {text}; limits.{key} is not said"
+
+
+def beyond_host(config: Config, host: HostFacts) -> Iterator[str]:
+    """A line for each amount that the configuration says and that is more than this host has:
+    there, what the host has is meant."""
+    most = {"cpu": host.cpu_cores, "memory": _memory(host)}
+    for name, said in config.classes.items():
+        if name is TaskClass.GPU_SLURM:
+            continue  # its tasks run elsewhere
+        for part, amounts in (("limits", said.limits), ("defaults", said.defaults)):
+            for key, bound in most.items():
+                amount = getattr(amounts, key)
+                if amount is not None and not math.isinf(amount) and amount > bound:
+                    shape = RESOURCES[key].shape
+                    given, has = (toml.amount(shape, n).strip('"') for n in (amount, bound))
+                    yield f"classes.{name}.{part}.{key} is {given}, and this host has {has}"
+
+
+def _memory(host: HostFacts) -> int:
+    return max(host.memory_bytes - OWN_MEMORY, 64 * _MIB)
 
 
 def _class(name: TaskClass, said: Class, cores: float, memory: int) -> ClassRules:

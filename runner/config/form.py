@@ -10,6 +10,7 @@ from typing import Any
 from runner.config import addresses
 from runner.config.executors import local
 from runner.config.later import EXECUTORS, GRPC_TLS, LATER
+from runner.config.listening import check_all, check_grpc
 from runner.config.model import Class, Grpc, Http, Logging, MinFree, Runner, Socket, State
 from runner.config.tenants import TENANTS
 from runner.domain import image, paths, values
@@ -19,7 +20,6 @@ from runner.domain.identity import NAME
 from runner.domain.payload_form import EXECUTORS as EXECUTOR_NAMES
 from runner.domain.payload_form import MODES, RESOURCES
 from runner.domain.plan import Mode
-from runner.domain.pointer import below
 from runner.domain.principal import Principal, Role
 from runner.domain.refusal import quote
 from runner.domain.shape import (
@@ -72,20 +72,6 @@ def _duration() -> Quantity:
     return Quantity(days, 0, _TEN_YEARS, "seconds")
 
 
-def _check_grpc(grpc: Grpc, at: str, faults: Faults) -> None:
-    listen: tuple[Any, ...] = grpc.listen
-    for i, address in enumerate(listen):
-        if address is FAULTY or address.startswith("unix:"):
-            continue
-        here = below(below(at, "listen"), i)
-        if not grpc.insecure:
-            message = "TCP needs TLS, which this version does not have; or grpc.insecure = true"
-            faults.add(here, "CONFLICT", f"{message} on a loopback address")
-        elif not addresses.is_loopback(address):
-            message = f"grpc.insecure is for loopback addresses alone, not {quote(address)}"
-            faults.add(here, "CONFLICT", message)
-
-
 def _grpc(tls: object, **known: Any) -> Grpc:
     del tls
     return Grpc(**known)
@@ -108,14 +94,6 @@ def _policy(modes: tuple[Any, ...], **known: Any) -> Policy:
 def _class(modes: tuple[Any, ...] | None, **known: Any) -> Class:
     given = None if modes is None else frozenset(Mode(m) for m in modes if m is not FAULTY)
     return Class(modes=given, **known)
-
-
-def _check_class(one: Class, at: str, faults: Faults) -> None:
-    for key in RESOURCES:
-        default, limit = getattr(one.defaults, key), getattr(one.limits, key)
-        if default is not None and limit is not None and default > limit:
-            message = f"the default is over the class's own limits.{key}"
-            faults.add(below(below(at, "defaults"), key), "CONFLICT", message)
 
 
 def _image(text: str) -> tuple[str, str] | None:
@@ -153,7 +131,6 @@ _class_record = Record(
         "limits": Field(_resources, "The most that it may ask for.", EMPTY),
     },
     _class,
-    _check_class,
 )
 
 _sockets = Record(
@@ -224,7 +201,7 @@ def table(listen: str, directory: str) -> Record:
                         "tls": Field(GRPC_TLS),
                     },
                     _grpc,
-                    _check_grpc,
+                    check_grpc,
                 ),
                 default=EMPTY,
             ),
@@ -237,7 +214,11 @@ def table(listen: str, directory: str) -> Record:
                             Http().listen,
                         ),
                         "public_url": Field(
-                            Text(r"(?:https?://[!-~]+)?", "BAD_REFERENCE"),
+                            Text(
+                                r"(?:https?://[!-~]+)?",
+                                "BAD_REFERENCE",
+                                check=addresses.public_url,
+                            ),
                             "What logs_url begins with; the bound address where empty.",
                             "",
                         ),
@@ -297,7 +278,8 @@ def table(listen: str, directory: str) -> Record:
                 default=EMPTY,
             ),
             **LATER,
-        }
+        },
+        check=check_all,
     )
 
 

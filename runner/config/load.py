@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.config import later, places, tenants
+from runner.config.classes import over_limits
 from runner.config.form import table
 from runner.config.lines import lines
 from runner.config.model import Config
@@ -23,6 +24,7 @@ from runner.config.variables import VariableFault, overlay
 from runner.domain import paths
 from runner.domain.shape import Faults, Record
 from runner.domain.task import TaskClass
+from runner.host import HostFacts, facts
 
 _LARGEST = 1024 * 1024  # bytes of a configuration file
 _AT_LINE = re.compile(r" \(at line ([0-9]+), column [0-9]+\)$")
@@ -62,16 +64,29 @@ class Reading:
     form: Record
 
 
-def load(path: Path | None, environ: Mapping[str, str], *, root: bool | None = None) -> Config:
+def load(
+    path: Path | None,
+    environ: Mapping[str, str],
+    *,
+    root: bool | None = None,
+    host: HostFacts | None = None,
+) -> Config:
     """The configuration. Raises ConfigError.
 
     Without a path the default file is read where it is there; a path that is given must be.
-    `root` says whose default places are meant, by default those of this process.
+    `root` says whose default places are meant, by default those of this process; `host` is where
+    it is to hold, by default here.
     """
-    return read(path, environ, root=root).config
+    return read(path, environ, root=root, host=host).config
 
 
-def read(path: Path | None, environ: Mapping[str, str], *, root: bool | None = None) -> Reading:
+def read(
+    path: Path | None,
+    environ: Mapping[str, str],
+    *,
+    root: bool | None = None,
+    host: HostFacts | None = None,
+) -> Reading:
     """Likewise, with what it was made from."""
     root = os.geteuid() == 0 if root is None else root
     source, text = _text(path)
@@ -86,6 +101,9 @@ def read(path: Path | None, environ: Mapping[str, str], *, root: bool | None = N
 
     faults = Faults()
     sections = form.read(tree, "", faults)
+    if isinstance(sections["classes"], dict):  # it is what it may be
+        for at, message in over_limits(sections["classes"], host or facts()):
+            faults.add(at, "CONFLICT", message)
     if faults.found:
         raise ConfigError(
             [_located(fault.field, fault.message, found, source) for fault in faults.found]

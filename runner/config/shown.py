@@ -5,7 +5,9 @@ A secret is never told: a comment stands in its place, so that no one takes a ma
 
 from __future__ import annotations
 
+import json
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +16,7 @@ from runner.config.later import EXECUTORS, LATER
 from runner.config.load import Reading
 from runner.domain.pointer import below
 from runner.domain.shape import ListOf, MapOf, Record, Shape, Text
+from runner.host import HostFacts
 from runner.planning.bounds import NAMES
 from runner.planning.policy import Rules
 
@@ -21,10 +24,16 @@ _UNTOLD = frozenset({f"/executors/{name}" for name in EXECUTORS} | {f"/{n}" for 
 """Sections without effect in this version: told only where they were given."""
 
 
-def shown(reading: Reading, rules: Rules) -> Iterator[str]:
+def shown(reading: Reading, rules: Rules, host: HostFacts) -> Iterator[str]:
     """Lines of TOML. `rules` are what the configuration comes to on this host: the classes'
     limits are taken from them."""
-    yield from _section(reading, reading.form, reading.tree, "", _of_classes(reading, rules))
+    known = {"/runner/id": host.hostname, **_of_classes(reading, rules)}
+    yield from _section(reading, reading.form, reading.tree, "", known)
+
+
+def shown_json(reading: Reading, rules: Rules, host: HostFacts) -> str:
+    """The same as a JSON object on one line, without who said what."""
+    return json.dumps(tomllib.loads("\n".join(shown(reading, rules, host))))
 
 
 def _section(
@@ -40,7 +49,7 @@ def _section(
         here = below(at, name)
         if isinstance(field.shape, Record | MapOf):
             inner.append((name, field.shape, here))
-        elif name in tree:
+        elif name in tree and not (here in known and tree[name] == ""):  # which is "not said"
             lines.append(_given(reading, name, field.shape, tree[name], here))
         else:
             default = known.get(here, field.default)

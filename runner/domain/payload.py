@@ -28,6 +28,18 @@ def validate(document: Document) -> Payload:
     return payload
 
 
+def whose(document: Document) -> tuple[str, str]:
+    """The tenant and the workflow of a payload, faulty or not; each is empty where there is
+    none, or it is none by its form."""
+    value = document.value if isinstance(document.value, dict) else {}
+    return _name(value, "tenant"), _name(value, "workflow_id")
+
+
+def _name(value: dict[str, Any], key: str) -> str:
+    read = PAYLOAD.fields[key].shape.read(value.get(key), key, Faults())
+    return read if isinstance(read, str) else ""
+
+
 def body(document: Document) -> tuple[bytes | None, bytes | None]:
     """What a task is given beside argv and variables: the bytes of its stdin, and its context
     as JSON; None where the payload has none. The document has been validated."""

@@ -58,13 +58,22 @@ class WatchRequest:
     now: bool = False
     until_done: bool = False
     journal_id: str = ""
+    positions: bool = False  # whether `Passed` is told too
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A position in the events: of those up to `sequence`, all that were asked for were told."""
+
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True)
 class OutputRequest:
     """Which output to stream. `streams` holds 1 (stdout) and 2 (stderr), both where empty.
 
-    At most one of `cursor` and `tail_bytes` is given.
+    At most one of `cursor` and `tail_bytes` is given. With `positions`, a chunk without anything
+    but its cursor is told first: of where it begins.
     """
 
     task_id: str
@@ -73,6 +82,7 @@ class OutputRequest:
     cursor: str | None = None
     tail_bytes: int | None = None
     follow: bool = False
+    positions: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,12 +36,14 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a follower wants of one attempt; the start where neither `place` nor `tail` is."""
+    """What a follower wants of one attempt; the start where neither `place` nor `tail` is.
+    With `position`, to be told first where that is."""
 
     streams: frozenset[int]
     place: Place | None
     follow: bool
     tail: int | None
+    position: bool = False
 
 
 async def follow_attempt(
@@ -82,6 +84,8 @@ class _Reading:
         self._position = _start(wanted, self._attempt, reader.sizes())
 
     async def chunks(self) -> AsyncGenerator[Chunk, None]:
+        if self._wanted.position:
+            yield self._chunk(0, 0, b"", 0)
         while True:
             if self._sources.followers.stopped:
                 raise refusals.stopping()
@@ -171,6 +175,12 @@ def _start(wanted: Wanted, attempt: Attempt, sizes: Position) -> Position:
 
 def _beyond() -> Refused:
     return refusals.bad_cursor("cursor", "the cursor is beyond what the task has written")
+
+
+def position_of(task_id: str, place: Place) -> Chunk:
+    """A chunk that only says where a reader stands."""
+    cursor = output_cursor(task_id, place)
+    return Chunk(task_id, place.attempt, 0, 0, b"", 0, cursor)
 
 
 def _of(position: Position, stream: int) -> int:

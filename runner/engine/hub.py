@@ -126,6 +126,11 @@ class Subscription:
         self._over = True
         self._more.set()
 
+    @property
+    def taken(self) -> bool:
+        """Whether all that was ever put here was taken, and nothing was left out."""
+        return not self._events and not self._over
+
     async def next(self) -> list[Event]:
         """The next events; none once it is over."""
         while not self._events and not self._over:

@@ -15,8 +15,9 @@ from runner.domain.refusal import Code, Refused
 from runner.domain.task import Task
 from runner.engine import refusals
 from runner.engine.api import Chunk, OutputRequest
-from runner.engine.attempt_output import Sources, Wanted, follow_attempt
+from runner.engine.attempt_output import Sources, Wanted, follow_attempt, position_of
 from runner.engine.cursor import Place, read_output_cursor
+from runner.ports import Position
 
 BOTH = frozenset({1, 2})
 
@@ -34,15 +35,18 @@ class Output:
         """What `request` asks for; see `StreamOutput` of the protocol. Raises Refused."""
         task = await self.find(who, request.task_id)
         place, number = _begin(task, request)
-        tail = request.tail_bytes
+        tail, position = request.tail_bytes, request.positions
+        if position and place is not None:
+            position = False
+            yield position_of(task.task_id, place)
         while True:
             if place is not None and place.ended:  # all of that attempt was told
                 if request.attempt:
                     return
-                place, number = None, number + 1
+                place, tail, number = None, None, number + 1
             elif number <= len(task.attempts):
                 wanted = Wanted(
-                    request.streams or BOTH, place, request.follow, None if place else tail
+                    request.streams or BOTH, place, request.follow, tail, position=position
                 )
                 reading = follow_attempt(self.sources, task, number, wanted)
                 async with aclosing(reading):
@@ -50,7 +54,7 @@ class Output:
                         yield chunk
                 if request.attempt:
                     return
-                place, tail, number = None, None, number + 1
+                place, tail, position, number = None, None, False, number + 1
                 task = await self.find(who, request.task_id)
             elif request.follow and not task.state.terminal:
                 await self.sources.followers.changed(task.task_id)
@@ -67,11 +71,14 @@ def _begin(task: Task, request: OutputRequest) -> tuple[Place | None, int]:
         message = f"the task has no attempt {request.attempt} yet; it has {len(task.attempts)}"
         raise Refused.of_field(Code.OUT_OF_RANGE, "attempt", "NO_ATTEMPT", message)
     if request.cursor is None:
-        return None, request.attempt or max(len(task.attempts), 1)
+        if not task.attempts:  # nothing is written yet: its end is its start
+            return Place(1, Position()), 1
+        return None, request.attempt or len(task.attempts)
     place = read_output_cursor(task.task_id, request.cursor)
     if request.attempt not in {0, place.attempt}:
         message = f"the cursor is of attempt {place.attempt}"
         raise refusals.bad_cursor("cursor", message)
-    if place.attempt > len(task.attempts):
+    begun = place.position != Position() or place.ended
+    if place.attempt > max(len(task.attempts), 1) or (begun and not task.attempts):
         raise refusals.bad_cursor("cursor", "the cursor is of an attempt that is not there")
     return place, place.attempt

@@ -26,6 +26,7 @@ from runner.engine.api import (
     Chunk,
     ListRequest,
     OutputRequest,
+    Passed,
     Planned,
     Status,
     Vitals,
@@ -48,7 +49,7 @@ from runner.engine.scheduler import Scheduler
 from runner.engine.settings import Settings
 from runner.engine.tasks import Tasks
 from runner.engine.turns import Turns
-from runner.engine.watch import watch
+from runner.engine.watch import position_every, watch
 from runner.planning.policy import Rules
 from runner.ports import (
     Clock,
@@ -176,19 +177,16 @@ class Engine:
 
     async def assign(self, who: Principal, request: Assignment) -> tuple[Task, bool]:
         """The task, durable, and whether it is new; see `AssignTask`."""
+        read: Read | None = None
         try:
             self._serving()
             check_task_id(request.task_id)
             read = await self._read(request)
             return await self._whole(self._assign(who, request, read))
         except Refused as refused:
-            self._observer.refused(
-                standing.class_of(request),
-                refused.code,
-                refused.reason,
-                refused.rule,
-                standing.id_of(request),
-            )
+            held = self._tasks.task(request.task_id)
+            document = None if read is None else read.document
+            self._observer.refused(standing.refusal(request, refused, document, held))
             raise
 
     async def plan(self, who: Principal, request: Assignment) -> Planned:
@@ -246,9 +244,10 @@ class Engine:
             await self._whole(self._let_go(records, fresh))
         return missing
 
-    def watch(self, who: Principal, request: WatchRequest) -> AsyncGenerator[Event, None]:
+    def watch(self, who: Principal, request: WatchRequest) -> AsyncGenerator[Event | Passed, None]:
         """Events, in order; see `WatchTasks`."""
-        return watch(self._asked, self._hub, self.get, who, request)
+        every = position_every(self._settings.event_retention)
+        return watch(self._asked, self._hub, self.get, who, request, every=every)
 
     def output(self, who: Principal, request: OutputRequest) -> AsyncGenerator[Chunk, None]:
         """Output, in order; see `StreamOutput`."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from runner.domain.document import Document
 from runner.domain.identity import check_task_id
 from runner.domain.limits import Limits
+from runner.domain.payload import whose
 from runner.domain.refusal import Refused
-from runner.domain.task import TaskClass
+from runner.domain.task import Task, TaskClass
 from runner.engine import refusals
 from runner.engine.api import Assignment, ClassState, ExecutorStatus, Status
 from runner.engine.readiness import Board
@@ -15,6 +17,7 @@ from runner.engine.settings import Settings
 from runner.planning.capacity import Ledger
 from runner.planning.placing import default_executor
 from runner.planning.policy import Rules
+from runner.ports import Refusal
 
 DRAINING = "draining"
 """The journal's setting: empty, or "draining: " and the reason."""
@@ -42,7 +45,28 @@ def write_drain(reason: str | None) -> str:
     return "" if reason is None else _PREFIX + reason
 
 
-def class_of(request: Assignment) -> TaskClass | None:
+def refusal(
+    request: Assignment,
+    refused: Refused,
+    document: Document | None = None,
+    held: Task | None = None,
+) -> Refusal:
+    """What observers are told of an assignment that was refused: `document` is its payload,
+    where that was read, and `held` a task that has its id."""
+    tenant, workflow_id = ("", "") if document is None else whose(document)
+    return Refusal(
+        refused.code,
+        refused.reason,
+        refused.rule,
+        task_class=_class_of(request),
+        task_id=_id_of(request),
+        tenant=tenant,
+        workflow_id=workflow_id,
+        attempt=0 if held is None else len(held.attempts),
+    )
+
+
+def _class_of(request: Assignment) -> TaskClass | None:
     """The class that a request names, if it is one."""
     try:
         return TaskClass(request.task_class)
@@ -50,7 +74,7 @@ def class_of(request: Assignment) -> TaskClass | None:
         return None
 
 
-def id_of(request: Assignment) -> str:
+def _id_of(request: Assignment) -> str:
     """The task id that a request names, if it is one by its form."""
     try:
         check_task_id(request.task_id)

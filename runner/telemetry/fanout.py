@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from runner.domain.task import EventType, Task, TaskClass
-from runner.ports import Observer
+from runner.domain.task import EventType, Task
+from runner.ports import Observer, Refusal
 
 
 class Observers:
@@ -17,12 +17,10 @@ class Observers:
         for observer in self._each:
             observer.stored(before, after, type_)
 
-    def refused(
-        self, task_class: TaskClass | None, code: str, reason: str, rule: str, task_id: str = ""
-    ) -> None:
+    def refused(self, refusal: Refusal) -> None:
         """See Observer."""
         for observer in self._each:
-            observer.refused(task_class, code, reason, rule, task_id)
+            observer.refused(refusal)
 
     def note(self, event: str, **fields: object) -> None:
         """See Observer."""

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 
 from runner.domain.failure import Reason
 from runner.domain.task import Attempt, EventType, Task, TaskClass
+from runner.ports import Refusal
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _CALL = (*_FAST, 30, 60, 300, 900, 3600)  # streams are calls too, and images are pulled
@@ -139,17 +140,10 @@ class Metrics:
         if after.attempts and after.attempt.exit is not None and not _had_exit(before, after):
             self._attempt_ended(after.attempt)
 
-    def refused(
-        self,
-        task_class: TaskClass | None,
-        code: str,
-        reason: str,  # noqa: ARG002 - without a bound, as far as metrics go
-        rule: str,  # noqa: ARG002 - likewise
-        task_id: str = "",  # noqa: ARG002 - likewise
-    ) -> None:
-        """Count a refusal."""
-        name = "unknown" if task_class is None else task_class.value
-        self._refused.labels(name, str(code)).inc()
+    def refused(self, refusal: Refusal) -> None:
+        """Count a refusal; all but class and code is without a bound, as far as metrics go."""
+        name = "unknown" if refusal.task_class is None else refusal.task_class.value
+        self._refused.labels(name, str(refusal.code)).inc()
 
     def note(self, event: str, **fields: object) -> None:
         """Nothing: notes are for the log."""

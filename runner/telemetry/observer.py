@@ -5,7 +5,8 @@ Never a task's output, never a payload: of a failure, the reason and the sentenc
 
 from __future__ import annotations
 
-from runner.domain.task import EventType, Task, TaskClass
+from runner.domain.task import EventType, Task
+from runner.ports import Refusal
 from runner.telemetry.log import Log
 
 _QUIET = frozenset({EventType.PROGRESS})
@@ -32,15 +33,21 @@ class LogObserver:
         tell = self._log.debug if type_ in _QUIET else self._log.info
         tell(f"task {type_.value}", **fields)
 
-    def refused(
-        self, task_class: TaskClass | None, code: str, reason: str, rule: str, task_id: str = ""
-    ) -> None:
-        """`task refused`, with the reason and the policy's rule."""
-        fields = {"code": code, "reason": reason, "rule": rule}
-        if task_id:
-            fields["task_id"] = task_id
-        if task_class is not None:
-            fields["task_class"] = task_class.value
+    def refused(self, refusal: Refusal) -> None:
+        """`task refused`, with the reason and the policy's rule, and what was read of it."""
+        fields: dict[str, object] = {
+            "code": refusal.code,
+            "reason": refusal.reason,
+            "rule": refusal.rule,
+        }
+        known = {
+            "task_id": refusal.task_id,
+            "attempt": refusal.attempt,
+            "task_class": None if refusal.task_class is None else refusal.task_class.value,
+            "tenant": refusal.tenant,
+            "workflow_id": refusal.workflow_id,
+        }
+        fields |= {name: value for name, value in known.items() if value}
         self._log.warning("task refused", logger="env_runner.tasks", **fields)
 
     def note(self, event: str, **fields: object) -> None:

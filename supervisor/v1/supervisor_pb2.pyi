@@ -571,6 +571,7 @@ class WatchTasksRequest(_message.Message):
     NOW_FIELD_NUMBER: _builtins.int
     UNTIL_DONE_FIELD_NUMBER: _builtins.int
     JOURNAL_ID_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     workflow_id: _builtins.str
     after_sequence: _builtins.int
@@ -580,6 +581,12 @@ class WatchTasksRequest(_message.Message):
     journal_id: _builtins.str
     """Runner.journal_id, from which after_sequence was learned. Where it is given
     and is no longer the runner's: FAILED_PRECONDITION (JOURNAL_CHANGED).
+    """
+    positions: _builtins.bool
+    """Also send, first of all and then from time to time, a TaskEvent that has
+    nothing but a sequence: of the events up to it, all that were asked for were
+    sent. Who is seldom told anything can so go on from there, however little of
+    the history is kept.
     """
     @_builtins.property
     def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -597,10 +604,11 @@ class WatchTasksRequest(_message.Message):
         now: _builtins.bool = ...,
         until_done: _builtins.bool = ...,
         journal_id: _builtins.str = ...,
+        positions: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "from", b"from", "now", b"now"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "from", b"from", "journal_id", b"journal_id", "now", b"now", "task_ids", b"task_ids", "tenant", b"tenant", "until_done", b"until_done", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "from", b"from", "journal_id", b"journal_id", "now", b"now", "positions", b"positions", "task_ids", b"task_ids", "tenant", b"tenant", "until_done", b"until_done", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_from: _TypeAlias = _typing.Literal["after_sequence", "now"]  # noqa: Y015
     _WhichOneofArgType_from: _TypeAlias = _typing.Literal["from", b"from"]  # noqa: Y015
@@ -651,6 +659,7 @@ class StreamOutputRequest(_message.Message):
     CURSOR_FIELD_NUMBER: _builtins.int
     TAIL_BYTES_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     attempt: _builtins.int
     """The latest attempt where 0; OUT_OF_RANGE (NO_ATTEMPT) where there is none
@@ -663,6 +672,11 @@ class StreamOutputRequest(_message.Message):
     follow: _builtins.bool
     """Go on until the attempt ends (and, where attempt is 0, on to the next
     attempt); else end at what there is now.
+    """
+    positions: _builtins.bool
+    """Also send, first of all, an OutputChunk that has nothing but an attempt and
+    a cursor: of where the stream begins, so that it can be gone on from before
+    there was any output.
     """
     @_builtins.property
     def streams(self) -> _containers.RepeatedScalarFieldContainer[Global___OutputStream.ValueType]:
@@ -677,10 +691,11 @@ class StreamOutputRequest(_message.Message):
         cursor: _builtins.str = ...,
         tail_bytes: _builtins.int = ...,
         follow: _builtins.bool = ...,
+        positions: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "from", b"from", "tail_bytes", b"tail_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cursor", b"cursor", "follow", b"follow", "from", b"from", "streams", b"streams", "tail_bytes", b"tail_bytes", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cursor", b"cursor", "follow", b"follow", "from", b"from", "positions", b"positions", "streams", b"streams", "tail_bytes", b"tail_bytes", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_from: _TypeAlias = _typing.Literal["cursor", "tail_bytes"]  # noqa: Y015
     _WhichOneofArgType_from: _TypeAlias = _typing.Literal["from", b"from"]  # noqa: Y015

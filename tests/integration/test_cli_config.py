@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import tomllib
 from pathlib import Path
 
@@ -39,6 +40,16 @@ async def test_what_is_shown_is_toml_with_places_and_without_secrets(
     assert tomllib.loads(shown.text)["state"]["retention"] == "6h"
     assert f"# {tmp_path}/config.toml:3" in shown.text
     assert "hunter2" not in shown.text
+
+
+async def test_what_is_shown_can_be_had_as_json(command: Command, tmp_path: Path) -> None:
+    path = written(tmp_path, SECRETS)
+    told = await command("config", "show", "--config", path, "--json")
+    assert (told.code, told.err, told.out.count(b"\n")) == (0, b"", 1)
+    shown = json.loads(told.text)
+    assert shown["state"]["retention"] == "6h"
+    assert shown["runner"]["id"] == socket.gethostname()
+    assert "hunter2" not in told.text
 
 
 async def test_a_secret_in_a_variable_is_not_shown_either(tmp_path: Path) -> None:

@@ -93,6 +93,36 @@ async def test_plan_says_what_would_be_done_and_why(command: Command) -> None:
     assert message["runnableNow"] is True
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("submit",), 125),
+        (("submit", "--json"), 125),
+        (("submit", "--follow"), 125),
+        (("submit", "--follow", "--json"), 125),
+        (("plan",), 125),
+        (("plan", "--json"), 125),
+        (("ps", "-a"), 1),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+async def test_where_its_own_output_cannot_be_written_it_says_so_and_whose_fault_it_was_not(
+    command: Command, words: tuple[str, ...], code: int
+) -> None:
+    """No code of a task's own, which a program that hands tasks over would take it for."""
+    name = words[0]
+    payload = [] if name == "ps" else [command.payload("sh", "-c", "echo x; exit 3")]
+    task = ["--id", "a"] if name == "submit" else []
+    if name == "ps":
+        await command("submit", command.payload("true"))
+    ended = await command.unwritable(*words, *payload, *task)
+    assert ended.code == code
+    assert "No space left on device" in ended.lines[-1]
+    if words in {("submit",), ("submit", "--json")}:
+        assert "a was accepted" in ended.lines[-1]
+        assert (await command("watch", "a")).code == 0
+
+
 async def test_ps_lists_what_goes_on_and_with_a_what_has_ended(command: Command) -> None:
     await command("submit", command.payload("true"), "--id", "done")
     await command("watch", "done")

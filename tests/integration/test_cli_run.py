@@ -56,6 +56,16 @@ async def test_with_json_it_prints_the_messages_alone(command: Command) -> None:
     assert task["failure"]["reason"] == "FAILURE_REASON_EXIT_CODE"
 
 
+@pytest.mark.parametrize("words", [("run",), ("run", "--json")], ids=" ".join)
+async def test_output_that_cannot_be_written_is_a_failure_that_was_not_the_tasks(
+    command: Command, words: tuple[str, ...]
+) -> None:
+    payload = command.payload("sh", "-c", "echo x; exit 3")
+    ended = await command.unwritable(*words, payload)
+    assert ended.code == 125
+    assert ended.lines[-1] == "env-runner: No space left on device"
+
+
 async def test_what_policy_forbids_is_refused(command: Command) -> None:
     ended = await command("run", command.payload("id", env={"LD_PRELOAD": "/tmp/x.so"}))
     assert ended.code == 126

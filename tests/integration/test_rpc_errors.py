@@ -8,7 +8,10 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
+from runner.domain.principal import Principal, Role
 from runner.domain.refusal import Code, Refused, Violation
+from runner.domain.task import TaskClass
+from runner.edges.rpc.server import RpcSettings
 from supervisor.v1 import supervisor_pb2 as v1
 from tests.support.rpc import GET, Notes, ObedientEngine, details, serving, stub_at
 
@@ -112,6 +115,41 @@ async def test_a_body_that_is_no_message_is_the_callers_fault_and_is_not_quoted(
             info = details(caught.value)["ErrorInfo"]
             assert isinstance(info, error_details_pb2.ErrorInfo)
             assert info.reason == "BAD_MESSAGE"
+
+
+async def test_an_assignment_that_never_reaches_the_engine_is_told_as_refused_too(
+    tmp_path: Path,
+) -> None:
+    notes, reader = Notes(), Principal("reader", frozenset({Role.READER}), frozenset({"*"}))
+    settings = RpcSettings(max_calls=0, reserved_calls=0)
+    engine = ObedientEngine()
+    async with (
+        serving(engine, tmp_path, reader, notes=notes) as (address,),
+        stub_at(address) as stub,
+    ):
+        with pytest.raises(grpc.aio.AioRpcError):
+            await stub.AssignTask(ASSIGN)
+    async with (
+        serving(engine, tmp_path, notes=notes) as (address,),
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        for method in ("AssignTask", "PlanTask"):  # the other is no assignment
+            with pytest.raises(grpc.aio.AioRpcError):
+                await channel.unary_unary(f"/supervisor.v1.Supervisor/{method}")(b"\xff")
+    async with (
+        serving(engine, tmp_path, notes=notes, settings=settings) as (address,),
+        stub_at(address) as stub,
+    ):
+        with pytest.raises(grpc.aio.AioRpcError):
+            await stub.AssignTask(ASSIGN)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await stub.GetTask(GET)
+    assert [(each.reason, each.task_id, each.task_class) for each in notes.refusals] == [
+        ("ROLE_DENIED", "t1", TaskClass.CPU_SHORT),
+        ("BAD_MESSAGE", "", None),
+        ("TOO_MANY_CALLS", "t1", TaskClass.CPU_SHORT),
+    ]
+    assert engine.asked == []
 
 
 async def test_an_unknown_method_is_unimplemented(tmp_path: Path) -> None:

@@ -45,15 +45,17 @@ class Command:
         self.environment = {**kept, **environment, "PYTHONPATH": str(ROOT)}
         self._made = 0
 
-    async def start(self, *arguments: str | Path) -> asyncio.subprocess.Process:
-        """Start it; its streams are pipes."""
+    async def start(
+        self, *arguments: str | Path, out: int = asyncio.subprocess.PIPE
+    ) -> asyncio.subprocess.Process:
+        """Start it; its streams are pipes, but for a stdout that is given."""
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "runner",
             *map(str, arguments),
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=out,
             stderr=asyncio.subprocess.PIPE,
             env=self.environment,
             cwd=self.directory,
@@ -62,6 +64,14 @@ class Command:
     async def __call__(self, *arguments: str | Path) -> Ended:
         """Run it to its end."""
         return await finish(await self.start(*arguments))
+
+    async def unwritable(self, *arguments: str | Path) -> Ended:
+        """Run it to its end; there is no room for what it prints."""
+        full = os.open("/dev/full", os.O_WRONLY)
+        try:
+            return await finish(await self.start(*arguments, out=full))
+        finally:
+            os.close(full)
 
     def payload(self, *command: str, **execution: object) -> Path:
         """A payload file for that argv."""
@@ -75,4 +85,4 @@ async def finish(process: asyncio.subprocess.Process) -> Ended:
     """Wait for its end."""
     out, err = await process.communicate()
     assert process.returncode is not None
-    return Ended(process.returncode, out, err)
+    return Ended(process.returncode, out or b"", err)

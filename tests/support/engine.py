@@ -16,7 +16,7 @@ from runner.engine.service import Engine
 from runner.engine.settings import Settings
 from runner.executors.fake import FakeExecutor, FakeWorld, fake_argv
 from runner.planning.policy import ClassRules, Host, Policy, Rules
-from runner.ports import Event, Executor, Observer
+from runner.ports import Event, Executor, Observer, Refusal
 from runner.storage.memory import MemoryJournal
 from runner.storage.memory_output import MemoryOutput
 from tests.support.clock import LoopClock
@@ -44,15 +44,15 @@ class Notes:
 
     notes: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
+    refused_of: list[Refusal] = field(default_factory=list)
     steps: list[EventType | None] = field(default_factory=list)
 
     def stored(self, before: Task | None, after: Task, type_: EventType | None) -> None:
         self.steps.append(type_)
 
-    def refused(
-        self, task_class: TaskClass | None, code: str, reason: str, rule: str, task_id: str = ""
-    ) -> None:
-        self.refusals.append(reason)
+    def refused(self, refusal: Refusal) -> None:
+        self.refusals.append(refusal.reason)
+        self.refused_of.append(refusal)
 
     def note(self, event: str, **fields: object) -> None:
         self.notes.append((event, fields))

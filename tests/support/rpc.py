@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from runner.domain.principal import LOCAL, Principal
 from runner.domain.refusal import Code, Refused
-from runner.domain.task import EventType, Task, TaskClass
+from runner.domain.task import EventType, Task
 from runner.edges.rpc.calls import Calls
 from runner.edges.rpc.listen import Listener
 from runner.edges.rpc.server import RpcServers, RpcSettings
@@ -27,7 +27,7 @@ from runner.engine.api import (
     Status,
     WatchRequest,
 )
-from runner.ports import Event
+from runner.ports import Event, Refusal
 from supervisor.v1 import supervisor_pb2 as v1
 from supervisor.v1.supervisor_pb2_grpc import SupervisorStub
 from tests.support.tasks import a_plan, a_task
@@ -40,14 +40,13 @@ class Notes:
     """An observer that remembers."""
 
     notes: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
 
     def stored(self, before: Task | None, after: Task, type_: EventType | None) -> None:
         pass
 
-    def refused(
-        self, task_class: TaskClass | None, code: str, reason: str, rule: str, task_id: str = ""
-    ) -> None:
-        self.notes.append(("refused", {"code": code, "reason": reason, "rule": rule}))
+    def refused(self, refusal: Refusal) -> None:
+        self.refusals.append(refusal)
 
     def note(self, event: str, **fields: object) -> None:
         self.notes.append((event, fields))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.config import places
 from supervisor.address import resolve
 
 
@@ -32,6 +33,33 @@ def test_the_systems_socket_comes_before_the_users(system: Path, tmp_path: Path)
     assert resolve(None, environment, system) == f"unix:{user}"
     socket(system)
     assert resolve(None, environment, system) == f"unix:{system}"
+
+
+def test_a_socket_in_the_users_state_is_looked_for_last(system: Path, tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path / "home")}
+    state = socket(tmp_path / "home/.local/state/env-runner/run/supervisor.sock")
+    assert resolve(None, home, system) == f"unix:{state}"
+    both = {**home, "XDG_RUNTIME_DIR": str(tmp_path / "session")}
+    assert resolve(None, both, system) == f"unix:{state}"
+    session = socket(tmp_path / "session/env-runner/supervisor.sock")
+    assert resolve(None, both, system) == f"unix:{session}"
+    socket(system)
+    assert resolve(None, both, system) == f"unix:{system}"
+
+
+@pytest.mark.parametrize("session", ["", "session", "relative"])
+@pytest.mark.parametrize("state", ["", "state", "relative"])
+def test_a_users_client_looks_where_a_users_daemon_listens(
+    session: str, state: str, system: Path, tmp_path: Path
+) -> None:
+    environment = {"HOME": str(tmp_path / "home")}
+    for name, value in (("XDG_RUNTIME_DIR", session), ("XDG_STATE_HOME", state)):
+        if value:
+            environment[name] = value if value == "relative" else str(tmp_path / value)
+    listens = places.runtime_directory(environment, root=False) / places.SOCKET
+    assert resolve(None, environment, system) == f"unix:{system}"
+    socket(listens)
+    assert resolve(None, environment, system) == f"unix:{listens}"
 
 
 def test_the_systems_socket_is_named_where_there_is_none(system: Path) -> None:

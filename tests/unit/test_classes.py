@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runner.config import rules
+from runner.config import ConfigError, beyond_host, load, rules
 from runner.domain.limits import Limits
 from runner.domain.task import TaskClass
 from runner.host import HostFacts
@@ -50,8 +51,7 @@ def test_the_table_is_that_of_the_interfaces() -> None:
         ("LIMITS__TIMEOUT", "10s", "defaults", "wall_time", 10),
         ("LIMITS__TIMEOUT", "none", "limits", "wall_time", None),
         ("LIMITS__TIMEOUT", "2h", "defaults", "wall_time", 60),
-        ("DEFAULTS__TIMEOUT", "2h", "defaults", "wall_time", 60),
-        ("DEFAULTS__TIMEOUT", "none", "defaults", "wall_time", 60),
+        ("DEFAULTS__TIMEOUT", "20s", "defaults", "wall_time", 20),
         ("DEFAULTS__IDLE_TIMEOUT", "none", "defaults", "idle_time", None),
         ("DEFAULTS__IDLE_TIMEOUT", "5s", "defaults", "idle_time", 5),
         ("DEFAULTS__GRACE", "0", "defaults", "grace", 0),
@@ -69,6 +69,64 @@ def test_the_configuration_goes_over_the_table_and_the_host_bounds_it(
 ) -> None:
     made = some_rules(**{f"ENV_RUNNER_CLASSES__CPU_SHORT__{key}": value}).classes[SHORT]
     assert getattr(getattr(made, part), name) == amount
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "why"),
+    [
+        ("timeout", 'defaults.timeout = "2h"', "over the class's limit, 1m"),
+        ("timeout", 'defaults.timeout = "none"', "over the class's limit, 1m"),
+        ("timeout", 'defaults.timeout = "9s"\nlimits.timeout = "8s"', "own limits.timeout, 8s"),
+        ("grace", 'defaults.grace = "1m"', "over the class's limit, 30s"),
+        ("processes", "defaults.processes = 5000", "over the class's limit, 4096"),
+        ("disk", 'defaults.disk = "17GiB"', "over the class's limit, 16GiB"),
+        ("output", 'defaults.output = "none"', "over the class's limit, 1GiB"),
+        ("gpu", "defaults.gpu = 1", "over the class's limit, 0"),
+        ("cpu", "defaults.cpu = 5", "over what this host has for tasks, 4"),
+        ("memory", 'defaults.memory = "9GiB"', "over what this host has for tasks, 8GiB"),
+    ],
+)
+def test_a_default_that_is_said_and_that_its_limit_does_not_allow_is_a_fault(
+    tmp_path: Path, key: str, text: str, why: str
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f"[classes.cpu_short]\n{text}")
+    with pytest.raises(ConfigError) as caught:
+        load(path, {}, root=False, host=HOST)
+    (fault,) = caught.value.faults
+    assert (fault.line, fault.key) == (2, f"classes.cpu_short.defaults.{key}")
+    assert why in fault.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'limits.timeout = "1s"\nlimits.memory = "1MiB"\nlimits.processes = 1\nlimits.grace = 0',
+        'defaults.timeout = "2h"\nlimits.timeout = "2h"',
+        'defaults.timeout = "2h"\nlimits.timeout = "none"',
+        'defaults.timeout = "none"\nlimits.timeout = "none"',
+        'defaults.idle_timeout = "none"\ndefaults.grace = 0',
+        'defaults.memory = "16GiB"\nlimits.memory = "32GiB"',  # on one host of many
+    ],
+)
+def test_what_nobody_said_follows_and_what_is_allowed_is_taken(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f"[classes.cpu_short]\n{text}")
+    made = rules(load(path, {}, root=False, host=HOST), HOST).classes[SHORT]
+    assert made.defaults.memory_bytes <= made.limits.memory_bytes
+
+
+def test_what_is_more_than_this_host_has_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(
+        "[classes.cpu_long]\nlimits.cpu = 64\nlimits.memory = '32GiB'\ndefaults.memory = '9GiB'\n"
+        "[classes.gpu_slurm]\nlimits.cpu = 64\n[classes.cpu_short]\nlimits.memory = 'none'"
+    )
+    assert list(beyond_host(load(path, {}, root=False, host=HOST), HOST)) == [
+        "classes.cpu_long.limits.cpu is 64, and this host has 4",
+        "classes.cpu_long.limits.memory is 32GiB, and this host has 8GiB",
+        "classes.cpu_long.defaults.memory is 9GiB, and this host has 8GiB",
+    ]
 
 
 def test_a_small_host_bounds_defaults_too() -> None:

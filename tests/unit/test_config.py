@@ -254,7 +254,30 @@ def test_a_socket_of_its_own_has_callers_of_its_own(tmp_path: Path) -> None:
         ('[grpc]\nlisten = ["unix:/' + "x" * 107 + '"]', 2, "grpc.listen.0"),
         ('[grpc]\nlisten = ["127.0.0.1:50051"]', 2, "grpc.listen.0"),
         ('[grpc]\ninsecure = true\nlisten = ["[::]:50051"]', 3, "grpc.listen.0"),
+        ("[grpc]\nlisten = []", 2, "grpc.listen"),
+        ('[grpc]\nlisten = ["unix:/a", "unix:/a"]', 2, "grpc.listen.1"),
+        ('[grpc]\nlisten = ["unix:/a", "unix:/b/../a"]', 2, "grpc.listen.1"),
+        (
+            '[grpc]\ninsecure = true\nlisten = ["127.0.0.1:9", "localhost:9"]',
+            3,
+            "grpc.listen.1",
+        ),
+        (
+            '[grpc]\nlisten = ["unix:/a"]\n[[grpc.sockets]]\npath = "/a"\nroles = []\ntenants = []',
+            4,
+            "grpc.sockets.0.path",
+        ),
+        (
+            '[http]\nlisten = "[::1]:9"\n[grpc]\ninsecure = true\nlisten = ["[::1]:09"]',
+            2,
+            "http.listen",
+        ),
         ('[http]\nlisten = "x"', 2, "http.listen"),
+        ('[http]\npublic_url = "https://host/a?b=c"', 2, "http.public_url"),
+        ('[http]\npublic_url = "https://host/a#b"', 2, "http.public_url"),
+        ('[http]\npublic_url = "https://host?"', 2, "http.public_url"),
+        ('[http]\npublic_url = "https:///a"', 2, "http.public_url"),
+        ('[http]\npublic_url = "https://["', 2, "http.public_url"),
         ('[http]\nlisten = "host:70000"', 2, "http.listen"),
         ('[state]\nretention = "24"', 2, "state.retention"),
         ('[state]\nmin_free = "105%"', 2, "state.min_free"),
@@ -295,6 +318,19 @@ def test_a_fault_is_told_with_its_line_and_key(
     tmp_path: Path, text: str, line: int, key: str
 ) -> None:
     assert ("config.toml", line, key) in told(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[grpc]\ninsecure = true\nlisten = ["127.0.0.1:0", "127.0.0.1:0", "unix:/a", "unix:/b"]',
+        '[grpc]\nlisten = []\n[[grpc.sockets]]\npath = "/a"\nroles = []\ntenants = ["*"]',
+        '[http]\npublic_url = "https://host:8443/runners/7"',
+        '[http]\nlisten = ""\npublic_url = "http://[::1]:9464/"',
+    ],
+)
+def test_addresses_that_can_be_reached_each_by_itself_are_taken(tmp_path: Path, text: str) -> None:
+    loaded(tmp_path, text)
 
 
 @pytest.mark.parametrize(

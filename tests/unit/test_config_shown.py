@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.config import load, read, rules, toml
-from runner.config.shown import shown
+from runner.config.shown import shown, shown_json
 from runner.domain.shape import Quantity
 from runner.domain.task import TaskClass
 from runner.domain.values import size
@@ -48,7 +49,7 @@ VARIABLES = {"ENV_RUNNER_LOGGING__LEVEL": "debug", "ENV_RUNNER_STATE__RETENTION"
 
 def show(path: Path | None, environ: dict[str, str]) -> str:
     reading = read(path, environ, root=True)
-    return "\n".join(shown(reading, rules(reading.config, HOST)))
+    return "\n".join(shown(reading, rules(reading.config, HOST), HOST))
 
 
 @pytest.mark.parametrize("text", ["", FULL], ids=["defaults", "full"])
@@ -59,6 +60,8 @@ def test_what_is_shown_comes_to_the_same(text: str, tmp_path: Path) -> None:
     second.write_text(show(first, environ))
     meant, loaded = load(first, environ, root=True), load(second, {}, root=True)
     loaded = replace(loaded, source=meant.source)
+    assert loaded.runner.id == HOST.hostname  # which is what an empty one means
+    loaded = replace(loaded, runner=replace(loaded.runner, id=""))
     assert rules(loaded, HOST) == rules(meant, HOST)
     for part in ("grpc", "http", "state", "logging", "local", "runner", "policy"):
         assert getattr(loaded, part) == getattr(meant, part), part
@@ -71,6 +74,32 @@ def test_each_key_that_was_said_has_its_place(tmp_path: Path) -> None:
     assert f'directory = "/srv/er"  # {path}:3' in lines
     assert 'level = "debug"  # ENV_RUNNER_LOGGING__LEVEL' in lines
     assert 'event_retention = "3d"' in lines
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", 'id = "host"'),
+        ('[runner]\nid = ""', 'id = "host"'),
+        ('[runner]\nid = "worker-7"', 'id = "worker-7"  # {}:2'),
+    ],
+)
+def test_the_name_of_the_runner_is_the_one_that_it_goes_by(
+    text: str, line: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    assert line.format(path) in show(path, {}).splitlines()
+
+
+def test_as_json_it_says_the_same_and_no_secret(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(FULL)
+    reading = read(path, VARIABLES, root=True)
+    text = shown_json(reading, rules(reading.config, HOST), HOST)
+    assert json.loads(text) == tomllib.loads(show(path, VARIABLES))
+    assert "hunter" not in text
+    assert "\n" not in text
 
 
 def test_a_secret_is_not_shown(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_what_is_said_of_a_tenant_is_shown_with_its_place_and_the_rest_as_it_hol
 ) -> None:
     path = written(tmp_path, "[tenants.acme]\nmax_running = 8\n")
     reading = read(path, {}, root=True)
-    lines = list(shown(reading, rules(reading.config, HOST)))
+    lines = list(shown(reading, rules(reading.config, HOST), HOST))
     begin = lines.index("[tenants.acme]")
     assert lines[begin + 1 : begin + 3] == ["weight = 1", f"max_running = 8  # {path}:2"]
     again = written(tmp_path, "\n".join(lines))

@@ -16,6 +16,7 @@ from tests.support.engine import (
     LONG,
     RULES,
     SETTINGS,
+    SHORT,
     Rig,
     assign,
     assignment,
@@ -49,6 +50,30 @@ async def test_a_repeat_is_answered_with_the_task_as_it_now_stands() -> None:
     await engine.acknowledge(LOCAL, ["t1"])
     again, created = await engine.assign(LOCAL, request)
     assert (again.state, again.acknowledged, created) == (State.COMPLETED, True, False)
+    await engine.close()
+
+
+@virtual
+async def test_of_a_refusal_all_is_told_that_could_be_read() -> None:
+    engine = await (rig := Rig()).start()
+    whose = {"tenant": "acme", "workflow_id": "wf-1"}
+    await assign(engine, "t1", ["sleep", 5], **whose)
+    await until(engine, "t1", EventType.STARTED)
+    cases = [
+        (assignment("t1", ["exit", 1], **whose), ("ID_CONFLICT", "t1", *whose.values(), 1)),
+        (assignment("t2", extra=1, **whose), ("UNKNOWN_FIELD", "t2", *whose.values(), 0)),
+        (assignment("t2", tenant="a\nb", workflow_id="wf"), ("BAD_NAME", "t2", "", "wf", 0)),
+        (assignment("t2", tenant=["a"]), ("BAD_TYPE", "t2", "", "", 0)),
+        (Assignment("t2", SHORT, b"[]"), ("BAD_TYPE", "t2", "", "", 0)),
+        (Assignment("t2", SHORT, b"{"), ("NOT_JSON", "t2", "", "", 0)),
+        (Assignment("no id", SHORT, payload(**whose)), ("BAD_ID", "", "", "", 0)),
+    ]
+    for request, expected in cases:
+        await refusal(engine.assign(LOCAL, request))
+        told = rig.notes.refused_of[-1]
+        assert expected == (told.reason, told.task_id, told.tenant, told.workflow_id, told.attempt)
+        assert told.task_class is TaskClass.CPU_SHORT
+    assert len(rig.notes.refused_of) == len(cases)
     await engine.close()
 
 

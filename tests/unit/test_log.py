@@ -9,6 +9,7 @@ from typing import Any
 
 from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.task import EventType, TaskClass
+from runner.ports import Refusal
 from runner.telemetry import log as log_module
 from runner.telemetry.log import open_log
 from runner.telemetry.observer import LogObserver
@@ -103,14 +104,18 @@ def test_an_event_of_a_task_has_the_fields_by_which_it_is_found() -> None:
 def test_a_refusal_names_its_reason_and_its_rule() -> None:
     stream = io.StringIO()
     observer = LogObserver(open_log("info", "json", stream=stream))
-    observer.refused(TaskClass.GPU, "PERMISSION_DENIED", "MODE_DENIED", "policy.modes", "t1")
-    observer.refused(None, "INVALID_ARGUMENT", "BAD_REFERENCE", "")
+    whole = Refusal(
+        "PERMISSION_DENIED", "MODE_DENIED", "policy.modes", TaskClass.GPU, "t1", "acme", "wf", 2
+    )
+    observer.refused(whole)
+    observer.refused(Refusal("INVALID_ARGUMENT", "BAD_REFERENCE"))
     first, second = lines(stream)
     assert (first["event"], first["rule"], first["task_class"]) == (
         "task refused", "policy.modes", "gpu",
     )  # fmt: skip
-    assert first["task_id"] == "t1"
-    assert not {"task_class", "task_id"} & set(second)
+    assert (first["task_id"], first["attempt"]) == ("t1", 2)
+    assert (first["tenant"], first["workflow_id"]) == ("acme", "wf")
+    assert not {"task_class", "task_id", "attempt", "tenant", "workflow_id"} & set(second)
 
 
 def test_a_note_says_itself_how_grave_it_is() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,11 @@ from prometheus_client import generate_latest
 from runner.domain.exit import Exit, Kept, Usage
 from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.task import EventType, State, TaskClass
+from runner.ports import Refusal
+from runner.telemetry.fanout import Observers
+from runner.telemetry.log import open_log
 from runner.telemetry.metrics import Metrics
+from runner.telemetry.observer import LogObserver
 from tests.support.metrics import promtool
 from tests.support.tasks import PREPARING, RUNNING, WAITING, a_plan, a_task, an_attempt
 
@@ -102,8 +107,8 @@ def test_a_task_cancelled_before_it_ran_has_no_duration(metrics: Metrics) -> Non
 def test_a_refusal_is_counted_by_its_code_and_unknown_is_a_class_that_is_none(
     metrics: Metrics,
 ) -> None:
-    metrics.refused(TaskClass.GPU, "FAILED_PRECONDITION", "NO_EXECUTOR", "")
-    metrics.refused(None, "INVALID_ARGUMENT", "BAD_REFERENCE", "")
+    metrics.refused(Refusal("FAILED_PRECONDITION", "NO_EXECUTOR", task_class=TaskClass.GPU))
+    metrics.refused(Refusal("INVALID_ARGUMENT", "BAD_REFERENCE"))
     name = "tasks_refused_total"
     assert value(metrics, name, task_class="gpu", code="FAILED_PRECONDITION") == 1
     assert value(metrics, name, task_class="unknown", code="INVALID_ARGUMENT") == 1
@@ -122,20 +127,21 @@ def test_a_configuration_that_cannot_be_read_keeps_the_time_of_the_last_that_cou
 def test_many_tenants_ids_and_images_make_no_series_whatever_is_in_them(
     metrics: Metrics, what: str
 ) -> None:
-    """B50."""
+    """B50, by the observer that the daemon has: the log and the metrics."""
+    observer = Observers(LogObserver(open_log("info", "json", stream=io.StringIO())), metrics)
     ran = [(None, WAITING, EventType.ACCEPTED), (WAITING, PREPARING, EventType.PREPARING)]
     for before, after, type_ in ran:
-        metrics.stored(before, after, type_)
+        observer.stored(before, after, type_)
     series = len(page(metrics).splitlines())
-    for number in range(20_000):
+    for number in range(100_000):
         name = f'{number}"\n\\{{}}'
         task = a_task(
             name if what == "ids" else "t",
             tenant=name if what == "tenants" else "",
             plan=a_plan(image=name) if what == "images" else a_plan(),
         )
-        metrics.stored(None, task, EventType.ACCEPTED)
-        metrics.refused(TaskClass.CPU_SHORT, "INVALID_ARGUMENT", name, name)
+        observer.stored(None, task, EventType.ACCEPTED)
+        observer.refused(Refusal("INVALID_ARGUMENT", name, name, TaskClass.CPU_SHORT, name, name))
     assert len(page(metrics).splitlines()) == series + 1  # the refusals' one
     promtool(page(metrics))
 

@@ -15,6 +15,7 @@ from runner.engine.api import (
     Chunk,
     ListRequest,
     OutputRequest,
+    Passed,
     Planned,
     Status,
     WatchRequest,
@@ -49,8 +50,8 @@ class Calls(Protocol):
         """The ids that were not acknowledged."""
         ...
 
-    def watch(self, who: Principal, request: WatchRequest) -> AsyncIterator[Event]:
-        """Events, in order."""
+    def watch(self, who: Principal, request: WatchRequest) -> AsyncIterator[Event | Passed]:
+        """Events, in order, and positions between them."""
         ...
 
     def output(self, who: Principal, request: OutputRequest) -> AsyncIterator[Chunk]:

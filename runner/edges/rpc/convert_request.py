@@ -82,6 +82,7 @@ def from_watch(request: v1.WatchTasksRequest) -> WatchRequest:
         now=request.now,
         until_done=request.until_done,
         journal_id=request.journal_id,
+        positions=request.positions,
     )
 
 
@@ -102,6 +103,7 @@ def from_output(request: v1.StreamOutputRequest) -> OutputRequest:
         cursor=request.cursor or None,
         tail_bytes=request.tail_bytes if request.WhichOneof("from") == "tail_bytes" else None,
         follow=request.follow,
+        positions=request.positions,
     )
 
 

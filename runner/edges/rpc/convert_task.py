@@ -12,7 +12,7 @@ from runner.domain.task import Attempt, Result, Task
 from runner.edges.rpc.lately import Lately
 from runner.edges.rpc.moments import duration, limit, timestamp
 from runner.edges.rpc.names import EVENT_TYPE, FAULT, MODE, REASON, STATE, STREAM, TASK_CLASS
-from runner.engine.api import Chunk
+from runner.engine.api import Chunk, Passed
 from runner.ports import Event
 from supervisor.v1 import supervisor_pb2 as v1
 
@@ -102,8 +102,10 @@ def to_limits(limits: Limits) -> v1.Limits:
     )
 
 
-def to_event(event: Event, link: Link = no_link) -> v1.TaskEvent:
-    """A stored event."""
+def to_event(event: Event | Passed, link: Link = no_link) -> v1.TaskEvent:
+    """A stored event, or a position: that has nothing but a sequence."""
+    if isinstance(event, Passed):
+        return v1.TaskEvent(sequence=event.sequence)
     return v1.TaskEvent(
         sequence=event.sequence,
         time=timestamp(event.time),

@@ -24,11 +24,17 @@ from runner.domain.principal import Principal
 from runner.domain.refusal import Code, Refused
 from runner.edges.rpc.admission import Admission
 from runner.edges.rpc.auth import SERVICE, allow
+from runner.edges.rpc.convert_request import from_assign
 from runner.edges.rpc.errors import DETAILS_KEY, status_code, to_status
+from runner.engine.api import Assignment
+from runner.engine.standing import refusal
 from runner.ports import Observer
+from supervisor.v1 import supervisor_pb2 as v1
 
 Context = aio.ServicerContext[Any, Any]  # of whatever service is called
 Decode = Callable[[bytes], Any]
+
+_ASSIGN = f"/{SERVICE}/AssignTask"
 
 
 Told = Callable[[str, str, float], None]
@@ -86,11 +92,17 @@ class Guard(aio.ServerInterceptor):
 
     def _unary(self, method: str, behaviour: Callable[..., Any], decode: Decode) -> Any:
         async def guarded(body: bytes, context: Context) -> Any:
+            asked = False
             try:
                 with self._admission.place(method):
                     allow(self._who, method)
-                    return await behaviour(_decoded(decode, body), context)
+                    request = _decoded(decode, body)
+                    asked = True
+                    return await behaviour(request, context)
             except Exception as error:  # noqa: BLE001 - all that is raised ends here, see above
+                if method == _ASSIGN and not asked and isinstance(error, Refused):
+                    # The engine, which tells of its own refusals, has not heard of this one.
+                    self._observer.refused(refusal(_as_far_as_read(body), error))
                 await self._fail(method, context, error)
 
         return guarded
@@ -166,6 +178,14 @@ class Guard(aio.ServerInterceptor):
             grpc.StatusCode.INTERNAL,
             f"the runner failed at this call; its log says more under reference {reference}",
         )
+
+
+def _as_far_as_read(body: bytes) -> Assignment:
+    """An assignment that is refused without being asked for: its payload is not looked at."""
+    try:
+        return from_assign(v1.AssignTaskRequest.FromString(body), "")
+    except DecodeError:
+        return Assignment("", "", b"")
 
 
 _CODES = {code.value[0]: code.name for code in grpc.StatusCode}
