@@ -13,20 +13,18 @@ from __future__ import annotations
 
 import itertools
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 
-from runner.keeper import files, waiting
+from runner.keeper import files
 from runner.keeper.attempt import Host
-from runner.keeper.entering import Entering, EnteringFailed
+from runner.keeper.entering import EnteringFailed
 from runner.keeper.ground import Ground, Shape, StartFailed
 from runner.keeper.loop import Loop, log
 from runner.keeper.sandbox import HolderFailed
-from runner.keeper.spawn import Program, User
+from runner.keeper.spawn import User
 from runner.keeper.users import Exhausted
 from runner.keeper.view import Sandboxes
-from runner.keeper.waiting import Waiting
 
 PREFIX = ".ahead."
 """What a ground's directory is called until it is an attempt's."""
@@ -52,7 +50,6 @@ class Ahead:
         self._wanted: dict[Shape, None] = {}  # the latest is last
         self._made: dict[Shape, Ground] = {}
         self._seen: dict[Ground, object] = {}  # the host as each of them shows it
-        self._entering: dict[Ground, tuple[Entering, socket.socket]] = {}
         self._numbers = itertools.count()
         self._not_before = 0
         self._due = False
@@ -71,10 +68,9 @@ class Ahead:
             oldest = next(iter(self._wanted))
             del self._wanted[oldest]
             self._forget(oldest)
-        ground = self._made.get(shape)
-        if ground is None or ground in self._entering:
+        ground = self._made.pop(shape, None)
+        if ground is None:
             return None
-        del self._made[shape]
         seen = self._seen.pop(ground)
         if ground.holder is not None:
             if seen != self._sandboxes.state():
@@ -115,10 +111,6 @@ class Ahead:
     def drop(self, ground: Ground) -> None:
         """End one that no attempt has. Its processes may take a moment: see `Loop.clearing`."""
         end_sandbox(self._loop, ground)
-        if ground in self._entering:
-            entering, channel = self._entering.pop(ground)
-            entering.close()
-            channel.close()
         ground.undo()
         group = ground.group()
         if group is not None:
@@ -179,51 +171,22 @@ class Ahead:
         self._loop.unwatch(descriptor)
         try:
             if ground.look():
-                self._lead_in(shape, ground)
+                pid = ground.lead_in(self._sandboxes.calls)
+                self._loop.host.mains.add(pid)
+                self._loop.on_child[pid] = lambda _: self._led_in(shape, ground)
             else:
                 self._loop.watch(descriptor, lambda: self._look(shape, ground))
         except (HolderFailed, OSError, ValueError, KeyError) as error:
             self._give_up(shape, error)
 
-    def _lead_in(self, shape: Shape, ground: Ground) -> None:
-        """Send a child into the sandbox, which is ready. Raises OSError."""
-        assert ground.holder is not None  # noqa: S101 - it is ready
-        assert self._sandboxes.bubblewrap is not None  # noqa: S101 - it made it
-        mine, its = waiting.channel()
-        calls, stdio = self._sandboxes.bubblewrap.calls, (0, *ground.streams)
-        program = Program([], {}, "/", stdio, ground.user, confined=True, calls=calls)
-        try:
-            entering = Entering(
-                ground.holder, program, *ground.join, alone=ground.tighten, channel=its
-            )
-        except OSError:
-            mine.close()
-            raise
-        finally:
-            its.close()
-        self._entering[ground] = (entering, mine)
-        self._loop.host.mains.add(entering.pid)
-        self._loop.on_child[entering.pid] = lambda _: self._led_in(shape, ground)
-
     def _led_in(self, shape: Shape, ground: Ground) -> None:
-        """Who led the child in has ended."""
-        if ground not in self._entering:
+        """Who led a child in has ended."""
+        if self._made.get(shape) is not ground:
             return
-        entering, channel = self._entering.pop(ground)
         try:
-            pid, exec_pipe = entering.read()
+            self._follow(ground.led_in().pid, shape, ground)
         except (EnteringFailed, OSError) as error:
-            channel.close()
             self._give_up(shape, error)
-            return
-        try:
-            ground.waiting = Waiting(pid, exec_pipe, channel)
-        except OSError as error:
-            os.close(exec_pipe)
-            channel.close()
-            self._give_up(shape, error)
-            return
-        self._follow(pid, shape, ground)
 
     def _give_up(self, shape: Shape, error: Exception) -> None:
         log(f"nothing is made ahead for a minute: {error}")

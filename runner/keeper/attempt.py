@@ -174,15 +174,20 @@ class Attempt:
 
     def settled(self) -> bool:
         """Whether none of its processes is left; kills those that are. Those of its sandbox are
-        being killed then, and have nothing of the task's."""
+        being killed then, and have nothing of the task's; only where nothing was started they
+        are waited for, since then another may come by its name."""
         if not self.group.populated():
             return True
-        sandbox, group = self.sandbox, self.group
-        if sandbox is not None and isinstance(group, Group) and group.empty_but_for(sandbox.own):
+        if self.problem is None and self._empty_but_for_its_sandbox():
             return True
         self.settling = min(self.settling * 2, SETTLE_MOST)
         self.group.kill()
         return False
+
+    def _empty_but_for_its_sandbox(self) -> bool:
+        if self.sandbox is None or not isinstance(self.group, Group):
+            return False
+        return self.group.empty_but_for(self.sandbox.own)
 
     def finish(self) -> Record:
         """The record of its end; drains the output and closes what it held. Its group is still

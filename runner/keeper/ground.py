@@ -13,18 +13,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import socket
 from typing import Any, NamedTuple
 
 from runner.keeper import output, records, tracing
 from runner.keeper.attempt import Host
 from runner.keeper.cgroups_group import Group
 from runner.keeper.disk import DISK
+from runner.keeper.entering import Entering, EnteringFailed
 from runner.keeper.output import Output
 from runner.keeper.sandbox import Holder
 from runner.keeper.space import Space
-from runner.keeper.spawn import User
+from runner.keeper.spawn import Program, User
 from runner.keeper.view import Sandboxes, Wanted
-from runner.keeper.waiting import Waiting
+from runner.keeper.waiting import Waiting, channel
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 OF_THE_SANDBOX = 3  # processes: bwrap outside and inside, and its shell
@@ -97,6 +99,7 @@ class Ground:
         self.space: Space | None = None
         self.own: dict[int, int] = {}
         self.waiting: Waiting | None = None  # a child that waits for its program
+        self._leading: tuple[Entering, socket.socket] | None = None  # one that is on its way in
         self.opened = contextlib.ExitStack()
         self.unused = contextlib.ExitStack()
         self.join: tuple[int, list[int]] = (-1, [])
@@ -189,6 +192,45 @@ class Ground:
             self.own = {each.pid: each.start_ticks for each in found if each is not None}
         return self.space is not None
 
+    def lead_in(self, calls: bytes) -> int:
+        """Send a child into the sandbox, which is ready, to wait there for its program, with
+        `calls` to decide on system calls. The pid of who leads it in: once that has ended, call
+        `led_in`. Raises OSError."""
+        assert self.holder is not None  # noqa: S101 - it is ready
+        mine, its = channel()
+        stdio = (0, *self.streams)
+        program = Program([], {}, "/", stdio, self.user, confined=True, calls=calls)
+        try:
+            entering = Entering(self.holder, program, *self.join, alone=self.tighten, channel=its)
+        except OSError:
+            mine.close()
+            raise
+        finally:
+            its.close()
+        self._leading = (entering, mine)
+        return entering.pid
+
+    @property
+    def leading(self) -> int:
+        """The pid of who leads a child in just now; 0 where nobody does."""
+        return 0 if self._leading is None else self._leading[0].pid
+
+    def led_in(self) -> Waiting:
+        """The child that waits in there from now on. Raises EnteringFailed and OSError."""
+        assert self._leading is not None  # noqa: S101 - see `lead_in`
+        (entering, mine), self._leading = self._leading, None
+        try:
+            pid, exec_pipe = entering.read()
+            try:
+                self.waiting = Waiting(pid, exec_pipe, mine)
+            except OSError:
+                os.close(exec_pipe)
+                raise
+        except (EnteringFailed, OSError):
+            mine.close()
+            raise
+        return self.waiting
+
     def tighten(self) -> None:
         """Count those that hold the sandbox, and no more, beside the task. Raises OSError."""
         if self.shape.processes is not None and self.host.cgroups is not None:
@@ -219,6 +261,10 @@ class Ground:
         if self.waiting is not None:
             self.waiting.close()
             self.waiting = None
+        if self._leading is not None:
+            for each in self._leading:
+                each.close()
+            self._leading = None
         self.unused.close()
         self.opened.close()
         with contextlib.suppress(OSError):

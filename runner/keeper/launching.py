@@ -93,7 +93,7 @@ class Preparation:
         """The sandbox that the program is to enter, begun where it was not made ahead; it is the
         caller's. Raises StartFailed."""
         assert sandboxes.bubblewrap is not None  # noqa: S101 - else strict was refused
-        self._calls = sandboxes.bubblewrap.calls
+        self._calls = sandboxes.calls
         try:
             return self.ground.holder or self.ground.hold(sandboxes, self.request["mounts"])
         except StartFailed as error:

@@ -238,7 +238,10 @@ class Loop:
 
     def clear(self, group: Group) -> None:
         """Kill all in a group that is no attempt's, and remove it once that is dead."""
-        if group.populated():
+        groups = (each.group for each in self.attempts.values())
+        if any(isinstance(each, Group) and each.path == group.path for each in groups):
+            self.clearing.discard(group.path)  # another has that name by now
+        elif group.populated():
             group.kill()
             self.clearing.add(group.path)
             self.after(SETTLE_MOST, lambda: self.clear(group))

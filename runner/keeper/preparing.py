@@ -92,7 +92,10 @@ class _Start:
 
     def go(self) -> None:
         """Enter the sandbox at once where it was made ahead, else once it is ready."""
-        if self._holder.ready_fd < 0:
+        leading = self.preparation.ground.leading
+        if leading:
+            self._loop.on_child[leading] = lambda _: self._on_led_in()
+        elif self._holder.ready_fd < 0:
             self._enter()
         else:
             self._loop.watch(self._holder.ready_fd, self._on_ready)
@@ -109,6 +112,17 @@ class _Start:
             return
         except (OSError, ValueError, KeyError) as error:  # it died as it said that it is ready
             self._fail(getattr(error, "errno", 0) or errno.EIO, str(error))
+            return
+        self._enter()
+
+    def _on_led_in(self) -> None:
+        """A child that was on its way in waits there now."""
+        if self._over:
+            return
+        try:
+            self.preparation.ground.led_in()
+        except (EnteringFailed, OSError) as error:
+            self._fail(getattr(error, "number", 0) or errno.EIO, str(error))
             return
         self._enter()
 

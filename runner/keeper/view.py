@@ -57,6 +57,11 @@ class Sandboxes:
         except Unavailable as error:
             self.problem = str(error)
 
+    @property
+    def calls(self) -> bytes:
+        """See `Bubblewrap`."""
+        return b"" if self.bubblewrap is None else self.bubblewrap.calls
+
     def state(self) -> object:
         """The host's paths as a sandbox shows them: not equal once one has changed so that a
         sandbox made earlier shows something else."""
