@@ -1,4 +1,4 @@
-"""What a test may leave behind: nothing. Finds processes, descriptors, cgroups and files.
+"""What a test may leave behind: nothing. Finds processes, descriptors, cgroups and containers.
 
 A `Census` is taken before a test and compared after it. What is only slow to go away has a
 moment to do so. Not here: when it is asked for (`tests/conftest.py`).
@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from runner.keeper.cgroups_tree import V2, own_directories
+from tests.engines import known
 
 MARK = "ENV_RUNNER_TEST_WORKER"
 """A variable that every process started by this test process inherits, unless it is cleaned."""
@@ -52,6 +53,7 @@ class Census:
     children: frozenset[psutil.Process]
     descriptors: frozenset[tuple[int, str]]
     cgroups: frozenset[str]
+    contained: frozenset[tuple[str, str, str]] = frozenset()  # what engines hold
 
     @classmethod
     def take(cls, place: Place) -> Census:
@@ -62,6 +64,7 @@ class Census:
             frozenset(psutil.Process().children(recursive=True)),
             frozenset(descriptors()),
             frozenset(place.cgroups()),
+            frozenset(known.things()),
         )
 
     def leaks(self) -> list[str]:
@@ -77,7 +80,9 @@ class Census:
         return found
 
     def end_leaked(self) -> None:
-        """Kill the processes that were leaked and remove their cgroups, for the next test."""
+        """Kill the processes that were leaked, remove their cgroups and containers, for the next
+        test."""
+        known.remove(self._contained())
         for process in self._processes():
             with contextlib.suppress(psutil.Error, ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
@@ -94,7 +99,11 @@ class Census:
             *(f"process {_describe(p)}" for p in self._processes()),
             *(f"descriptor {fd} -> {to}" for fd, to in sorted(descriptors() - self.descriptors)),
             *(f"cgroup {path}" for path in sorted(self.place.cgroups() - self.cgroups)),
+            *(f"{kind} {name} at {url}" for url, kind, name in sorted(self._contained())),
         ]
+
+    def _contained(self) -> set[tuple[str, str, str]]:
+        return known.things() - self.contained
 
     def _processes(self) -> list[psutil.Process]:
         found = set(psutil.Process().children(recursive=True)) - self.children
@@ -102,7 +111,9 @@ class Census:
         for pid in (new & set(_members(self.place.cgroup))) | set(_marked(new, self.place)):
             with contextlib.suppress(psutil.Error):
                 found.add(psutil.Process(int(pid)))
-        return sorted((p for p in found if _is_there(p)), key=lambda p: p.pid)
+        engines = known.own()
+        there = (p for p in found if p.pid not in engines and _is_there(p))
+        return sorted(there, key=lambda p: p.pid)
 
 
 def descriptors() -> set[tuple[int, str]]:
