@@ -9,7 +9,7 @@ import pytest
 
 from tests.engines.engine import Engine
 from tests.engines.fixtures import HOSTILE_IMAGE, PYTHON_IMAGE, Own
-from tests.engines.process import mount_points
+from tests.engines.process import mount_points, runs
 from tests.support import leaks
 from tests.support.leaks import Census, Place
 
@@ -53,7 +53,7 @@ def test_a_container_and_a_volume_that_are_left_are_found_and_removed(
     assert before._contained() == set()
 
 
-@pytest.mark.parametrize("kind", ["docker", "podman"])
+@pytest.mark.parametrize("kind", ["docker", "podman", "rootless"])
 async def test_an_engine_that_was_killed_is_started_again_and_leaves_nothing(
     kind: str, own: Own, nothing_is_left: Path
 ) -> None:
@@ -62,7 +62,7 @@ async def test_an_engine_that_was_killed_is_started_again_and_leaves_nothing(
     await engine.kill()
     await engine.start()
     assert engine.talk.containers() == set()
-    pids = engine.own()
+    processes = [psutil.Process(pid) for pid in engine.own()]
     await engine.close()
-    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert not any(map(runs, processes))
     assert not any(mounted.startswith(str(nothing_is_left)) for mounted in mount_points())

@@ -23,6 +23,7 @@ from tests.engines.dockerd import Dockerd
 from tests.engines.engine import Engine, Private
 from tests.engines.known import known
 from tests.engines.podman import Podman
+from tests.engines.rootless import Rootless
 from tests.support.leaks import Place
 
 GROUP = "localhost/env-runner-test"
@@ -32,8 +33,13 @@ HOSTILE_IMAGE = f"{GROUP}/hostile:1"  # the same, and a configuration that asks 
 NEEDED = {
     "docker": {"dockerd": "docker.io", "runc": "runc"},
     "podman": {"podman": "podman", "runc": "runc", "catatonit": "catatonit"},
+    "rootless": {"podman": "podman", "runc": "runc", "newuidmap": "uidmap"},
 }
-MAKE: dict[str, Callable[[Path], Private]] = {"docker": Dockerd, "podman": Podman}
+MAKE: dict[str, Callable[[Path], Private]] = {
+    "docker": Dockerd,
+    "podman": Podman,
+    "rootless": Rootless,
+}
 
 BOTH = [
     pytest.param(kind, marks=(pytest.mark.root, pytest.mark.xdist_group(kind)))
