@@ -40,6 +40,7 @@ class Launched:
     number: int
     handle: Handle
     start_time: int
+    image_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Adopted:
     number: int
     handle: Handle
     start_time: int
+    image_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,14 @@ class NotStarted:
 
 @dataclass(frozen=True, slots=True)
 class LaunchFailed:
-    """The attempt was not started, and never will be."""
+    """The attempt was not started, and never will be. `image_digest` is set where its image was
+    there."""
 
     time: int
     number: int
     failure: Failure
     draw: float = 0.0
+    image_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,12 @@ def run(task: Task, event: Launched | Adopted) -> Transition:
     task = replace(
         task,
         state=State.RUNNING,
-        attempts=with_attempt(task, handle=event.handle, start_time=event.start_time),
+        attempts=with_attempt(
+            task,
+            handle=event.handle,
+            start_time=event.start_time,
+            image_digest=event.image_digest,
+        ),
         start_time=task.start_time or event.start_time,
     )
     return step(task, EventType.STARTED, *_watch_it(task))

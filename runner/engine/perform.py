@@ -84,7 +84,7 @@ class Performer:
             started = await executor.launch(request)
             failpoint("after_spawn")
         except LaunchFailed as failed:
-            return self._failed(task, failed.failure)
+            return self._failed(task, failed.failure, failed.image_digest)
         except Exception as error:  # noqa: BLE001 - it may have been started all the same: ask
             self._note("launch was not answered", task, error)
             found = await self._adopt(executor, task)
@@ -92,7 +92,9 @@ class Performer:
                 return self._unstarted(task, "its executor failed to launch it")
             started = found
         now, number = self._clock.wall(), task.attempt.number
-        return happened.Launched(now, number, started.handle, started.start_time)
+        return happened.Launched(
+            now, number, started.handle, started.start_time, started.image_digest
+        )
 
     async def _adopt(self, executor: Executor, task: Task) -> Started | None:
         pause = FIRST_PAUSE
@@ -185,6 +187,8 @@ class Performer:
             stdin=stdin,
             context=context,
             labels=task.labels,
+            tenant=task.tenant,
+            image_digest=next((one.image_digest for one in task.attempts if one.image_digest), ""),
         )
 
     async def _pause(self, pause: float) -> float:
@@ -195,7 +199,7 @@ class Performer:
         now, number = self._clock.wall(), task.attempt.number
         if found is None:
             return happened.NotStarted(now, number, _draw())
-        return happened.Adopted(now, number, found.handle, found.start_time)
+        return happened.Adopted(now, number, found.handle, found.start_time, found.image_digest)
 
     def _exited(self, task: Task, exit_: Exit) -> Event:
         return happened.Exited(self._clock.wall(), task.attempt.number, exit_, _draw())
@@ -204,9 +208,9 @@ class Performer:
         now = self._clock.wall()
         return self._exited(task, Exit(task.attempt.start_time, now, lost=why))
 
-    def _failed(self, task: Task, failure: Failure) -> Event:
+    def _failed(self, task: Task, failure: Failure, image_digest: str = "") -> Event:
         now, number = self._clock.wall(), task.attempt.number
-        return happened.LaunchFailed(now, number, failure, _draw())
+        return happened.LaunchFailed(now, number, failure, _draw(), image_digest)
 
     def _unstarted(self, task: Task, why: str) -> Event:
         return self._failed(task, Failure(Reason.EXECUTOR, why, Fault.SYSTEM, retryable=True))

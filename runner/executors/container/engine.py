@@ -98,21 +98,21 @@ class Engine:
         *,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        limit: float = LIMIT,
+        limit: float | None = LIMIT,
     ) -> AsyncIterator[aiohttp.StreamReader]:
         """The body of an answer that goes on for long, as bytes; closed on leaving.
 
-        `limit` is seconds to the head of the answer, which is what is observed; for the body
-        the caller has limits of its own. Raises EngineError, also for a body that breaks off.
+        `limit` is seconds to the head of the answer, which is what is observed; None where it
+        may be long in coming, which is then not observed either. For the body the caller has
+        limits of its own. Raises EngineError, also for a body that breaks off.
         """
         response: aiohttp.ClientResponse | None = None
         try:
-            with self._timed(operation):
+            with contextlib.nullcontext() if limit is None else self._timed(operation):
+                version = await self.version()
                 async with self._mapped(limit):
                     docker = self._client()
-                    if docker.api_version == "auto":
-                        await docker.version()
-                    url = f"{docker.docker_host}/{docker.api_version}/{path}"
+                    url = f"{docker.docker_host}/{version}/{path}"
                     response = await docker.session.request(
                         method, url, params=params, headers=headers
                     )
@@ -123,6 +123,26 @@ class Engine:
         finally:
             if response is not None:
                 response.close()
+
+    async def json(self, operation: str, path: str, limit: float = LIMIT) -> dict[str, Any]:
+        """An answer of a part of the API that has paths of its own; `path` with its version.
+        Raises EngineError."""
+
+        async def ask(docker: aiodocker.Docker) -> dict[str, Any]:
+            async with docker.session.get(f"{docker.docker_host}/{path}") as response:
+                if response.status >= _CLIENT:
+                    raise _of_status(response.status, await response.text())
+                return dict(await response.json())
+
+        return await self.call(operation, ask, limit)
+
+    async def version(self) -> str:
+        """The version of the API that is spoken, as in "v1.41". Raises EngineError."""
+        docker = self._client()
+        if docker.api_version == "auto":
+            async with self._mapped(LIMIT):
+                await docker.version()
+        return docker.api_version
 
     async def lines(
         self, body: aiohttp.StreamReader, stall: float
@@ -179,7 +199,7 @@ class Engine:
             self._told(self.name, operation, outcome, time.monotonic() - start)
 
     @contextlib.asynccontextmanager
-    async def _mapped(self, limit: float) -> AsyncIterator[None]:
+    async def _mapped(self, limit: float | None) -> AsyncIterator[None]:
         """A time limit; and what else the library raises stops here."""
         import aiodocker  # noqa: PLC0415 - see `_client`
 
@@ -188,7 +208,7 @@ class Engine:
                 async with asyncio.timeout(limit):
                     yield
         except TimeoutError as error:
-            raise TimedOut(f"{self.name} did not answer within {limit:g} s") from error
+            raise TimedOut(f"{self.name} did not answer within {limit or 0:g} s") from error
         except aiodocker.DockerError as error:
             raise _of_status(error.status, error.message) from error
         except (ValueError, KeyError, TypeError) as error:  # of what it answered

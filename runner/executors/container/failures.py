@@ -1,0 +1,59 @@
+"""What an engine says of a container that it did not create or start, as a `Failure` with a
+sentence for a person. Engines' words are their own: what is not known is the executor's fault."""
+
+from __future__ import annotations
+
+import re
+
+from runner.domain.failure import Failure, Fault, Reason
+from runner.domain.limits import size_text
+from runner.domain.plan import Plan
+from runner.executors.container.engine import Conflict, EngineError, Refused
+
+_OF_THE_TASK = re.compile(
+    r"executable file .{0,300}not found|exec format error|no such file or directory: unknown"
+    r"|permission denied: unknown|is a directory: unknown|not a directory"
+    r"|unable to find user|no matching entries in (?:passwd|group) file"
+    r"|(?:Cwd|working directory|chdir)",
+    re.IGNORECASE,
+)
+_TOO_LITTLE_MEMORY = re.compile(r"minimum memory limit", re.IGNORECASE)
+
+
+def of_create(error: EngineError, plan: Plan) -> Failure:
+    """Why it was not created."""
+    if _TOO_LITTLE_MEMORY.search(str(error)):
+        limit = size_text(plan.limits.memory_bytes)
+        text = f"its memory of {limit} is less than its engine needs to start anything: {error}"
+        return Failure(Reason.OUT_OF_MEMORY, text, Fault.TASK)
+    # what a request lacks, another try lacks too
+    lasting = isinstance(error, Refused) and not isinstance(error, Conflict)
+    text = f"its container was not created: {error}"
+    return Failure(Reason.EXECUTOR, text, Fault.SYSTEM, retryable=not lasting)
+
+
+def of_start(error: EngineError, said: str) -> Failure:
+    """Why it was not started; `said` is the engine's word on the container, if any."""
+    text = said or str(error)
+    if _OF_THE_TASK.search(text):
+        return Failure(Reason.START, f"its program cannot be started: {text:.400}", Fault.TASK)
+    text = f"its container was not started: {text:.400}"
+    return Failure(Reason.EXECUTOR, text, Fault.SYSTEM, retryable=True)
+
+
+def of_difference(lines: list[str]) -> Failure:
+    """The engine made another container than was asked for."""
+    more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+    text = f"its engine did not make the container that was asked for: {lines[0]}{more}"
+    return Failure(Reason.EXECUTOR, text, Fault.SYSTEM)
+
+
+def of_host(what: str) -> Failure:
+    """Something here failed, or the engine could not be asked."""
+    text = f"its container could not be made: {what}"
+    return Failure(Reason.EXECUTOR, text, Fault.SYSTEM, retryable=True)
+
+
+def unfit(why: str) -> Failure:
+    """Image and task do not fit together."""
+    return Failure(Reason.START, f"{why}", Fault.TASK)
