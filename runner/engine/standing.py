@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from runner.domain.identity import check_task_id
 from runner.domain.limits import Limits
 from runner.domain.refusal import Refused
-from runner.domain.task import TaskClass
+from runner.domain.task import Task, TaskClass
 from runner.engine import refusals
 from runner.engine.api import Assignment, ClassState, ExecutorStatus, Status
 from runner.engine.readiness import Board
@@ -63,6 +63,15 @@ def check_grace(grace: float | None, limits: Limits) -> None:
     """Whether a cancel may leave a task so many seconds. Raises Refused OUT_OF_RANGE."""
     if grace is not None and not 0 <= grace <= limits.grace:
         raise refusals.out_of_range("grace", f"the class allows 0 to {limits.grace:g} s")
+
+
+def containers(rules: Rules, running: Iterable[Task]) -> dict[str, int]:
+    """How many containers run, by executor; of each that has any to do with them."""
+    found = dict.fromkeys(rules.host.engines, 0)
+    for task in running:
+        if task.attempt.executor in found:
+            found[task.attempt.executor] += 1
+    return found
 
 
 def status(

@@ -6,7 +6,7 @@ What an actor decides is stored here, then performed, then told: in this order, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from runner.domain import effects as do
 from runner.domain import starts
@@ -74,6 +74,12 @@ class Tasks:
         """A task that has not ended, as last stored."""
         actor = self.actors.get(task_id)
         return None if actor is None else actor.task
+
+    def running(self) -> Iterator[Task]:
+        """The tasks that have a process."""
+        for actor in self.actors.values():
+            if actor.task.state is State.RUNNING:
+                yield actor.task
 
     def searching(self) -> set[asyncio.Task[None]]:
         """The searches for attempts of an earlier daemon that are under way."""

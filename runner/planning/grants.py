@@ -42,7 +42,7 @@ def denials(
         *_image(asked, mode, policy),
         *_environment(asked, policy),
         *_secrets(asked),
-        *_mounts(asked.mounts, policy),
+        *_mounts(asked.mounts, rules),
         *_user(asked, mode, rules),
         *_network(asked, policy),
         *_artifacts("inputs", payload.artifacts.inputs),
@@ -108,7 +108,8 @@ def _secrets(asked: Execution) -> Iterator[Denial]:
         yield _denial(field, "SECRET_UNAVAILABLE", message, "secrets")
 
 
-def _mounts(mounts: tuple[Mount, ...], policy: Policy) -> Iterator[Denial]:
+def _mounts(mounts: tuple[Mount, ...], rules: Rules) -> Iterator[Denial]:
+    policy, leads_out = rules.policy, rules.host.leads_out
     for i, mount in enumerate(mounts):
         field = f"/execution/mounts/{i}/source"
         roots = [root for root in policy.host_paths if paths.lies_below(mount.source, root.path)]
@@ -118,6 +119,9 @@ def _mounts(mounts: tuple[Mount, ...], policy: Policy) -> Iterator[Denial]:
         elif not mount.read_only and not any(root.writable for root in roots):
             message = f"{quote(mount.source)} is granted for reading alone; say read_only"
             yield _denial(field, "MOUNT_DENIED", message, "policy.host_paths")
+        elif all(leads_out(mount.source, root.path) for root in roots):
+            message = f"a link in {quote(mount.source)} leads out of the granted host path"
+            yield _denial(field, "MOUNT_DENIED", message, "policy.host_paths")
 
 
 def _is_never(source: str) -> bool:
@@ -125,7 +129,15 @@ def _is_never(source: str) -> bool:
 
 
 def _user(asked: Execution, mode: Mode, rules: Rules) -> Iterator[Denial]:
-    if not asked.user or asked.user in rules.policy.users:
+    if not asked.user:
+        return
+    if mode is Mode.DOCKER and not asked.user.replace(":", "").isdecimal():
+        message = (
+            f"a container's user is named by number: its image may call {quote(asked.user)} root"
+        )
+        yield _denial("/execution/user", "USER_DENIED", message, "policy.users")
+        return
+    if asked.user in rules.policy.users:
         return
     if mode is not Mode.DOCKER and asked.user == rules.host.task_user and not _is_root(asked.user):
         return  # it is what the runner has decided anyway

@@ -189,6 +189,9 @@ class Engine:
         try:
             yield
             outcome = "ok"
+        except asyncio.CancelledError:
+            outcome = ""  # nobody waited for it any more
+            raise
         except TimedOut:
             outcome = "timed_out"
             raise
@@ -196,7 +199,8 @@ class Engine:
             outcome = "refused"
             raise
         finally:
-            self._told(self.name, operation, outcome, time.monotonic() - start)
+            if outcome:
+                self._told(self.name, operation, outcome, time.monotonic() - start)
 
     @contextlib.asynccontextmanager
     async def _mapped(self, limit: float | None) -> AsyncIterator[None]:

@@ -13,6 +13,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Coroutine
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,12 @@ from runner.executors.container.launching import Begun, Launching, Taken, mark
 from runner.executors.container.place import Places
 from runner.executors.container.records import Launched
 from runner.executors.container.settings import Settings
+from runner.executors.container.sweep import Sweep
 from runner.ports import Found, Launch, LaunchFailed, Readiness, Started
 
 _VERSION = 1  # of the handles' data
 _LABEL = 12  # characters of a container's id that people know it by
+_TIDY = 1.0  # seconds for what is being removed when it is closed
 _JUDGED = 10.0  # seconds for the end of what has ended already
 _STDIN_LOST = "the daemon ended before all of its stdin was given: it would have been cut short"
 
@@ -59,6 +62,8 @@ class ContainerExecutor:
         self._containers = Containers(engine)
         self._places = Places(settings.root)
         self._launching = Launching(settings, self._containers, images, self._places)
+        self._sweep = Sweep(settings, self._containers, self._places, note)
+        self._sweeping: asyncio.Task[None] | None = None
         self._known: readiness.Known | None = None
         self._said = Readiness(ready=False, problem="it was not asked yet")
         self._attempts: dict[str, tuple[Attempt, asyncio.Task[None]]] = {}
@@ -143,6 +148,12 @@ class ContainerExecutor:
 
     async def close(self) -> None:
         """See the port."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for _, task in self._attempts.values():
+            task.cancel()
+        if self._beside:  # containers of what has just ended
+            await asyncio.wait(self._beside, timeout=_TIDY)
         tasks = {*self._beside, *(task for _, task in self._attempts.values())}
         for task in tasks:
             task.cancel()
@@ -160,6 +171,8 @@ class ContainerExecutor:
             self._known = await readiness.ask(self._engine)
         except EngineError as error:
             return _unready(str(error))
+        if self._sweeping is None:
+            self._sweeping = asyncio.create_task(self._sweep.run(), name=f"sweep-{self.name}")
         return self._known.readiness
 
     async def _launch(self, request: Launch) -> Started:
@@ -287,7 +300,11 @@ def _without(socket: str) -> str:
             return f"there is no engine: {socket} is no socket"
     except OSError as error:
         return f"there is no engine at {socket}: {error.strerror}"
-    return "" if os.access(socket, os.R_OK | os.W_OK) else f"this user may not use {socket}"
+    if not os.access(socket, os.R_OK | os.W_OK):
+        return f"this user may not use {socket}"
+    if find_spec("aiodocker") is None:
+        return "its client library is not installed: pip install 'env-runner[containers]'"
+    return ""
 
 
 def _unready(problem: str) -> Readiness:

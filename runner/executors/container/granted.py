@@ -23,28 +23,38 @@ class Denied(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What lies at a mount's source, and where the container is to have it."""
+    """What lies at a mount's source, `source` without links, and where the container is to have
+    it."""
 
+    source: str
+    read_only: bool
     target: str
     device: int
     inode: int
 
 
-def look(mounts: Sequence[Mount], granted: Sequence[HostPath]) -> list[Seen]:
-    """What each mount leads to, no link followed. Raises Denied."""
-    return [_look(mount, granted) for mount in mounts]
+def look(mounts: Sequence[Mount], granted: Sequence[HostPath], own: str) -> list[Seen]:
+    """What each mount leads to. `own` is the runner's directory, of which nobody gets to see
+    anything. Raises Denied."""
+    return [_look(mount, granted, os.path.realpath(own)) for mount in mounts]
 
 
-def _look(mount: Mount, granted: Sequence[HostPath]) -> Seen:
+def _look(mount: Mount, granted: Sequence[HostPath], own: str) -> Seen:
+    real = os.path.realpath(mount.source)
+    if paths.lies_below(real, own) or paths.lies_below(own, real):
+        raise Denied(f"the mount of {mount.source!r:.200} would show the runner's own files")
     for each in granted:
         if not paths.lies_below(mount.source, each.path) or not (mount.read_only or each.writable):
             continue
+        base = os.path.realpath(each.path)
+        if not paths.lies_below(real, base):
+            continue
         try:
-            root = os.open(each.path, os.O_PATH | os.O_DIRECTORY)
+            root = os.open(base, os.O_PATH | os.O_DIRECTORY)
         except OSError:
             continue
         try:
-            below = "/".join(paths.names(mount.source)[len(paths.names(each.path)) :])
+            below = "/".join(paths.names(real)[len(paths.names(base)) :])
             file = syscalls.open_beneath(root, below, os.O_PATH) if below else os.dup(root)
         except OSError as error:
             why = os.strerror(error.errno or 0)
@@ -55,5 +65,6 @@ def _look(mount: Mount, granted: Sequence[HostPath]) -> Seen:
             status = os.fstat(file)
         finally:
             os.close(file)
-        return Seen(paths.plain(mount.target), status.st_dev, status.st_ino)
+        target = paths.plain(mount.target)
+        return Seen(real, mount.read_only, target, status.st_dev, status.st_ino)
     raise Denied(f"the mount of {mount.source!r:.200} does not lie below a granted host path")

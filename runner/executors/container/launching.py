@@ -103,9 +103,10 @@ class Launching:
     async def _begin(self, request: Launch, flavour: Flavour, image: str, digest: str) -> Begun:
         made: str | None = None
         try:
-            seen = granted.look(request.plan.mounts, self._settings.granted)
+            own = str(self._settings.root.parent)
+            seen = granted.look(request.plan.mounts, self._settings.granted, own)
             of_image = await self._image(image, request.plan.image)
-            body = spec.body(request, of_image, self._settings, flavour)
+            body = spec.body(request, of_image, self._settings, flavour, seen)
             uid, _, gid = body["User"].partition(":")
             self._places.make(request.name, (int(uid), int(gid)), request.context)
             made = await self._create(request, body)

@@ -7,13 +7,14 @@ Pure. Not here: whether the engine did so (`readback.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 from runner.domain import paths
 from runner.domain.plan import Plan
 from runner.executors.container.flavours import Flavour
+from runner.executors.container.granted import Seen
 from runner.executors.container.image import ImageFacts
 from runner.executors.container.settings import LABEL, Settings
 from runner.ports import Launch
@@ -39,8 +40,14 @@ class Unfit(Exception):
     """The image cannot be run as it is; the text says why, for a person."""
 
 
-def body(request: Launch, image: ImageFacts, settings: Settings, flavour: Flavour) -> Body:
-    """The request's body. Raises Unfit."""
+def body(
+    request: Launch,
+    image: ImageFacts,
+    settings: Settings,
+    flavour: Flavour,
+    mounts: Sequence[Seen] = (),
+) -> Body:
+    """The request's body. `mounts` are those of the plan, as they were looked at. Raises Unfit."""
     plan = request.plan
     stdin = request.stdin is not None
     asked: Body = {
@@ -60,7 +67,7 @@ def body(request: Launch, image: ImageFacts, settings: Settings, flavour: Flavou
         "AttachStdin": stdin,
         "AttachStdout": True,
         "AttachStderr": True,
-        "HostConfig": _host(request, image, settings, flavour),
+        "HostConfig": _host(request, image, settings, flavour, mounts),
     }
     return asked
 
@@ -125,7 +132,13 @@ def environment(request: Launch, image: ImageFacts) -> dict[str, str]:
     }
 
 
-def _host(request: Launch, image: ImageFacts, settings: Settings, flavour: Flavour) -> Body:
+def _host(
+    request: Launch,
+    image: ImageFacts,
+    settings: Settings,
+    flavour: Flavour,
+    mounts: Sequence[Seen],
+) -> Body:
     limits = request.plan.limits
     memory = limits.memory_bytes
     asked: Body = {
@@ -135,7 +148,7 @@ def _host(request: Launch, image: ImageFacts, settings: Settings, flavour: Flavo
         "Privileged": False,
         "ReadonlyRootfs": True,
         "Tmpfs": {_TMP: _tmpfs(memory)},
-        "Mounts": _mounts(request, image, settings),
+        "Mounts": _mounts(request, image, settings, mounts),
         "NetworkMode": request.plan.network or "none",
         "IpcMode": "private",
         "ShmSize": max(_LEAST_SHM, memory // 2),
@@ -163,16 +176,15 @@ def _tmpfs(memory: int) -> str:
     return f"rw,nosuid,nodev,exec{size},mode=1777"
 
 
-def _mounts(request: Launch, image: ImageFacts, settings: Settings) -> list[Body]:
+def _mounts(
+    request: Launch, image: ImageFacts, settings: Settings, mounts: Sequence[Seen]
+) -> list[Body]:
     home = settings.root / request.name
     plan = request.plan
     found = [
         _bind(f"{home}/workspace", workspace(plan), read_only=False),
         _bind(f"{home}/task", TASK, read_only=False),
-        *(
-            _bind(paths.plain(each.source), paths.plain(each.target), read_only=each.read_only)
-            for each in plan.mounts
-        ),
+        *(_bind(each.source, each.target, read_only=each.read_only) for each in mounts),
     ]
     taken = {_TMP, *(each["Target"] for each in found)}
     for volume in image.volumes:
