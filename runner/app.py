@@ -245,6 +245,7 @@ async def _runner(
         )
         stack.push_async_callback(engine.close)
         await engine.start()
+
         # a keeper that is there later, or another than before, may hold more or less
         def again() -> None:
             engine.rule_by(ruled(latest[0]))
