@@ -22,13 +22,16 @@ from runner.executors.container import ends, records
 from runner.executors.container.attach import Attached
 from runner.executors.container.containers import Containers, State
 from runner.executors.container.deadlines import SECOND, Deadlines
-from runner.executors.container.engine import Absent, EngineError
+from runner.executors.container.engine import Absent, EngineError, OutOfReach, TimedOut
 from runner.executors.container.follow import Follow
 from runner.executors.container.output import Output
 from runner.executors.container.records import Launched, Stop
 from runner.executors.container.usage import Counters
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds between two tries to reach the engine
+_KILLED = 137  # what a removal makes of what runs
+_REMOVING = ("removing", "dead")
+_REMOVALS = (0.05, 0.2, 0.4)  # seconds after which it is looked whether it is still there
 _LONGEST_SLEEP = 30.0  # seconds: the loop's own clock stands still while a host sleeps
 _STOP_ROOM = 2  # seconds beyond the grace, for an engine that has to kill in our stead
 
@@ -62,7 +65,9 @@ class Attempt:
         self._counters: Counters | None = None
         self._changed = asyncio.Event()
         self._asking: set[asyncio.Task[None]] = set()
-        self._away = 0
+        self._failures = 0  # to answer, of the engine
+        self._away = 0  # when the engine was first found to be gone, and when it was back
+        self._back = 0
         start = launched.start_boot
         self._deadlines = Deadlines(start, launched.wall, launched.idle, launched.grace)
         self._deadlines.last_output = now()
@@ -118,10 +123,10 @@ class Attempt:
             if attached is not None:
                 await follow.attached(attached)
                 attached = None
-            away = self._away
+            failures = self._failures
             state = await self._state()
-            whole = whole and self._away == away
-            if state is None:
+            whole = whole and self._failures == failures
+            if state is None or await self._is_removed(state):
                 return None
             if not state.running:
                 if not whole:
@@ -153,15 +158,41 @@ class Attempt:
         pause = _FIRST_PAUSE
         while True:
             try:
-                return await self.home.containers.state(self.launched.container)
+                state = await self.home.containers.state(self.launched.container)
             except Absent:
                 return None
             except EngineError as error:
-                if not self._away:
-                    self._away = time.time_ns()
-                    self.home.note("engine away", attempt=self.launched.name, problem=str(error))
+                self._failed(error)
+            else:
+                self._back = self._back or (time.time_ns() if self._away else 0)
+                return state
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _failed(self, error: EngineError) -> None:
+        """The engine did not answer: that it hangs says nothing of the container, that it is gone
+        may be why it ends."""
+        if not self._failures:
+            self.home.note("engine away", attempt=self.launched.name, problem=str(error))
+        self._failures += 1
+        if isinstance(error, OutOfReach) and not isinstance(error, TimedOut):
+            if self._back or not self._away:
+                self._away = time.time_ns()
+            self._back = 0
+
+    async def _is_removed(self, state: State) -> bool:
+        """Whether it was killed by being removed, as somebody else may: its end says nothing."""
+        if state.running or self._deadlines.killed or state.code != _KILLED:
+            return False
+        for pause in _REMOVALS:
+            if state.status in _REMOVING:
+                return True
+            await asyncio.sleep(pause)
+            found = await self._state()
+            if found is None:
+                return True
+            state = found
+        return False
 
     def _heard(self) -> None:
         self._deadlines.last_output = now()
@@ -187,7 +218,7 @@ class Attempt:
                 tail=self._output.tail,
                 memory=launched.memory,
                 pids_refused=self._counters.pids_refused if self._counters else 0,
-                away=self._away,
+                away=(self._away, self._back or launched.start_time + at - launched.start_boot),
                 spared=self.home.spared(),
                 rebooted=self._rebooted,
                 begun=self.begun,

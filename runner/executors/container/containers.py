@@ -113,9 +113,10 @@ class Containers:
             )
 
     async def remove(self, container: str, *, force: bool) -> None:
-        """Remove it with its anonymous volumes; fine where it is gone. Unless `force`d, Conflict
-        where it runs."""
-        with contextlib.suppress(Absent):
+        """Remove it with its anonymous volumes; fine where it is gone, or going. Unless `force`d,
+        Conflict where it runs."""
+        going = (Absent, Conflict) if force else (Absent,)
+        with contextlib.suppress(*going):
             await self.engine.call(
                 "remove",
                 lambda docker: docker.containers.container(container).delete(v=True, force=force),

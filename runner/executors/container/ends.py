@@ -14,6 +14,10 @@ REBOOTED = "the host was rebooted while it ran: how it ended cannot be learned"
 
 _SIGNALLED, _LAST_SIGNAL = 128, 64
 _TERM, _KILL = 15, 9
+_UNNOTICED = 2_000_000_000
+"""Nanoseconds. An engine that is stopped ends its containers, and then their streams, by which
+that is noticed."""
+
 _NOT_FOUND, _NOT_RUN = 127, 126
 
 # What the engines' inits say on stderr where they cannot start the program: tini (Docker's),
@@ -29,8 +33,8 @@ _INIT_FAILED = (
 class Known:
     """What there is to judge by. `start` and `seen` (the end) are nanoseconds since the epoch,
     the latter by the clock that no one can set; `state` is None where the container is gone.
-    `away` is when the engine was found to be out of reach, 0 where it never was; `spared` says
-    that containers outlive the engine's own stop."""
+    `away` is when the engine was last found to be gone and when it was back, zeros where it never
+    was; `spared` says that containers outlive the engine's own stop."""
 
     start: int
     seen: int
@@ -42,7 +46,7 @@ class Known:
     tail: bytes
     memory: int = 0  # bytes, its limit; 0 for none
     pids_refused: int = 0
-    away: int = 0
+    away: tuple[int, int] = (0, 0)
     spared: bool = False
     rebooted: bool = False
     begun: bool = False  # the program itself was seen to run
@@ -95,9 +99,10 @@ def _interrupted(known: Known, state: State) -> str:
     and then by KILL, unless it was set up to leave it be."""
     if known.interrupted:
         return known.interrupted
-    if known.spared or not known.away or known.stopped is not None:
+    gone, back = known.away
+    if known.spared or not gone or known.stopped is not None:
         return ""
-    if state.finished and state.finished < known.away:
+    if not gone - _UNNOTICED <= state.finished <= back:
         return ""
     if state.code in (0, _SIGNALLED + _TERM, _SIGNALLED + _KILL):
         return (
