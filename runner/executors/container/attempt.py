@@ -31,7 +31,7 @@ from runner.executors.container.usage import Counters
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds between two tries to reach the engine
 _KILLED = 137  # what a removal makes of what runs
 _REMOVING = ("removing", "dead")
-_REMOVALS = (0.05, 0.2, 0.4)  # seconds after which it is looked whether it is still there
+_REMOVALS = (0.05, 0.15)  # seconds after which it is looked whether it is still there
 _LONGEST_SLEEP = 30.0  # seconds: the loop's own clock stands still while a host sleeps
 _STOP_ROOM = 2  # seconds beyond the grace, for an engine that has to kill in our stead
 
@@ -121,7 +121,7 @@ class Attempt:
         whole = attached is not None
         while True:
             if attached is not None:
-                await follow.attached(attached)
+                await follow.attached(attached, self._streams_ended)
                 attached = None
             failures = self._failures
             state = await self._state()
@@ -193,6 +193,10 @@ class Attempt:
                 return True
             state = found
         return False
+
+    def _streams_ended(self) -> None:
+        if self._counters is not None:
+            self._counters.look()  # what counts goes within milliseconds
 
     def _heard(self) -> None:
         self._deadlines.last_output = now()

@@ -32,10 +32,10 @@ class Follow:
         self._containers, self._container = containers, container
         self._output, self._heard = output, heard
 
-    async def attached(self, attached: Attached) -> None:
-        """Copy what comes, until nothing does any more."""
+    async def attached(self, attached: Attached, ended: Callable[[], None]) -> None:
+        """Copy what comes, until nothing does any more; `ended` is called at once then."""
         try:
-            await self._until_over(self._copy_attached(attached))
+            await self._until_over(self._copy_attached(attached, ended))
         finally:
             attached.close()
 
@@ -50,10 +50,11 @@ class Follow:
         if self._output.missing():
             self._output.give_up()
 
-    async def _copy_attached(self, attached: Attached) -> None:
+    async def _copy_attached(self, attached: Attached, ended: Callable[[], None]) -> None:
         frames = Frames()
         while data := await attached.read():
             self._take(frames, data)
+        ended()
 
     async def _copy_log(self, *, follow: bool) -> None:
         frames = Frames()
