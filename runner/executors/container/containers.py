@@ -28,6 +28,7 @@ from runner.executors.container.engine import (
 from runner.executors.container.spec import Body
 
 _ATTACH = 30.0  # seconds
+_LOOK, _LOOKS = 0.05, 400  # seconds between two looks whether it is gone, and how many
 _REMOVE = 120.0  # seconds: many files may go with it
 _NEVER = ("created", "configured", "initialized", "")
 
@@ -113,15 +114,30 @@ class Containers:
             )
 
     async def remove(self, container: str, *, force: bool) -> None:
-        """Remove it with its anonymous volumes; fine where it is gone, or going. Unless `force`d,
-        Conflict where it runs."""
-        going = (Absent, Conflict) if force else (Absent,)
-        with contextlib.suppress(*going):
+        """Remove it with its anonymous volumes; fine where it is gone. Unless `force`d, Conflict
+        where it runs."""
+        try:
             await self.engine.call(
                 "remove",
                 lambda docker: docker.containers.container(container).delete(v=True, force=force),
                 _REMOVE,
             )
+        except Absent:
+            return
+        except Conflict:
+            if not force:
+                raise
+            await self._gone(container)  # it is being removed already
+
+    async def _gone(self, container: str) -> None:
+        """Return once it is there no more. Raises Conflict where it stays."""
+        for _ in range(_LOOKS):
+            try:
+                await self.inspect(container)
+            except Absent:
+                return
+            await asyncio.sleep(_LOOK)
+        raise Conflict(f"container {container} is being removed, and stays")
 
     async def over(self, container: str) -> None:
         """Return once the engine says that it runs no more: to be believed after `state`."""

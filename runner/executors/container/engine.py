@@ -234,7 +234,8 @@ class Engine:
 
 def _of_status(status: int, message: str) -> EngineError:
     text = _sentence(message)
-    if status == _ABSENT:
+    # Podman's word for what is removed at this very moment comes with 500
+    if status == _ABSENT or (status == _SERVER and "no such container" in text):
         return Absent(text, status)
     if status == _CONFLICT:
         return Conflict(text, status)

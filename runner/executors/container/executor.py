@@ -198,9 +198,11 @@ class ContainerExecutor:
         if not attempt.ended.done() or not (why := attempt.ended.result().unstarted):
             return
         del self._attempts[request.name]
+        with contextlib.suppress(EngineError):
+            await self._containers.remove(attempt.launched.container, force=True)
         for name in (records.LAUNCH, records.EXIT):
             (self._places.of(request.name) / name).unlink(missing_ok=True)
-        raise LaunchFailed(failures.unfit(why), attempt.launched.digest)
+        raise LaunchFailed(failures.unstarted(request.plan.argv, why), attempt.launched.digest)
 
     async def _adopt(self, request: Launch) -> Started | None:
         home = self._places.of(request.name)
@@ -251,6 +253,7 @@ class ContainerExecutor:
             self._places.of(launched.name),
             self._containers,
             lambda: self._known is not None and self._known.spared,
+            self._known is not None and self._known.flavour.waits,
             self._boot_id,
             self._note,
         )

@@ -4,6 +4,7 @@ sentence for a person. Engines' words are their own: what is not known is the ex
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.limits import size_text
@@ -57,3 +58,9 @@ def of_host(what: str) -> Failure:
 def unfit(why: str) -> Failure:
     """Image and task do not fit together."""
     return Failure(Reason.START, f"{why}", Fault.TASK)
+
+
+def unstarted(argv: Sequence[str], why: str) -> Failure:
+    """Its program was never begun; `argv` is empty where that is the image's own."""
+    which = f" ({argv[0]!r:.200})" if argv else ""
+    return Failure(Reason.START, f"{why}{which}", Fault.TASK)
