@@ -44,11 +44,13 @@ def now() -> int:
 @dataclass(frozen=True, slots=True)
 class Home:
     """Where an attempt's files are, and what all attempts of an executor share. `spared`: see
-    `ends.Known`; asked at the end, since it is the engine's own setting."""
+    `ends.Known`; asked at the end, since it is the engine's own setting. `waits`: see
+    `Flavour`."""
 
     path: Path
     containers: Containers
     spared: Callable[[], bool]
+    waits: bool
     boot_id: str
     note: Callable[..., None]
 
@@ -117,7 +119,13 @@ class Attempt:
 
     async def _follow(self, attached: Attached | None) -> State | None:
         """Its state once it runs no more, with all of its output read; None: it is gone."""
-        follow = Follow(self.home.containers, self.launched.container, self._output, self._heard)
+        follow = Follow(
+            self.home.containers,
+            self.launched.container,
+            self._output,
+            self._heard,
+            waits=self.home.waits,
+        )
         whole = attached is not None
         while True:
             if attached is not None:

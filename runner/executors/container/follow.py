@@ -20,15 +20,24 @@ from runner.executors.container.output import Frames, Output, Torn
 _LINGER = 5.0
 """Seconds without a byte after which the streams of a container that has ended are given up."""
 _RETRY = 1.0
+_POLL = 2.0  # of an engine that is not to be asked to wait; mostly its streams tell first
 _MOMENT = 0.01
 
 
 class Follow:
-    """Of one container. `heard` is called whenever it has written something new."""
+    """Of one container. `heard` is called whenever it has written something new; `waits` says
+    that the engine may be asked to tell of its end."""
 
     def __init__(
-        self, containers: Containers, container: str, output: Output, heard: Callable[[], None]
+        self,
+        containers: Containers,
+        container: str,
+        output: Output,
+        heard: Callable[[], None],
+        *,
+        waits: bool = True,
     ) -> None:
+        self._waits = waits
         self._containers, self._container = containers, container
         self._output, self._heard = output, heard
 
@@ -98,7 +107,10 @@ class Follow:
         """Return when the engine says so, however often it must be asked."""
         while True:
             try:
-                await self._containers.over(self._container)
+                if self._waits:
+                    await self._containers.over(self._container)
+                else:
+                    await asyncio.sleep(_POLL)
                 if not (await self._containers.state(self._container)).running:
                     return
             except Absent:

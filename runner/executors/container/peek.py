@@ -25,10 +25,11 @@ async def begun(pid: int, proc: Path = _PROC) -> bool:
         children = _children(pid, proc)
         if children is None:
             return _name(pid, proc) is not None
-        if any(_name(child, proc) not in (init, None) for child in children):
-            return True
-        if _name(pid, proc) is None:
-            return False
+        names = {_name(child, proc) for child in children}
+        # read anew: a moment ago it may have been the runtime, of which init takes the place
+        init = _name(pid, proc)
+        if names - {init, None}:
+            return init is not None
         await asyncio.sleep(pause)
         pause = min(pause * 2, 0.05)
     return init is not None

@@ -31,7 +31,7 @@ _LIMITS = {"memory": "memory", "cpu": "cpu", "processes": "pids"}
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """An engine, once it has answered. `spared`: containers outlive its being stopped."""
+    """An engine, once it has answered. `spared`: containers run on while it is stopped."""
 
     flavour: Flavour
     readiness: Readiness
@@ -80,7 +80,7 @@ def of_docker(version: Mapping[str, Any], info: Mapping[str, Any]) -> Known:
         problem = "rootless Docker is not supported; use rootless Podman (executors.podman)"
     elif not any("name=seccomp" in each for each in options):
         problem = "it runs containers without a seccomp profile"
-    spared = bool(info.get("LiveRestoreEnabled"))
+    spared = DOCKER.outlived or bool(info.get("LiveRestoreEnabled"))
     release = f"Docker {info.get('ServerVersion', '?')}, API {version.get('ApiVersion', '?')}"
     notes = [_cgroups(info.get("CgroupVersion"))]
     if not spared:
@@ -104,7 +104,7 @@ def of_podman(version: str, info: Mapping[str, Any]) -> Known:
     notes = [_cgroups(str(host.get("cgroupVersion", "?")).removeprefix("v"))]
     release = f"Podman {version}{', rootless' if rootless else ''}"
     flavour = ROOTLESS if rootless else PODMAN
-    return Known(flavour, _said(release, problem, unheld, notes), spared=True)
+    return Known(flavour, _said(release, problem, unheld, notes), flavour.outlived)
 
 
 def _cgroups(version: object) -> str:
