@@ -52,11 +52,12 @@ class Launch:
 @dataclass(frozen=True, slots=True)
 class Started:
     """An attempt that runs, or has run. Times are nanoseconds since the epoch. `image_digest` is
-    that of the image that it runs, where it has one."""
+    that of the image that it runs, and `ready_time` when that was there, where it has one."""
 
     handle: Handle
     start_time: int
     image_digest: str = ""
+    ready_time: int = 0
 
 
 @dataclass(frozen=True, slots=True)

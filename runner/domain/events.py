@@ -34,13 +34,14 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """The attempt was started."""
+    """The attempt was started. `ready_time` is when its image was there; 0 where it has none."""
 
     time: int
     number: int
     handle: Handle
     start_time: int
     image_digest: str = ""
+    ready_time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Adopted:
     handle: Handle
     start_time: int
     image_digest: str = ""
+    ready_time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Finalized:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """The attempt said how far it is."""
+    """The attempt, or whoever prepares it, said how far it is."""
 
     time: int
     number: int

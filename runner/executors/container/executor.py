@@ -285,7 +285,8 @@ class ContainerExecutor:
     def _started(self, launched: Launched) -> Started:
         data = json.dumps({"name": launched.name, "container": launched.container})
         handle = Handle(self.name, _VERSION, data, launched.container[:_LABEL])
-        return Started(handle, launched.start_time or launched.asked, launched.digest)
+        start = launched.start_time or launched.asked
+        return Started(handle, start, launched.digest, launched.ready)
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())

@@ -24,7 +24,7 @@ from runner.executors.container.engine import (
 )
 from runner.executors.container.flavours import Flavour
 from runner.executors.container.image import ImageFacts, facts
-from runner.executors.container.images import Images
+from runner.executors.container.images import Images, Ready
 from runner.executors.container.place import Places
 from runner.executors.container.records import Launched
 from runner.executors.container.settings import LABEL, Settings
@@ -95,24 +95,25 @@ class Launching:
             progress=lambda message, fraction: request.progress(fraction, "pull", message),
         )
         try:
-            return await self._begin(request, flavour, ready.id, ready.digest)
+            return await self._begin(request, flavour, ready, time.time_ns())
         except LaunchFailed as failed:
             failed.image_digest = ready.digest
             raise
 
-    async def _begin(self, request: Launch, flavour: Flavour, image: str, digest: str) -> Begun:
+    async def _begin(self, request: Launch, flavour: Flavour, ready: Ready, since: int) -> Begun:
         made: str | None = None
         try:
             own = str(self._settings.root.parent)
             seen = granted.look(request.plan.mounts, self._settings.granted, own)
-            of_image = await self._image(image, request.plan.image)
+            of_image = await self._image(ready.id, request.plan.image)
             body = spec.body(request, of_image, self._settings, flavour, seen)
             uid, _, gid = body["User"].partition(":")
             self._places.make(request.name, (int(uid), int(gid)), request.context)
             made = await self._create(request, body)
             await self._check(made, body, flavour)
             launched = self.shape(request, made, body["User"])
-            launched.image, launched.digest, launched.asked = image, digest, time.time_ns()
+            launched.image, launched.digest, launched.ready = ready.id, ready.digest, since
+            launched.asked = time.time_ns()
             records.write(self._places.of(request.name), records.LAUNCH, launched)
         except LaunchFailed:
             await self._undo(request.name, made)

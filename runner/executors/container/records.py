@@ -39,6 +39,7 @@ class Launched:
     user: str
     image: str = ""  # its id, and by what it is pinned
     digest: str = ""
+    ready: int = 0  # when its image was there, and
     asked: int = 0  # when the start was asked for: nanoseconds since the epoch
     start_time: int = 0  # nanoseconds since the epoch
     start_boot: int = 0
