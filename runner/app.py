@@ -27,7 +27,6 @@ from runner.edges.rpc.server import RpcServers, RpcSettings
 from runner.engine.clock import SystemClock
 from runner.engine.service import Engine
 from runner.engine.settings import Settings
-from runner.executors.container.engine import untold
 from runner.executors.local import LocalExecutor
 from runner.executors.local.dismissal import dismiss
 from runner.executors.local.options import keeper_options
@@ -41,7 +40,7 @@ from runner.storage.journal import JournalDamaged, SqliteJournal, StateLocked, o
 from runner.storage.output import FileOutput
 from runner.telemetry.log import Log, open_log
 from runner.telemetry.observer import LogObserver
-from runner.web import Asked, Web, web
+from runner.web import Asked, Web, unasked, web
 
 OK, FAILED, IN_USE, BAD_CONFIG = 0, 1, 75, 78
 """Exit codes of `serve`: the last two as in sysexits.h (EX_TEMPFAIL, EX_CONFIG)."""
@@ -202,7 +201,7 @@ async def _runner(
     config: Config,
     observer: Observer,
     timed: Callable[[Executor], Executor] = lambda each: each,
-    asked: Asked = untold,
+    asked: Asked = unasked,
     goes_with: tuple[str, ...] = (),
 ) -> AsyncIterator[Runner]:
     """Journal, executor and engine, recovered; closed in the opposite order. `goes_with` are

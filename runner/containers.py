@@ -1,52 +1,71 @@
 """The executors of containers, put together as the configuration has them.
 
-None costs anything until its engine's socket is there: see `runner.executors.container`.
+None costs anything until its engine's socket is there: only then is it imported and made.
 """
 
 from __future__ import annotations
 
 import resource
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.config import Config
 from runner.config.classes import container_user
-from runner.executors.container.engine import Engine, Told, untold
-from runner.executors.container.executor import ContainerExecutor
-from runner.executors.container.image_record import ImageRecord
-from runner.executors.container.images import Images
-from runner.executors.container.settings import Settings
+from runner.executors.container.waking import WakingExecutor
 from runner.host import HostFacts
+
+if TYPE_CHECKING:
+    from runner.executors.container.executor import ContainerExecutor
+
+Told = Callable[[str, str, str, float], None]
+"""Executor, operation, outcome, seconds: a request has been answered."""
 
 _LIMITS = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
 
 
 def executors(
-    config: Config, host: HostFacts, note: Callable[..., None], told: Told = untold
-) -> dict[str, ContainerExecutor]:
+    config: Config, host: HostFacts, note: Callable[..., None], told: Told
+) -> dict[str, WakingExecutor]:
     """By name, in the order in which they are preferred. `told` hears of each request that they
     make of their engines."""
-    return {name: _executor(name, config, host, note, told) for name in config.containers}
+    return {
+        name: WakingExecutor(name, of.socket, _root(config), _maker(name, config, host, note, told))
+        for name, of in config.containers.items()
+    }
 
 
-def _executor(
+def _root(config: Config) -> Path:
+    return config.state.directory / "containers"
+
+
+def _maker(
     name: str, config: Config, host: HostFacts, note: Callable[..., None], told: Told
-) -> ContainerExecutor:
-    of = config.containers[name]
-    engine = Engine(name, of.socket, told)
-    directory = config.state.directory
-    settings = Settings(
-        name=name,
-        socket=of.socket,
-        root=directory / "containers",
-        runner=config.runner.id or host.hostname,
-        user=container_user(of),
-        granted=config.policy.host_paths,
-        grace=of.leftovers_after,
-        hard=_hard(),
-    )
-    record = ImageRecord(directory / f"images-{name}.json")
-    images = Images(engine, record, budget=of.image_space, distribution=name == "docker")
-    return ContainerExecutor(settings, engine, images, note)
+) -> Callable[[], ContainerExecutor]:
+    def make() -> ContainerExecutor:
+        from runner.executors.container.engine import Engine  # noqa: PLC0415 - see the module
+        from runner.executors.container.executor import ContainerExecutor  # noqa: PLC0415
+        from runner.executors.container.image_record import ImageRecord  # noqa: PLC0415
+        from runner.executors.container.images import Images  # noqa: PLC0415
+        from runner.executors.container.settings import Settings  # noqa: PLC0415
+
+        of = config.containers[name]
+        engine = Engine(name, of.socket, told)
+        settings = Settings(
+            name=name,
+            socket=of.socket,
+            root=_root(config),
+            runner=config.runner.id or host.hostname,
+            user=container_user(of),
+            granted=config.policy.host_paths,
+            grace=of.leftovers_after,
+            hard=_hard(),
+        )
+        record = ImageRecord(config.state.directory / f"images-{name}.json")
+        images = Images(engine, record, budget=of.image_space, distribution=name == "docker")
+        return ContainerExecutor(settings, engine, images, note)
+
+    return make
 
 
 def _hard() -> dict[str, int]:

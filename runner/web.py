@@ -31,7 +31,7 @@ Asked = Callable[[str, str, str, float], None]
 """Executor, operation, outcome, seconds: an executor has answered, or what it asks has."""
 
 
-def _unasked(_executor: str, _operation: str, _outcome: str, _seconds: float) -> None:
+def unasked(_executor: str, _operation: str, _outcome: str, _seconds: float) -> None:
     """For nobody."""
 
 
@@ -79,7 +79,7 @@ class _Off:
     def __init__(self, observer: Observer) -> None:
         self.observer: Observer = observer
         self.call_ended: Told = untold
-        self.asked: Asked = _unasked
+        self.asked: Asked = unasked
 
     def executor(self, executor: Executor) -> Executor:
         """See Web."""

@@ -11,9 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
-import stat
 from collections.abc import Callable, Coroutine
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +29,7 @@ from runner.executors.container.place import Places
 from runner.executors.container.records import Launched
 from runner.executors.container.settings import Settings
 from runner.executors.container.sweep import Sweep
+from runner.executors.container.waking import without
 from runner.ports import Found, Launch, LaunchFailed, Readiness, Started
 
 _VERSION = 1  # of the handles' data
@@ -46,8 +45,7 @@ def _silent(_event: str, **_fields: object) -> None:
 
 class ContainerExecutor:
     """See `runner.ports.Executor`. `engine` and `images` are of the engine that the settings
-    name; they are closed with it. `note` is told what an operator may want to know; `changed` is
-    called when the engine has said something else of itself than before."""
+    name; they are closed with it. `note` is told what an operator may want to know."""
 
     def __init__(
         self,
@@ -57,7 +55,6 @@ class ContainerExecutor:
         note: Callable[..., None] = _silent,
     ) -> None:
         self.name = settings.name
-        self.changed: Callable[[], None] = lambda: None
         self._settings, self._engine, self._note = settings, engine, note
         self._containers = Containers(engine)
         self._places = Places(settings.root)
@@ -65,23 +62,22 @@ class ContainerExecutor:
         self._sweep = Sweep(settings, self._containers, self._places, note)
         self._sweeping: asyncio.Task[None] | None = None
         self._known: readiness.Known | None = None
-        self._said = Readiness(ready=False, problem="it was not asked yet")
         self._attempts: dict[str, tuple[Attempt, asyncio.Task[None]]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._beside: set[asyncio.Task[None]] = set()
         self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
     async def probe(self) -> Readiness:
-        """Whether its engine answers. Costs nothing where there is no socket."""
-        before = self._said
-        self._said = await self._probe()
-        if before != self._said:
-            self.changed()
-        return self._said
-
-    def said(self) -> Readiness:
-        """What it last said of itself."""
-        return self._said
+        """Whether its engine answers."""
+        if problem := without(self._settings.socket):
+            return _unready(problem)
+        try:
+            self._known = await readiness.ask(self._engine)
+        except EngineError as error:
+            return _unready(str(error))
+        if self._sweeping is None:
+            self._sweeping = asyncio.create_task(self._sweep.run(), name=f"sweep-{self.name}")
+        return self._known.readiness
 
     async def launch(self, request: Launch) -> Started:
         """See the port."""
@@ -163,17 +159,6 @@ class ContainerExecutor:
         await self._engine.close()
 
     # --- how it is done
-
-    async def _probe(self) -> Readiness:
-        if problem := _without(self._settings.socket):
-            return _unready(problem)
-        try:
-            self._known = await readiness.ask(self._engine)
-        except EngineError as error:
-            return _unready(str(error))
-        if self._sweeping is None:
-            self._sweeping = asyncio.create_task(self._sweep.run(), name=f"sweep-{self.name}")
-        return self._known.readiness
 
     async def _launch(self, request: Launch) -> Started:
         try:
@@ -295,20 +280,6 @@ class ContainerExecutor:
         task = asyncio.create_task(work, name="container-beside")
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
-
-
-def _without(socket: str) -> str:
-    """Why nobody can be asked there; empty where somebody may answer."""
-    try:
-        if not stat.S_ISSOCK(os.stat(socket).st_mode):  # noqa: PTH116 - ten times a minute
-            return f"there is no engine: {socket} is no socket"
-    except OSError as error:
-        return f"there is no engine at {socket}: {error.strerror}"
-    if not os.access(socket, os.R_OK | os.W_OK):
-        return f"this user may not use {socket}"
-    if find_spec("aiodocker") is None:
-        return "its client library is not installed: pip install 'env-runner[containers]'"
-    return ""
 
 
 def _unready(problem: str) -> Readiness:
