@@ -19,6 +19,7 @@ from runner.executors.container.output import Frames, Output, Torn
 
 _LINGER = 5.0
 """Seconds without a byte after which the streams of a container that has ended are given up."""
+_RESTS = 9  # a log is read for a tenth of the time at most
 _RETRY = 1.0
 _POLL = 2.0  # of an engine that is not to be asked to wait; mostly its streams tell first
 _MOMENT = 0.01
@@ -26,7 +27,7 @@ _MOMENT = 0.01
 
 class Follow:
     """Of one container. `heard` is called whenever it has written something new; `waits` says
-    that the engine may be asked to tell of its end."""
+    that the engine can tell of what is yet to come: of the end, and of more in the log."""
 
     def __init__(
         self,
@@ -51,7 +52,24 @@ class Follow:
     async def log(self) -> None:
         """Read the log from its start and go on with what is added, for as long as the engine
         sends it. Raises EngineError."""
-        await self._until_over(self._copy_log(follow=True))
+        if self._waits:
+            await self._until_over(self._copy_log(follow=True))
+        else:
+            await self._glance()
+
+    async def _glance(self) -> None:
+        """Read the log as it is now, and leave it be for a while: Podman 4 that is to go on with
+        it loses lines, wherever it has caught up with what is written."""
+        begun = time.monotonic()
+        await self._copy_log(follow=False)
+        pause = max(_POLL, _RESTS * (time.monotonic() - begun))
+        over = asyncio.create_task(self._over(), name="container-over")
+        try:
+            await asyncio.wait({over}, timeout=pause)
+        finally:
+            over.cancel()
+            with contextlib.suppress(asyncio.CancelledError, EngineError):
+                await over
 
     async def rest(self) -> None:
         """Read the log of what has ended, to its end. Raises EngineError."""
