@@ -282,8 +282,20 @@ class Attempt:
 
     def _ask(self, kill_at: int) -> None:
         """Have the engine send TERM, and KILL should we be gone by then."""
-        seconds = math.ceil(max(0, kill_at - now()) / SECOND) + _STOP_ROOM
-        self._spawn(self.home.containers.stop(self.launched.container, seconds))
+        self._spawn(self._terminate(kill_at))
+
+    async def _terminate(self, kill_at: int) -> None:
+        """For as long as it is of use."""
+        while True:
+            seconds = math.ceil(max(0, kill_at - now()) / SECOND) + _STOP_ROOM
+            try:
+                await self.home.containers.stop(self.launched.container, seconds)
+            except OutOfReach:
+                if now() >= kill_at:
+                    raise
+                await asyncio.sleep(_FIRST_PAUSE)
+            else:
+                return
 
     def _send(self, signal: str) -> None:
         self._spawn(self.home.containers.signal(self.launched.container, signal))

@@ -28,6 +28,7 @@ from runner.executors.container.images import Images, Ready
 from runner.executors.container.place import Places
 from runner.executors.container.records import Launched
 from runner.executors.container.settings import LABEL, Settings
+from runner.failpoints import failpoint
 from runner.ports import Launch, LaunchFailed
 
 
@@ -173,6 +174,7 @@ class Launching:
         self, launched: Launched, attached: Attached, seen: list[granted.Seen]
     ) -> Begun:
         container = launched.container
+        failpoint("after_create")
         try:
             await self._containers.start(container)
         except OutOfReach:

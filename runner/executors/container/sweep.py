@@ -66,13 +66,16 @@ class Sweep:
 
     def _is_over(self, name: str, told: Mapping[str, Any]) -> bool:
         home = self._places.of(name)
+        old = time.time() - float(told.get("Created") or 0) >= self._settings.grace
         if home.exists():
             try:
-                return records.read_exit(home) is not None
+                if records.read_exit(home) is not None:
+                    return True
+                # created for a launch that had failed by then
+                return old and told.get("State") == "created" and not records.read_launch(home)
             except records.Unreadable:
                 return False
-        age = time.time() - float(told.get("Created") or 0)
-        if age < self._settings.grace:
+        if not old:
             return False
         self._note("container left behind", executor=self._settings.name, container=told["Id"])
         return True
