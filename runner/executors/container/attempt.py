@@ -82,7 +82,7 @@ class Attempt:
     async def run(self, attached: Attached | None, pid: int = 0) -> None:
         """Until it has ended and that is on disk. `attached` has all of its output, from its
         first byte on; None where that is to be read from the log. `pid` is its first process."""
-        self._counters = Counters(pid) if pid else None
+        self._counters = Counters(self.launched.container, pid) if pid else None
         timing = asyncio.create_task(self._keep_time(), name="deadlines")
         try:
             state = await self._follow(attached)

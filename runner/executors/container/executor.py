@@ -168,7 +168,7 @@ class ContainerExecutor:
                 self._known = await readiness.ask(self._engine)
         except (EngineError, OSError, records.Unreadable) as error:
             raise LaunchFailed(failures.of_host(str(error))) from error
-        begun = await self._launching.begin(request, self._known.flavour)
+        begun = await self._launching.begin(request, self._known)
         attempt = self._watch(begun.launched, begun.attached, begun.pid)
         attempt.begun = begun.running
         if request.stdin is not None:

@@ -22,7 +22,8 @@ class Flavour:
     `log_types` are how the driver is called when it is read back. `outlived` says that
     containers run on when the engine itself is stopped, `waits` that it can be asked to tell of
     a container's end: Podman 4 looks four times a second then, which slows the container down to
-    a third."""
+    a third. `ulimits` says that it sets those that are asked for: rootless Podman gives what its
+    own configuration has."""
 
     name: str
     log_config: Callable[[int], dict[str, Any]]
@@ -31,6 +32,7 @@ class Flavour:
     tmpfs: frozenset[str] = frozenset()
     outlived: bool = False
     waits: bool = True
+    ulimits: bool = True
 
 
 def _local(limit: int) -> dict[str, Any]:
@@ -73,4 +75,5 @@ ROOTLESS = Flavour(
     tmpfs=PODMAN.tmpfs,
     outlived=True,
     waits=False,
+    ulimits=False,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.executors.container import failures, granted, peek, readback, records, spec
@@ -26,6 +26,7 @@ from runner.executors.container.flavours import Flavour
 from runner.executors.container.image import ImageFacts, facts
 from runner.executors.container.images import Images, Ready
 from runner.executors.container.place import Places
+from runner.executors.container.readiness import Known
 from runner.executors.container.records import Launched
 from runner.executors.container.settings import LABEL, Settings
 from runner.failpoints import failpoint
@@ -84,10 +85,14 @@ class Launching:
             self._forget(name)
         return found
 
-    async def begin(self, request: Launch, flavour: Flavour) -> Begun:
-        """Start it; there is no container of that name. Raises LaunchFailed; EngineError where
-        it is not known whether it was started."""
-        plan = request.plan
+    async def begin(self, request: Launch, known: Known) -> Begun:
+        """Start it; there is no container of that name. `known` is its engine. Raises
+        LaunchFailed; EngineError where it is not known whether it was started."""
+        plan, owner = request.plan, known.readiness.user
+        if owner and plan.user not in ("", owner):
+            text = f"its engine runs tasks as its own user {owner} alone, not as {plan.user}"
+            raise LaunchFailed(failures.unfit(text))
+        request = replace(request, plan=replace(plan, user=plan.user or owner))
         ready = await self._images.ensure(
             plan.image,
             plan.pull or "if-not-present",
@@ -96,7 +101,7 @@ class Launching:
             progress=lambda message, fraction: request.progress(fraction, "pull", message),
         )
         try:
-            return await self._begin(request, flavour, ready, time.time_ns())
+            return await self._begin(request, known.flavour, ready, time.time_ns())
         except LaunchFailed as failed:
             failed.image_digest = ready.digest
             raise

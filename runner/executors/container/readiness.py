@@ -6,8 +6,9 @@ nowhere else.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runner.domain.plan import Mode
@@ -44,7 +45,9 @@ async def ask(engine: Engine) -> Known:
     if podman := _podman(version):
         path = f"v{podman}/libpod/info"
         info = await engine.json("info", path, ANSWER)
-        return of_podman(podman, info)
+        # of an engine that has one user, tasks can have no other
+        owner = os.stat(engine.socket)  # noqa: PTH116 - no more than a number
+        return of_podman(podman, info, f"{owner.st_uid}:{owner.st_gid}")
     return of_docker(version, await engine.call("info", _info, ANSWER))
 
 
@@ -88,8 +91,9 @@ def of_docker(version: Mapping[str, Any], info: Mapping[str, Any]) -> Known:
     return Known(DOCKER, _said(release, problem, unheld, notes), spared)
 
 
-def of_podman(version: str, info: Mapping[str, Any]) -> Known:
-    """What Podman's own answer comes to; the one that is Docker's says less, and not always so."""
+def of_podman(version: str, info: Mapping[str, Any], owner: str = "") -> Known:
+    """What Podman's own answer comes to; the one that is Docker's says less, and not always so.
+    `owner` is "uid:gid" of whom its socket belongs to."""
     host = info.get("host") or {}
     security = host.get("security") or {}
     rootless = bool(security.get("rootless"))
@@ -104,7 +108,8 @@ def of_podman(version: str, info: Mapping[str, Any]) -> Known:
     notes = [_cgroups(str(host.get("cgroupVersion", "?")).removeprefix("v"))]
     release = f"Podman {version}{', rootless' if rootless else ''}"
     flavour = ROOTLESS if rootless else PODMAN
-    return Known(flavour, _said(release, problem, unheld, notes), flavour.outlived)
+    said = _said(release, problem, unheld, notes)
+    return Known(flavour, replace(said, user=owner if rootless else ""), flavour.outlived)
 
 
 def _cgroups(version: object) -> str:

@@ -156,7 +156,7 @@ def _host(
         "RestartPolicy": {"Name": "no"},
         "AutoRemove": False,
         "OomKillDisable": False,
-        "Ulimits": _ulimits(settings.hard),
+        "Ulimits": _ulimits(settings.hard) if flavour.ulimits else [],
         "LogConfig": flavour.log_config(limits.output_bytes),
         **flavour.extra,
     }

@@ -35,16 +35,19 @@ _FILES_V2 = {
 
 
 class Counters:
-    """Of the container whose first process is `pid` on this host. Where its control group cannot
-    be read, nothing is told."""
+    """Of a container, by its id, whose first process is `pid` on this host. Where it has no
+    control group of its own that can be read, nothing is told."""
 
-    def __init__(self, pid: int, proc: Path = _PROC, cgroup: Path = _CGROUP) -> None:
+    def __init__(
+        self, container: str, pid: int, proc: Path = _PROC, cgroup: Path = _CGROUP
+    ) -> None:
         self._files: dict[str, int] = {}
         self._seen: dict[str, int] = {}
         self._event = -1
         self._timer: asyncio.TimerHandle | None = None
         self._pause = _FIRST
-        groups = _groups(pid, proc)
+        # Podman's own one, where it makes none: what others use is not the task's
+        groups = {name: path for name, path in _groups(pid, proc).items() if container in path}
         for name, path in _paths(groups, cgroup).items():
             with contextlib.suppress(OSError):
                 self._files[name] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
