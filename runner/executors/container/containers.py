@@ -181,7 +181,8 @@ def state(told: Mapping[str, Any]) -> State:
         return State(
             id=str(told["Id"]),
             status=str(it.get("Status", "")),
-            running=bool(it.get("Running")) or bool(it.get("Paused")),
+            # Podman calls what it was asked to stop "stopping", with a code of 0 until it knows
+            running=bool(it.get("Running") or it.get("Paused") or it.get("Status") == "stopping"),
             paused=bool(it.get("Paused")),
             code=int(it.get("ExitCode") or 0),
             started=nanoseconds(str(it.get("StartedAt", ""))),
