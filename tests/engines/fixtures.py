@@ -12,9 +12,11 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,9 +134,9 @@ def _for_all(kind: str, place: Place, images: Images) -> Iterator[Engine]:
     else:
         engine = made = MAKE[kind](place.directory / kind[0])
         try:
-            asyncio.run(made.start())
+            _run(made.start())
         except BaseException:
-            asyncio.run(made.close())
+            _run(made.close())
             raise
     named = {PYTHON_IMAGE: images.python, HOSTILE_IMAGE: images.hostile}
     try:
@@ -146,7 +148,13 @@ def _for_all(kind: str, place: Place, images: Images) -> Iterator[Engine]:
         if url:
             for name in named:
                 engine.talk.call("DELETE", f"/images/{name}", force="1")
-        asyncio.run(engine.close())
+        _run(engine.close())
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Also where it is an asynchronous fixture that asks first, whose loop runs already."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
 
 
 def reason_against(kind: str) -> str:
