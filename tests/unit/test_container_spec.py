@@ -113,8 +113,8 @@ def test_the_images_path_stands_unless_the_payload_has_its_own() -> None:
 
 
 def test_its_home_is_its_workspace_and_its_files_have_fixed_places() -> None:
-    found = variables(working_dir="/srv/work/")
-    assert (found["HOME"], found["TMPDIR"]) == ("/srv/work", "/tmp")
+    found = variables(working_dir="/srv/place/")
+    assert (found["HOME"], found["TMPDIR"]) == ("/srv/place", "/tmp")
     assert found["ENV_RUNNER_RESULT"] == "/run/env-runner/result.json"
 
 

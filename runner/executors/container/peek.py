@@ -16,7 +16,9 @@ _PAUSE = 0.001
 
 async def begun(pid: int, proc: Path = _PROC) -> bool:
     """Whether the program was begun by the init `pid`; False where init has ended already, which
-    says nothing. Where the kernel does not tell, it was."""
+    says nothing. Where the kernel does not tell this process of others, it was."""
+    if _name(1, proc) is None:  # /proc is mounted with hidepid
+        return True
     init = _name(pid, proc)
     loop = asyncio.get_running_loop()
     until = loop.time() + _PATIENCE
