@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.engines.oci import Image
@@ -94,6 +96,16 @@ class Private(Engine):
     async def kill(self) -> None:
         """kill -9, gone when this returns."""
         await self.stop(signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It takes connections and answers nothing for as long as this lasts."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def own(self) -> set[int]:
         return {self._process.pid} if self._process else set()

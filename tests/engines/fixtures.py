@@ -116,7 +116,7 @@ async def own(nothing_is_left: Path) -> AsyncIterator[Own]:
         def make(kind: str) -> Private:
             if reason := reason_against(kind):
                 pytest.skip(reason)
-            made = MAKE[kind](nothing_is_left / kind[0])
+            made = MAKE[kind](nothing_is_left / f"e{kind[0]}")
             stack.push_async_callback(made.close)
             stack.enter_context(known(made))
             return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from tests.engines.engine import Engine
 from tests.engines.fixtures import GROUP, PYTHON_IMAGE
+from tests.engines.talk import Refused
 from tests.support.daemon import Daemon
 from tests.support.programs import Count
 
@@ -58,7 +60,8 @@ def running(command: Sequence[str], **execution: object) -> dict[str, Any]:
 
 def pids(engine: Engine) -> dict[str, int]:
     """Of each container that runs, by its name: its first process on this host."""
-    return {
-        name: engine.talk.call("GET", f"/containers/{name}/json")["State"]["Pid"]
-        for name in engine.talk.containers()
-    }
+    found = {}
+    for name in engine.talk.containers():
+        with contextlib.suppress(Refused):  # it was removed meanwhile
+            found[name] = engine.talk.call("GET", f"/containers/{name}/json")["State"]["Pid"]
+    return {name: pid for name, pid in found.items() if pid}
