@@ -46,7 +46,7 @@ def _maker(
         from runner.executors.container.engine import Engine  # noqa: PLC0415 - see the module
         from runner.executors.container.executor import ContainerExecutor  # noqa: PLC0415
         from runner.executors.container.image_record import ImageRecord  # noqa: PLC0415
-        from runner.executors.container.images import Images  # noqa: PLC0415
+        from runner.executors.container.images import SILENT_STALL, STALL, Images  # noqa: PLC0415
         from runner.executors.container.settings import Settings  # noqa: PLC0415
 
         of = config.containers[name]
@@ -62,7 +62,9 @@ def _maker(
             hard=_hard(),
         )
         record = ImageRecord(config.state.directory / f"images-{name}.json")
-        images = Images(engine, record, budget=of.image_space, distribution=name == "docker")
+        docker = name == "docker"
+        stall = STALL if docker else SILENT_STALL
+        images = Images(engine, record, budget=of.image_space, stall=stall, distribution=docker)
         return ContainerExecutor(settings, engine, images, note)
 
     return make
