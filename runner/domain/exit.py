@@ -33,6 +33,7 @@ class Kept:
     stdout_bytes: int = 0
     stderr_bytes: int = 0
     cause: str = ""  # "output limit", "disk full", …
+    unknown: bool = False  # more may have been written than anybody counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,7 +226,7 @@ class Attempt:
                 usage=Usage(
                     counted.cpu_seconds, counted.max_memory_bytes, out.seen, err.seen, kills
                 ),
-                kept=Kept(out.kept, err.kept, self._output.cause),
+                kept=Kept(out.kept, err.kept, self._output.cause, self._output.uncertain),
                 tail=self._output.tail,
                 memory=launched.memory,
                 pids_refused=self._counters.pids_refused if self._counters else 0,

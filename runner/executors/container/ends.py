@@ -83,7 +83,7 @@ def judge(known: Known) -> Exit:
         signal=signal,
         interrupted=_interrupted(known, state),
         unstarted="" if known.begun else unstarted(state.code, known.tail, known.usage),
-        stopped=known.stopped,
+        stopped=None if known.interrupted else known.stopped,  # that stop was not asked for
         killed=known.killed and signal == _KILL,
     )
 

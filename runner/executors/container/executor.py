@@ -22,7 +22,7 @@ from runner.executors.container import ends, failures, readiness, records, spec
 from runner.executors.container.attach import Attached
 from runner.executors.container.attempt import Attempt, Home, fsync_output
 from runner.executors.container.containers import Containers
-from runner.executors.container.engine import Engine, EngineError
+from runner.executors.container.engine import Engine, EngineError, OutOfReach
 from runner.executors.container.images import Images
 from runner.executors.container.launching import Begun, Launching, Taken, mark
 from runner.executors.container.place import Places
@@ -94,16 +94,15 @@ class ContainerExecutor:
         name = json.loads(handle.data)["name"]
         async with self._lock(name):
             watched = await self._watched(name)
-        if isinstance(watched, Exit):
-            return watched
-        task = self._attempts[name][1]
+            if isinstance(watched, Exit):
+                return watched
+            task = self._attempts[name][1]
         await asyncio.wait({task})
         if watched.ended.done():
             return watched.ended.result()
-        if task.cancelled():  # it was removed, or this executor is closed
-            return ends.lost("it was removed while it was waited for")
-        task.result()  # raises what went wrong: it is asked again
-        raise AssertionError("an attempt that is over has an end")
+        if not task.cancelled():
+            task.result()  # raises what went wrong: it is asked again
+        raise OutOfReach("it is not watched any more")  # nothing is known of its end
 
     async def stop(self, handle: Handle, grace: float) -> None:
         """See the port."""
@@ -182,7 +181,7 @@ class ContainerExecutor:
         await asyncio.wait({self._attempts[request.name][1]}, timeout=_JUDGED)
         if not attempt.ended.done() or not (why := attempt.ended.result().unstarted):
             return
-        del self._attempts[request.name]
+        self._attempts.pop(request.name, None)
         with contextlib.suppress(EngineError):
             await self._containers.remove(attempt.launched.container, force=True)
         for name in (records.LAUNCH, records.EXIT):
@@ -224,6 +223,9 @@ class ContainerExecutor:
             return ends.lost(f"the record of it cannot be read: {error}")
         if launched is None:
             return ends.lost("nothing is left of it on this host: how it ended cannot be learned")
+        if self._known is None:
+            with contextlib.suppress(EngineError):
+                self._known = await readiness.ask(self._engine)
         pid = 0
         with contextlib.suppress(EngineError):
             pid = (await self._containers.state(launched.container)).pid
@@ -259,6 +261,10 @@ class ContainerExecutor:
             await self._containers.remove(launched.container, force=True)
         except (EngineError, OSError) as error:  # swept later
             self._note("container not removed", attempt=launched.name, problem=str(error))
+        # what is on disk is not needed in memory
+        self._attempts.pop(launched.name, None)
+        if (lock := self._locks.get(launched.name)) is not None and not lock.locked():
+            del self._locks[launched.name]
 
     async def _give(self, begun: Begun, stdin: bytes) -> None:
         """Give it its stdin. Nobody may ever read all of it."""
