@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import os
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -310,14 +309,3 @@ class Attempt:
             await work
         except EngineError as error:
             self.home.note("stop not answered", attempt=self.launched.name, problem=str(error))
-
-
-def fsync_output(path: Path) -> None:
-    """See that the output outlives the host. Raises OSError. Blocks: for a thread."""
-    for name in ("stdout", "stderr"):
-        with contextlib.suppress(FileNotFoundError):
-            file = os.open(path / "output" / name, os.O_RDONLY)
-            try:
-                os.fsync(file)
-            finally:
-                os.close(file)

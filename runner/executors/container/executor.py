@@ -20,7 +20,7 @@ from runner.domain.plan import Mode
 from runner.domain.task import Handle
 from runner.executors.container import ends, failures, readiness, records, spec
 from runner.executors.container.attach import Attached
-from runner.executors.container.attempt import Attempt, Home, fsync_output
+from runner.executors.container.attempt import Attempt, Home
 from runner.executors.container.containers import Containers
 from runner.executors.container.engine import Engine, EngineError, OutOfReach
 from runner.executors.container.images import Images
@@ -257,7 +257,7 @@ class ContainerExecutor:
 
     async def _tidy(self, launched: Launched) -> None:
         try:
-            await asyncio.to_thread(fsync_output, self._places.of(launched.name))
+            await asyncio.to_thread(records.sync, self._places.of(launched.name))
             await self._containers.remove(launched.container, force=True)
         except (EngineError, OSError) as error:  # swept later
             self._note("container not removed", attempt=launched.name, problem=str(error))

@@ -8,6 +8,7 @@ the directory around them (`place.py`).
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -74,15 +75,26 @@ def read_stop(directory: Path) -> Stop | None:
 
 
 def write_exit(directory: Path, end: Exit) -> None:
-    """Durable when this returns: the container goes afterwards. Raises OSError."""
+    """Survives the daemon when this returns; the host, once `sync` has. Raises OSError."""
     tail = base64.b64encode(end.stderr_tail).decode()
     _write(directory, EXIT, {**asdict(end), "stderr_tail": tail})
-    for path in (directory / EXIT, directory):
-        file = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)
+
+
+def sync(directory: Path) -> None:
+    """See that its end and its output outlive the host: the container goes afterwards. Raises
+    OSError. Blocks for as long as the disk takes: for a thread."""
+    for path in (
+        directory / "output/stdout",
+        directory / "output/stderr",
+        directory / EXIT,
+        directory,
+    ):
+        with contextlib.suppress(FileNotFoundError):
+            file = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(file)
+            finally:
+                os.close(file)
 
 
 def read_exit(directory: Path) -> Exit | None:

@@ -107,7 +107,7 @@ def labels(request: Launch, settings: Settings) -> dict[str, str]:
         f"{LABEL}task": request.task_id,
         f"{LABEL}attempt": str(request.attempt),
         f"{LABEL}class": str(request.task_class),
-        f"{LABEL}tenant": request.environment.get("ENV_RUNNER_TENANT", ""),
+        f"{LABEL}tenant": request.tenant,
     }
 
 
