@@ -30,7 +30,7 @@ from runner.executors.container.spec import Body
 _ATTACH = 30.0  # seconds
 _LOOK, _LOOKS = 0.05, 400  # seconds between two looks whether it is gone, and how many
 _REMOVE = 120.0  # seconds: many files may go with it
-_NEVER = ("created", "configured", "initialized", "")
+NEVER = ("created", "configured", "initialized", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class State:
     @property
     def fresh(self) -> bool:
         """Whether it was created and never started."""
-        return self.status in _NEVER and not self.started
+        return self.status in NEVER and not self.started
 
 
 class Containers:

@@ -11,33 +11,33 @@ from runner.domain.limits import size_text
 from runner.domain.plan import Plan
 from runner.executors.container.engine import Conflict, EngineError, Refused
 
-_OF_THE_TASK = re.compile(
-    r"executable file .{0,300}not found|exec format error|no such file or directory: unknown"
-    r"|permission denied: unknown|is a directory: unknown|not a directory"
-    r"|unable to find user|no matching entries in (?:passwd|group) file"
-    r"|(?:Cwd|working directory|chdir)",
-    re.IGNORECASE,
-)
-_TOO_LITTLE_MEMORY = re.compile(r"minimum memory limit", re.IGNORECASE)
+LEAST_MEMORY = 6 << 20
+"""Bytes. Docker's own least; with less, Podman fails in ways that do not tell why."""
+
+_OUT_OF_MEMORY = re.compile(r"oom-?killed|memory limit too low", re.IGNORECASE)
 
 
-def of_create(error: EngineError, plan: Plan) -> Failure:
+def too_little_memory(plan: Plan, why: str = "") -> Failure:
+    """Its limit is less than what starts a container."""
+    limit = size_text(plan.limits.memory_bytes)
+    text = f"its memory of {limit} is less than a container needs to start"
+    return Failure(Reason.OUT_OF_MEMORY, f"{text}: {why:.300}" if why else text, Fault.TASK)
+
+
+def of_create(error: EngineError) -> Failure:
     """Why it was not created."""
-    if _TOO_LITTLE_MEMORY.search(str(error)):
-        limit = size_text(plan.limits.memory_bytes)
-        text = f"its memory of {limit} is less than its engine needs to start anything: {error}"
-        return Failure(Reason.OUT_OF_MEMORY, text, Fault.TASK)
     # what a request lacks, another try lacks too
     lasting = isinstance(error, Refused) and not isinstance(error, Conflict)
     text = f"its container was not created: {error}"
     return Failure(Reason.EXECUTOR, text, Fault.SYSTEM, retryable=not lasting)
 
 
-def of_start(error: EngineError, said: str) -> Failure:
-    """Why it was not started; `said` is the engine's word on the container, if any."""
+def of_start(error: EngineError, said: str, plan: Plan) -> Failure:
+    """Why it was not started; `said` is the engine's word on the container, if any. It begins no
+    more than its own init, so that the task's program has no part in it."""
     text = said or str(error)
-    if _OF_THE_TASK.search(text):
-        return Failure(Reason.START, f"its program cannot be started: {text:.400}", Fault.TASK)
+    if _OUT_OF_MEMORY.search(text):
+        return too_little_memory(plan, text)
     text = f"its container was not started: {text:.400}"
     return Failure(Reason.EXECUTOR, text, Fault.SYSTEM, retryable=True)
 

@@ -92,6 +92,8 @@ class Launching:
         if owner and plan.user not in ("", owner):
             text = f"its engine runs tasks as its own user {owner} alone, not as {plan.user}"
             raise LaunchFailed(failures.unfit(text))
+        if 0 < plan.limits.memory_bytes < failures.LEAST_MEMORY and "memory" not in plan.unheld:
+            raise LaunchFailed(failures.too_little_memory(plan))
         request = replace(request, plan=replace(plan, user=plan.user or owner))
         ready = await self._images.ensure(
             plan.image,
@@ -131,7 +133,7 @@ class Launching:
             raise LaunchFailed(failures.of_host(str(error))) from error
         attached = await self._attach(request, made)
         try:
-            return await self._start(launched, attached, seen)
+            return await self._start(request, launched, attached, seen)
         except BaseException:
             attached.close()
             raise
@@ -145,7 +147,7 @@ class Launching:
         try:
             return await self._containers.create(self._settings.container(request.name), body)
         except EngineError as error:
-            raise LaunchFailed(failures.of_create(error, request.plan)) from error
+            raise LaunchFailed(failures.of_create(error)) from error
 
     async def _check(self, container: str, body: spec.Body, flavour: Flavour) -> None:
         lines = readback.differences(await self._containers.inspect(container), body, flavour)
@@ -176,7 +178,7 @@ class Launching:
             raise LaunchFailed(failures.of_host(str(error))) from error
 
     async def _start(
-        self, launched: Launched, attached: Attached, seen: list[granted.Seen]
+        self, request: Launch, launched: Launched, attached: Attached, seen: list[granted.Seen]
     ) -> Begun:
         container = launched.container
         failpoint("after_create")
@@ -188,7 +190,7 @@ class Launching:
             it = await self._containers.state(container)
             if not it.running and not it.started:
                 await self._undo(launched.name, container)
-                raise LaunchFailed(failures.of_start(error, it.error)) from error
+                raise LaunchFailed(failures.of_start(error, it.error, request.plan)) from error
         it = await self._containers.state(container)
         mark(launched, it)
         records.write(self._places.of(launched.name), records.LAUNCH, launched)

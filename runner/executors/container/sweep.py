@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from runner.executors.container import records
-from runner.executors.container.containers import Containers
+from runner.executors.container.containers import NEVER, Containers
 from runner.executors.container.engine import EngineError
 from runner.executors.container.place import Places
 from runner.executors.container.settings import LABEL, Settings
@@ -72,7 +72,7 @@ class Sweep:
                 if records.read_exit(home) is not None:
                     return True
                 # created for a launch that had failed by then
-                return old and told.get("State") == "created" and not records.read_launch(home)
+                return old and told.get("State") in NEVER and not records.read_launch(home)
             except records.Unreadable:
                 return False
         if not old:
