@@ -17,6 +17,7 @@ from tests.engines.fixtures import (  # noqa: F401 - fixtures are found by their
     images,
     own,
     podman,
+    rootless,
 )
 from tests.support.leaks import MARK, Census, Place, leave_cgroup, own_cgroup, own_old_cgroups
 

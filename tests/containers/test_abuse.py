@@ -5,10 +5,6 @@ Those of images alone (B26, B28) are in `test_images.py`, too.
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import grpc
@@ -17,9 +13,9 @@ import pytest
 from supervisor.client import Supervisor
 from supervisor.errors import SupervisorError
 from supervisor.v1 import supervisor_pb2 as v1
-from tests.containers.conftest import Noise
+from tests.containers.conftest import Noise, outcome, said
 from tests.engines.engine import Engine
-from tests.engines.fixtures import BOTH, GROUP, HOSTILE_IMAGE, PYTHON_IMAGE
+from tests.engines.fixtures import HOSTILE_IMAGE, PYTHON_IMAGE
 from tests.engines.registry import Registry
 from tests.support.abuse import NO_SUCH_KEYS
 from tests.support.containers import contained, daemon_on, pids, running
@@ -29,52 +25,6 @@ from tests.support.verdicts import collect, ended
 from tests.support.waiting import until
 
 IA, PD = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.PERMISSION_DENIED
-
-
-@pytest.fixture(scope="module", params=BOTH)
-def its(request: pytest.FixtureRequest) -> Engine:
-    made = request.getfixturevalue(request.param)
-    assert isinstance(made, Engine)
-    return made
-
-
-@pytest.fixture(scope="module")
-def served(its: Engine, place: Place) -> Iterator[Daemon]:
-    """One daemon for all rows: none of them may harm what comes after it."""
-    images = json.dumps([f"{GROUP}/*", "localhost:*/*/*"])
-    made = daemon_on(its, place.directory / f"ab{its.kind[0]}", POLICY__IMAGES=images)
-    try:
-        asyncio.run(made.start())
-        yield made
-    finally:
-        asyncio.run(made.close())
-
-
-@pytest.fixture
-async def runner(served: Daemon) -> AsyncIterator[Supervisor]:
-    async with served.client() as client:
-        yield client
-
-
-@pytest.fixture(autouse=True)
-async def nothing_stays(its: Engine) -> AsyncIterator[None]:
-    """And a normal task runs after each row, which is the next one's beginning."""
-    yield
-    await until(lambda: not its.talk.containers(), "every container is removed")
-
-
-async def outcome(runner: Supervisor, payload: dict[str, Any]) -> tuple[v1.Task, bytes]:
-    """How it ended, and what it wrote."""
-    task_id = f"abuse-{os.urandom(4).hex()}"
-    await runner.assign(payload, task_id=task_id)
-    task = await ended(runner, task_id)
-    return task, bytes((await collect(runner, task_id)).stdout)
-
-
-async def said(runner: Supervisor, payload: dict[str, Any]) -> bytes:
-    task, output = await outcome(runner, payload)
-    assert task.state == v1.TASK_STATE_COMPLETED, task.failure
-    return output
 
 
 async def denied(runner: Supervisor, payload: dict[str, Any]) -> tuple[Any, str, str]:

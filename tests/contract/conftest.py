@@ -12,7 +12,7 @@ import pytest
 
 from runner.executors.fake import FakeExecutor, FakeWorld
 from runner.ports import Executor
-from tests.engines.fixtures import BOTH
+from tests.engines.fixtures import BOTH, ROOTLESS
 from tests.support import keepers
 from tests.support.contained import contained
 from tests.support.proxied import Proxied
@@ -44,11 +44,11 @@ def open_directory(nothing_is_left: Path) -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-@pytest.fixture(params=["fake", *REAL, *BOTH])
+@pytest.fixture(params=["fake", *REAL, *BOTH, ROOTLESS])
 async def rig(request: pytest.FixtureRequest, open_directory: Path) -> AsyncIterator[Rig]:
     if request.param == "fake":
         make = _fake(open_directory)
-    elif request.param in ("docker", "podman"):
+    elif request.param in ("docker", "podman", "rootless"):
         make = contained(request.getfixturevalue(request.param), open_directory)
     else:
         make = _real(request, open_directory)

@@ -43,6 +43,8 @@ MAKE: dict[str, Callable[[Path], Private]] = {
     "rootless": Rootless,
 }
 
+ROOTLESS = pytest.param("rootless", marks=(pytest.mark.root, pytest.mark.xdist_group("podman")))
+
 BOTH = [
     pytest.param(kind, marks=(pytest.mark.root, pytest.mark.xdist_group(kind)))
     for kind in ("docker", "podman")
@@ -94,6 +96,12 @@ def docker(place: Place, nothing_is_left_at_the_end: None, images: Images) -> It
 @pytest.fixture(scope="session")
 def podman(place: Place, nothing_is_left_at_the_end: None, images: Images) -> Iterator[Engine]:
     with _for_all("podman", place, images) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def rootless(place: Place, nothing_is_left_at_the_end: None, images: Images) -> Iterator[Engine]:
+    with _for_all("rootless", place, images) as engine:
         yield engine
 
 
