@@ -14,7 +14,7 @@ from runner.executors.container.settings import Settings
 from runner.ports import Launch
 
 LIMITS = Limits(60.0, None, 5.0, 1.5, 64 << 20, 32, 1 << 30, 10 << 20)
-IMAGE = ImageFacts("sha256:" + "1" * 64, "sha256:" + "2" * 64, ("/entry",), ("a", "b"))
+IMAGE = ImageFacts("sha256:" + "1" * 64, ("/entry",), ("a", "b"))
 SETTINGS = Settings("docker", "/run/docker.sock", Path("/state/containers"), "r1", "65534:65534")
 
 

@@ -84,7 +84,7 @@ def test_what_of_argv_is_absent_is_the_images(
 
 def test_an_image_without_a_command_needs_one() -> None:
     with pytest.raises(Unfit, match="names a command"):
-        asked(ImageFacts("sha256:1", "sha256:1"))
+        asked(ImageFacts("sha256:1"))
 
 
 def test_the_images_user_is_not_heeded_and_a_group_is_never_roots_by_default() -> None:
@@ -155,13 +155,10 @@ def test_two_runners_of_one_name_have_containers_of_different_names() -> None:
     assert SETTINGS.container("er-1") != other.container("er-1")
 
 
-def test_an_images_digest_is_that_of_its_own_repository_or_its_id() -> None:
-    told = {
-        "Id": "1" * 64,
-        "RepoDigests": [f"r.example/b@sha256:{'3' * 64}", f"r.example/a@sha256:{'4' * 64}"],
-        "Config": {"Entrypoint": "sh", "Env": ["A=b=c", "D"], "Volumes": {"/v": {}}},
-    }
-    found = facts(told, "r.example/a:1")
-    assert (found.id, found.digest) == (f"sha256:{'1' * 64}", f"sha256:{'4' * 64}")
-    assert (found.entrypoint, found.env) == (("sh",), (("A", "b=c"), ("D", "")))
-    assert facts(told, "r.example/c").digest == found.id
+def test_an_image_is_what_its_engine_says_of_it() -> None:
+    config = {"Entrypoint": "sh", "Cmd": None, "Env": ["A=b=c", "D"], "Volumes": {"/v": {}}}
+    found = facts({"Id": "1" * 64, "Config": config})
+    assert (found.id, found.volumes) == (f"sha256:{'1' * 64}", ("/v",))
+    assert (found.entrypoint, found.command) == (("sh",), ())
+    assert found.env == (("A", "b=c"), ("D", ""))
+    assert facts({"Id": "sha256:2", "Config": None}) == ImageFacts("sha256:2")

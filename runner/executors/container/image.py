@@ -9,29 +9,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runner.domain import image as references
-
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """`id` is the engine's; `digest` that of the repository it came from, or else the id."""
+    """`id` is the engine's, with its algorithm."""
 
     id: str
-    digest: str
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     volumes: tuple[str, ...] = ()
 
 
-def facts(told: Mapping[str, Any], reference: str) -> ImageFacts:
-    """What `told`, the answer to an inspection, says. `reference` is how it was asked for."""
+def facts(told: Mapping[str, Any]) -> ImageFacts:
+    """What `told`, the answer to an inspection, says."""
     config = told.get("Config") or {}
-    id_ = full_id(str(told["Id"]))
     pairs = (str(line).partition("=") for line in config.get("Env") or ())
     return ImageFacts(
-        id=id_,
-        digest=_digest(told, reference) or id_,
+        id=full_id(str(told["Id"])),
         entrypoint=_words(config.get("Entrypoint")),
         command=_words(config.get("Cmd")),
         env=tuple((name, value) for name, _, value in pairs),
@@ -48,13 +43,3 @@ def _words(value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         return (value,)
     return tuple(map(str, value)) if isinstance(value, list) else ()
-
-
-def _digest(told: Mapping[str, Any], reference: str) -> str:
-    """The digest by which the reference's own repository knows it, if it came from there."""
-    wanted = references.parse(reference)
-    for each in told.get("RepoDigests") or ():
-        found = references.parse(str(each))
-        if wanted and found and (found.host, found.path) == (wanted.host, wanted.path):
-            return found.digest
-    return ""

@@ -113,7 +113,7 @@ class Launching:
         try:
             own = str(self._settings.root.parent)
             seen = granted.look(request.plan.mounts, self._settings.granted, own)
-            of_image = await self._image(ready.id, request.plan.image)
+            of_image = await self._image(ready.id)
             body = spec.body(request, of_image, self._settings, flavour, seen)
             uid, _, gid = body["User"].partition(":")
             self._places.make(request.name, (int(uid), int(gid)), request.context)
@@ -138,10 +138,10 @@ class Launching:
             attached.close()
             raise
 
-    async def _image(self, image: str, reference: str) -> ImageFacts:
+    async def _image(self, image: str) -> ImageFacts:
         engine = self._containers.engine
         told = await engine.call("inspect_image", lambda docker: docker.images.inspect(image))
-        return facts(told, reference)
+        return facts(told)
 
     async def _create(self, request: Launch, body: spec.Body) -> str:
         try:

@@ -11,7 +11,6 @@ import stat
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
 
 from runner.domain.exit import Exit
 from runner.domain.plan import Mode
@@ -19,20 +18,16 @@ from runner.domain.task import Handle
 from runner.ports import Executor, Found, Launch, Readiness, Started
 
 
-class Real(Executor, Protocol):
-    """What is woken."""
-
-
 class WakingExecutor:
     """See `runner.ports.Executor`. `socket` is the engine's, `root` the directory of attempts;
     `make` makes the executor itself. `changed` is called when the engine has said something else
     of itself than before."""
 
-    def __init__(self, name: str, socket: str, root: Path, make: Callable[[], Real]) -> None:
+    def __init__(self, name: str, socket: str, root: Path, make: Callable[[], Executor]) -> None:
         self.name = name
         self.changed: Callable[[], None] = lambda: None
         self._socket, self._root, self._make = socket, root, make
-        self._real: Real | None = None
+        self._real: Executor | None = None
         self._said = _unready("it was not asked yet")
 
     def said(self) -> Readiness:
@@ -81,7 +76,7 @@ class WakingExecutor:
         if self._real is not None:
             await self._real.close()
 
-    def _awake(self) -> Real:
+    def _awake(self) -> Executor:
         if self._real is None:
             self._real = self._make()
         return self._real
