@@ -37,7 +37,7 @@ test-vm:  ## the units in a throw-away Debian: systemd as PID 1, in qemu without
 	@sh tools/test_vm.sh
 
 bench:  ## what it costs, against bare baselines; ARGS="round-trip …" for some cases, under 5 minutes
-	@sh tools/setup.sh run
+	@sh tools/setup.sh dev
 	@$(PYTHON_HERE) -m bench $(ARGS)
 
 check:  ## everything that needs no test run: style, types, layers, the contract, the tree
