@@ -33,7 +33,7 @@ test:  ## the whole suite; TESTS="…" for a part of it
 	@CI=true $(PYTHON_HERE) -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadgroup $(TESTS); \
 	status=$$?; [ -z "$(STATUS_FILE)" ] || { echo $$status > "$(STATUS_FILE)"; exit 0; }; exit $$status
 
-test-vm:  ## the units in a throw-away Debian: systemd as PID 1, in qemu without KVM; 4 minutes
+test-vm:  ## the units in a throw-away Debian: systemd as PID 1, in qemu without KVM; 6 minutes
 	@sh tools/test_vm.sh
 
 bench:  ## what it costs, against bare baselines; ARGS="round-trip …" for some cases, under 5 minutes
