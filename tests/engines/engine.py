@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class Engine:
         """Leave it as it is."""
 
 
-class Private(Engine):
+class Private(Engine, ABC):
     """One that is started below `directory`, which is its own. Subclasses say how."""
 
     private = True
@@ -59,13 +60,13 @@ class Private(Engine):
         self.cgroup = f"er-{kind}-{directory.parent.name}"
         self._process: subprocess.Popen[bytes] | None = None
 
+    @abstractmethod
     def command(self) -> list[str]:
         """What is run."""
-        raise NotImplementedError
 
+    @abstractmethod
     def environment(self) -> dict[str, str]:
         """In what; the engine inherits nothing."""
-        raise NotImplementedError
 
     async def clear(self) -> None:
         """Remove what one that was killed left in the way of the next."""
