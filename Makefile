@@ -4,6 +4,7 @@
 PYTHON_HERE := .venv/bin/python
 # What the tests and checks use beside Python, commands and paths, each with its package.
 TEST_COMMANDS := strace bwrap=bubblewrap promtool=prometheus setsid=util-linux ps=procps node=nodejs npm openssl zsh fish systemd-analyze=systemd \
+	dockerd=docker.io podman runc catatonit busybox=busybox-static newuidmap=uidmap \
 	go=golang-go \
 	/usr/share/gocode/src/google.golang.org/grpc=golang-google-grpc-dev
 CHECK_COMMANDS := git node=nodejs npm
@@ -32,11 +33,11 @@ test:  ## the whole suite; TESTS="…" for a part of it
 	@CI=true $(PYTHON_HERE) -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadgroup $(TESTS); \
 	status=$$?; [ -z "$(STATUS_FILE)" ] || { echo $$status > "$(STATUS_FILE)"; exit 0; }; exit $$status
 
-test-vm:  ## the units in a throw-away Debian: systemd as PID 1, in qemu without KVM; 4 minutes
+test-vm:  ## the units in a throw-away Debian: systemd as PID 1, in qemu without KVM; 6 minutes
 	@sh tools/test_vm.sh
 
 bench:  ## what it costs, against bare baselines; ARGS="round-trip …" for some cases, under 5 minutes
-	@sh tools/setup.sh run
+	@sh tools/setup.sh dev
 	@$(PYTHON_HERE) -m bench $(ARGS)
 
 check:  ## everything that needs no test run: style, types, layers, the contract, the tree

@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+from contained import a_container
 from stage import (
     COMMAND,
     NotAsSaid,
@@ -71,6 +72,7 @@ def show(stage: Stage) -> None:
     a_cancel()
     the_truth_about_time()
     a_refusal()
+    a_container()
     caption("What the daemon knows of all this")
     run("ps", "--all")
     all_gone(stage)

@@ -79,6 +79,17 @@ def run(*arguments: str, expect: int = 0) -> None:
         say(f"exit code {code}")
 
 
+def run_with(settings: dict[str, str], *arguments: str) -> None:
+    """Likewise, with keys of the configuration as variables."""
+    for key, value in settings.items():
+        say(f"ENV_RUNNER_{key}={value}")
+    shown(*arguments)
+    variables = {f"ENV_RUNNER_{key}": value for key, value in settings.items()}
+    done = subprocess.run([COMMAND, *arguments], check=False, env=os.environ | variables)
+    if done.returncode:
+        raise NotAsSaid(f"env-runner {arguments[0]} ended with {done.returncode}")
+
+
 def ask(*arguments: str) -> str:
     """Run a command out of sight; what it said on stdout."""
     done = subprocess.run([COMMAND, *arguments], check=False, capture_output=True, text=True)

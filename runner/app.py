@@ -21,6 +21,7 @@ from typing import Any
 
 from runner import __version__, failpoints
 from runner.config import Config, ConfigError, beyond_host, rules
+from runner.containers import executors as container_executors
 from runner.edges.rpc.listen import AddressTaken, BadAddress, Listener
 from runner.edges.rpc.server import RpcServers, RpcSettings
 from runner.engine.clock import SystemClock
@@ -40,7 +41,7 @@ from runner.storage.journal import JournalDamaged, SqliteJournal, StateLocked, o
 from runner.storage.output import FileOutput
 from runner.telemetry.log import Log, open_log
 from runner.telemetry.observer import LogObserver
-from runner.web import Web, web
+from runner.web import Asked, Web, unasked, web
 
 OK, FAILED, IN_USE, BAD_CONFIG = 0, 1, 75, 78
 """Exit codes of `serve`: the last two as in sysexits.h (EX_TEMPFAIL, EX_CONFIG)."""
@@ -154,7 +155,7 @@ async def _serve(config: Config, reload: Callable[[], Config], log: Log) -> int:
         if address := await shown.start():  # before the state is looked at: that may take long
             log.info("answering HTTP", address=address)
         async with contextlib.AsyncExitStack() as stack:
-            begun = _runner(config, observer, shown.executor)
+            begun = _runner(config, observer, shown.executor, shown.asked)
             runner = await _unless(stop, stack.enter_async_context(begun))
             if runner is None:
                 return OK
@@ -205,6 +206,7 @@ async def _runner(
     config: Config,
     observer: Observer,
     timed: Callable[[Executor], Executor] = lambda each: each,
+    asked: Asked = unasked,
     goes_with: tuple[str, ...] = (),
 ) -> AsyncIterator[Runner]:
     """Journal, executor and engine, recovered; closed in the opposite order. `goes_with` are
@@ -219,19 +221,26 @@ async def _runner(
         stack.push_async_callback(journal.close)
         local = _local(config, journal.epoch, journal.journal_id, observer, goes_with)
         stack.push_async_callback(local.close)
+        engines = container_executors(config, host, observer.note, asked)
+        for each in engines.values():
+            stack.push_async_callback(each.close)
         if config.local.enabled:
             await local.probe()
         latest = [config]
 
         def ruled(by: Config) -> Rules:
             latest[0] = by
-            return on_this_host(rules(by, host, local.said()))
+            said = {name: one.said() for name, one in engines.items()}
+            return on_this_host(rules(by, host, local.said(), said))
 
         output = FileOutput()
         stack.callback(output.close)
         engine = Engine(
             journal,
-            {"local": timed(local)} if config.local.enabled else {},
+            {
+                **({"local": timed(local)} if config.local.enabled else {}),
+                **{name: timed(one) for name, one in engines.items()},
+            },
             output,
             SystemClock(),
             observer,
@@ -241,8 +250,15 @@ async def _runner(
         )
         stack.push_async_callback(engine.close)
         await engine.start()
+
         # a keeper that is there later, or another than before, may hold more or less
-        local.changed = lambda: engine.rule_by(ruled(latest[0]))
+        def again() -> None:
+            engine.rule_by(ruled(latest[0]))
+
+        local.changed = again
+        for one in engines.values():
+            one.changed = again
+        again()  # by what they have said meanwhile
         yield Runner(engine, local, ruled, journal)
 
 
@@ -330,7 +346,7 @@ def _reload(
     if problem:
         log.error("configuration not reloaded", problem=problem)
     else:
-        sections = ("runner", "grpc", "http", "state", "logging", "local")
+        sections = ("runner", "grpc", "http", "state", "logging", "local", "docker", "podman")
         later = [name for name in sections if getattr(fresh, name) != getattr(config, name)]
         log.info("configuration reloaded", needs_restart=later)
     notify("READY=1")

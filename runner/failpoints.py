@@ -19,6 +19,7 @@ POINTS = frozenset(
         "before_accept_fsync",  # AssignTask was understood, nothing is stored
         "after_accept",  # the task is durable, nobody was told
         "after_intent",  # the launch is durable, nothing is started
+        "after_create",  # the container is there and recorded, not started
         "after_spawn",  # the process runs, its start is not stored
         "after_started",  # its start is stored
         "after_exit",  # its exit is known, nothing of it is stored

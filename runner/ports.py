@@ -6,7 +6,7 @@ implementation. Foreign exceptions stop behind these lines; only those named her
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +19,10 @@ from runner.domain.task import EventType, Handle, State, Task, TaskClass
 # --- executors ------------------------------------------------------------------------------
 
 
+def unheard(_fraction: float, _step: str, _message: str) -> None:
+    """Progress that nobody wants to hear of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
     """All that an executor needs to start one attempt, or to find it again.
@@ -26,6 +30,8 @@ class Launch:
     `name` is the handle name. `environment` is complete: what the payload gives and what the
     runner sets, but for what only the executor knows (paths). `stdin` and `context` are bytes
     to be given to the process and left in its context file; `None` where there are none.
+    `image_digest` is that of the first attempt that had an image, which later ones get too.
+    `progress` is told what is done before the start: a fraction (0 to 1), a word and a sentence.
     """
 
     name: str
@@ -38,14 +44,20 @@ class Launch:
     stdin: bytes | None = None
     context: bytes | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    tenant: str = ""
+    image_digest: str = ""
+    progress: Callable[[float, str, str], None] = unheard
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """An attempt that runs, or has run. Times are nanoseconds since the epoch."""
+    """An attempt that runs, or has run. Times are nanoseconds since the epoch. `image_digest` is
+    that of the image that it runs, and `ready_time` when that was there, where it has one."""
 
     handle: Handle
     start_time: int
+    image_digest: str = ""
+    ready_time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +82,12 @@ class Readiness:
 
 
 class LaunchFailed(Exception):
-    """The attempt's process was not started, and never will be by this launch."""
+    """The attempt's process was not started, and never will be by this launch. `image_digest` is
+    that of its image, where that was there."""
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, image_digest: str = "") -> None:
         super().__init__(failure.message)
-        self.failure = failure
+        self.failure, self.image_digest = failure, image_digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from runner import __version__
@@ -26,11 +27,21 @@ if TYPE_CHECKING:
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
 
+Asked = Callable[[str, str, str, float], None]
+"""Executor, operation, outcome, seconds: an executor has answered, or what it asks has."""
+
+
+def unasked(_executor: str, _operation: str, _outcome: str, _seconds: float) -> None:
+    """For nobody."""
+
+
 class Web(Protocol):
-    """What a daemon shows over HTTP. `observer` tells the metrics too."""
+    """What a daemon shows over HTTP. `observer` tells the metrics too; `asked` is to be told of
+    requests that executors make."""
 
     observer: Observer
     call_ended: Told
+    asked: Asked
 
     def executor(self, executor: Executor) -> Executor:
         """The executor, its answers timed."""
@@ -68,6 +79,7 @@ class _Off:
     def __init__(self, observer: Observer) -> None:
         self.observer: Observer = observer
         self.call_ended: Told = untold
+        self.asked: Asked = unasked
 
     def executor(self, executor: Executor) -> Executor:
         """See Web."""
@@ -106,10 +118,11 @@ class _On:
 
         self._config = config
         self._server: HttpServer = HttpServer(config.http.listen)
-        executors = ("local",) if config.local.enabled else ()
+        executors = (*(("local",) if config.local.enabled else ()), *config.containers)
         self._metrics = Metrics(__version__, executors)
         self.observer: Observer = Observers(observer, self._metrics)
         self.call_ended: Told = self._metrics.call_ended
+        self.asked: Asked = self._metrics.asked
         self._pulse = Pulse(self._metrics.late, observer)
         self._health = Health(
             self._pulse,

@@ -11,6 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines.fixtures import (  # noqa: F401 - fixtures are found by their names here
+    docker,
+    engine,
+    images,
+    own,
+    podman,
+    rootless,
+)
 from tests.support.leaks import MARK, Census, Place, leave_cgroup, own_cgroup, own_old_cgroups
 
 CANNOT_HERE = "cannot here: "

@@ -32,4 +32,4 @@ if ! cmp -s requirements/run.txt "$bundle/requirements.txt"; then
         --requirement requirements/run.txt --dest "$bundle/wheels"
     cp requirements/run.txt "$bundle/requirements.txt"
 fi
-cp systemd/install.sh systemd/*.service systemd/*.conf systemd/config.toml "$bundle"
+cp systemd/install.sh systemd/*.service systemd/*.conf systemd/*.example systemd/config.toml "$bundle"

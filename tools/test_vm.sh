@@ -8,4 +8,5 @@ sh tools/vm.sh '
     sh bundle/install.sh && python=$(readlink -f /opt/env-runner/current)/bin/python &&
     cd vm &&
     systemd-run --quiet --pipe --wait -p Delegate=yes "$python" -u "$PWD/guest_cgroups.py" &&
-    "$python" -u guest.py' "$bundle" tests/vm
+    "$python" -u guest.py &&
+    "$python" -u guest_containers.py' "$bundle" tests/vm

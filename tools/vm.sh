@@ -12,8 +12,8 @@ cd "$(dirname "$0")/.."
 command=$1
 shift
 suite=${VM_SUITE:-bookworm}
-limit=${VM_LIMIT:-900}
-packages=systemd,systemd-sysv,dbus,python3,python3-venv,procps,bubblewrap
+limit=${VM_LIMIT:-1500}
+packages=systemd,systemd-sysv,dbus,python3,python3-venv,procps,bubblewrap,docker.io,apparmor
 cache=build/vm
 root=$cache/$suite-$(printf %s "$packages" | cksum | cut -d' ' -f1).tar
 
@@ -84,10 +84,11 @@ StandardError=inherit
 ExecStart=/bin/sh -c 'echo; echo @@begin; cd /vm; sh /vm/command; echo "@@end $?"; sync; systemctl poweroff --force --force'
 END
 ln -s ../vm-command.service "$units/multi-user.target.wants/vm-command.service"
-for unit in getty@tty1 serial-getty@ttyS0 systemd-timesyncd systemd-logind apt-daily apt-daily-upgrade; do
+for unit in getty@tty1 serial-getty@ttyS0 systemd-timesyncd systemd-logind apt-daily apt-daily-upgrade \
+    docker containerd; do # those two are started by who needs them, in another way
     ln -sf /dev/null "$units/$unit.service"
 done
-for unit in dev-ttyS0.device apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer; do
+for unit in docker.socket dev-ttyS0.device apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer; do
     ln -sf /dev/null "$units/$unit"
 done
 rm -f "$tree/etc/machine-id" && : >"$tree/etc/machine-id"

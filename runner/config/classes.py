@@ -9,19 +9,21 @@ one that the configuration says and that its limit does not allow is a fault of 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from runner.config import toml
-from runner.config.model import Class, Config
+from runner.config.model import Class, Config, Container
 from runner.domain.execution import Resources
 from runner.domain.limits import Limits
 from runner.domain.payload_form import RESOURCES
 from runner.domain.plan import Mode
 from runner.domain.task import TaskClass
-from runner.host import HostFacts
+from runner.host import HostFacts, leads_out
 from runner.planning.bounds import NAMES
-from runner.planning.policy import ClassRules, Host, Rules
+from runner.planning.policy import ClassRules, Engine, Host, Rules
 from runner.ports import Readiness
 
 OWN_MEMORY = 512 * 2**20  # bytes that the runner leaves to itself and the system
@@ -30,13 +32,22 @@ _MIB, _GIB = 2**20, 2**30
 _MINUTE = 60.0
 
 
+UNPRIVILEGED = "65534:65534"  # nobody
+
+_UNREADY = Readiness(ready=False)
 _UNASKED = Readiness(ready=False, why="the keeper has not said yet what it can hold")
 
 
-def rules(config: Config, host: HostFacts, said: Readiness = _UNASKED) -> Rules:
+def rules(
+    config: Config,
+    host: HostFacts,
+    said: Readiness = _UNASKED,
+    engines: Mapping[str, Readiness] = MappingProxyType({}),
+) -> Rules:
     """Class table, policy and host as one value. `said` is what the local executor said of
     itself: where it does not know its sandbox yet, tasks are planned for the one that is named,
-    else for strict, so that none runs with less than it was promised."""
+    else for strict, so that none runs with less than it was promised. `engines` is what the
+    executors of containers said."""
     memory = _memory(host)
     classes = {
         name: _class(name, config.classes.get(name, Class()), host.cpu_cores, memory)
@@ -47,7 +58,10 @@ def rules(config: Config, host: HostFacts, said: Readiness = _UNASKED) -> Rules:
         classes=classes,
         policy=replace(config.policy, class_modes=modes),
         host=Host(
-            executors={"local": frozenset({Mode.NATIVE})} if config.local.enabled else {},
+            executors={
+                **({"local": frozenset({Mode.NATIVE})} if config.local.enabled else {}),
+                **dict.fromkeys(config.containers, frozenset({Mode.DOCKER})),
+            },
             cpu_cores=host.cpu_cores,
             memory_bytes=memory,
             task_user=said.user or config.local.user or host.user,
@@ -55,6 +69,11 @@ def rules(config: Config, host: HostFacts, said: Readiness = _UNASKED) -> Rules:
             why=said.why,
             unheld=said.unheld,
             notes=said.notes,
+            engines={
+                name: _engine(engines.get(name, _UNREADY), container_user(one))
+                for name, one in config.containers.items()
+            },
+            leads_out=leads_out,
         ),
         tenants=config.tenants,
         own=config.own_places,
@@ -105,6 +124,17 @@ def beyond_host(config: Config, host: HostFacts) -> Iterator[str]:
 
 def _memory(host: HostFacts) -> int:
     return max(host.memory_bytes - OWN_MEMORY, 64 * _MIB)
+
+
+def container_user(config: Container) -> str:
+    """As whom containers run that name no user, "uid:gid"."""
+    if config.user:
+        return config.user
+    return UNPRIVILEGED if os.geteuid() == 0 else f"{os.geteuid()}:{os.getegid()}"
+
+
+def _engine(said: Readiness, user: str) -> Engine:
+    return Engine(said.ready, said.user or user, said.unheld, said.notes)
 
 
 def _class(name: TaskClass, said: Class, cores: float, memory: int) -> ClassRules:

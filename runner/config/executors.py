@@ -1,4 +1,5 @@
-"""The form of `[executors.local]`: where tasks run on this host, and what keeps them apart.
+"""The form of `[executors.local]`, `[executors.docker]` and `[executors.podman]`: where tasks
+run on this host, and what keeps them apart.
 
 Not here: the executors of later versions (`later.py`).
 """
@@ -6,10 +7,10 @@ Not here: the executors of later versions (`later.py`).
 from __future__ import annotations
 
 from runner.config import addresses
-from runner.config.model import TASK_USERS, Local
-from runner.domain import paths
+from runner.config.model import TASK_USERS, Container, Local
+from runner.domain import paths, values
 from runner.domain.refusal import quote
-from runner.domain.shape import Choice, Field, Flag, ListOf, Record, Text
+from runner.domain.shape import Choice, Field, Flag, ListOf, Quantity, Record, Text
 
 _FIRST = 1000  # below are the users of the system itself
 _BEYOND = 2**32 - 1  # "leave it as it is", to the kernel
@@ -20,6 +21,50 @@ def _uids(text: str) -> tuple[str, str] | None:
     if not _FIRST <= first <= last < _BEYOND:
         return "OUT_OF_RANGE", f"{quote(text)} is no range of uids from {_FIRST} to {_BEYOND - 1}"
     return None
+
+
+def _url(text: str) -> tuple[str, str] | None:
+    path = text.removeprefix("unix://")
+    if path == text:
+        message = "an engine on this host is meant, by its unix socket: unix:///path"
+        return "BAD_REFERENCE", f"{quote(text)}: {message}"
+    return paths.absolute(path)
+
+
+def container(name: str, url: str, *, enabled: bool) -> Record:
+    """The form of an executor of containers."""
+    return Record(
+        {
+            "enabled": Field(
+                Flag(),
+                f"Whether tasks run in containers of {name}, where its socket is there.",
+                default=enabled,
+            ),
+            "url": Field(
+                Text(check=_url),
+                "The unix socket of its engine. Who may use that of one that is root's, is root.",
+                url,
+            ),
+            "user": Field(
+                Text("(?:[0-9]{1,10}:[0-9]{1,10})?", hint="uid:gid"),
+                "As whom containers run that name no user; the daemon's own ids where empty, or "
+                "65534:65534 where that is root.",
+                "",
+            ),
+            "image_space": Field(
+                Quantity(values.size, 0, 2**60, "bytes"),
+                "Room for the images that it pulled: of those above it, the least recently used "
+                "are removed. Without a bound where absent.",
+            ),
+            "leftovers_after": Field(
+                Quantity(values.seconds, 0, 86_400, "seconds"),
+                "How old a container of this runner must be, of which the runner knows nothing, "
+                "before it is removed.",
+                300.0,
+            ),
+        },
+        Container,
+    )
 
 
 local = Record(

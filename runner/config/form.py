@@ -8,10 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from runner.config import addresses
-from runner.config.executors import local
+from runner.config.executors import container, local
 from runner.config.later import EXECUTORS, GRPC_TLS, LATER
 from runner.config.listening import check_all, check_grpc
-from runner.config.model import Class, Grpc, Http, Logging, MinFree, Runner, Socket, State
+from runner.config.model import (
+    DOCKER_URL,
+    PODMAN_URL,
+    Class,
+    Grpc,
+    Http,
+    Logging,
+    MinFree,
+    Runner,
+    Socket,
+    State,
+)
 from runner.config.tenants import TENANTS
 from runner.domain import image, paths, values
 from runner.domain.document import FAULTY, Json
@@ -262,7 +273,19 @@ def table(listen: str, directory: str) -> Record:
             ),
             "tenants": Field(TENANTS, default={}),
             "executors": Field(
-                Record({"local": Field(local, default=EMPTY), **EXECUTORS}), default=EMPTY
+                Record(
+                    {
+                        "local": Field(local, default=EMPTY),
+                        "docker": Field(
+                            container("Docker", DOCKER_URL, enabled=True), default=EMPTY
+                        ),
+                        "podman": Field(
+                            container("Podman", PODMAN_URL, enabled=False), default=EMPTY
+                        ),
+                        **EXECUTORS,
+                    }
+                ),
+                default=EMPTY,
             ),
             "policy": Field(_policy_record, default=EMPTY),
             "testing": Field(

@@ -106,8 +106,6 @@ _ssh_host = _record(
 )
 
 EXECUTORS: Mapping[str, Field] = {
-    "docker": _executor(url=_url),
-    "podman": _executor(url=_url),
     "slurm": _executor(
         slurm_conf=_file,
         directory=_file,

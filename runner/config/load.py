@@ -197,6 +197,8 @@ def _config(sections: dict[str, Any], notes: tuple[str, ...], source: Path | Non
         classes={name: sections["classes"][name.value] for name in TaskClass},
         tenants=sections["tenants"],
         local=sections["executors"]["local"],
+        docker=sections["executors"]["docker"],
+        podman=sections["executors"]["podman"],
         policy=sections["policy"],
         failpoints=sections["testing"]["failpoints"],
         notes=notes,

@@ -18,6 +18,8 @@ from runner.planning.policy import OwnPlaces, Policy, TenantRules
 TASK_USERS = "2100000000-2100000999"
 """Uids that no distribution hands out: above those of people, systemd and containers."""
 
+DOCKER_URL, PODMAN_URL = "unix:///var/run/docker.sock", "unix:///run/podman/podman.sock"
+
 
 @dataclass(frozen=True, slots=True)
 class Runner:
@@ -120,6 +122,25 @@ class Local:
 
 
 @dataclass(frozen=True, slots=True)
+class Container:
+    """An executor of containers. `url` is its engine's unix socket; `user` is "uid:gid" for tasks
+    that name none, empty for the daemon's own, or an unprivileged one where that is root.
+    `image_space` is bytes of images that are kept, None for no bound; `leftovers_after` is
+    seconds."""
+
+    enabled: bool
+    url: str
+    user: str = ""
+    image_space: int | None = None
+    leftovers_after: float = 300.0
+
+    @property
+    def socket(self) -> str:
+        """Where it listens."""
+        return self.url.removeprefix("unix://")
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All of it. `notes` are lines about keys that were read and have no effect yet;
     `source` is the file that was read, if any; `apart` are more places of the runner's own."""
@@ -132,6 +153,8 @@ class Config:
     classes: Mapping[TaskClass, Class] = field(default_factory=dict)
     tenants: Mapping[str, TenantRules] = field(default_factory=dict)
     local: Local = Local()
+    docker: Container = Container(enabled=True, url=DOCKER_URL)
+    podman: Container = Container(enabled=False, url=PODMAN_URL)
     policy: Policy = field(default_factory=Policy)
     failpoints: bool = False
     notes: tuple[str, ...] = ()
@@ -158,3 +181,10 @@ class Config:
         whole = [self.state.directory, self.keeper_root, *self.apart, *files]
         beside = {str(each.parent): None for each in files}
         return OwnPlaces(tuple(dict.fromkeys(map(str, whole))), tuple(beside))
+
+    @property
+    def containers(self) -> dict[str, Container]:
+        """The executors of containers that are switched on, in the order in which they are
+        preferred."""
+        both = {"docker": self.docker, "podman": self.podman}
+        return {name: one for name, one in both.items() if one.enabled}

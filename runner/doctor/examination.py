@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runner.config import Config, rules
 from runner.config.model import State
-from runner.doctor import addresses, mounts, state, system, tasks
+from runner.doctor import addresses, engines, mounts, state, system, tasks
 from runner.doctor.finding import Finding, ok, warn
 from runner.domain.task import TaskClass
 from runner.host import facts
@@ -28,6 +28,7 @@ async def examine(config: Config) -> list[Finding]:
         addresses.http(config),
         *mounts.granted(config),
         *await tasks.examine(config),
+        *await engines.examine(config),
     ]
 
 

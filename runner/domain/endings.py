@@ -43,7 +43,9 @@ def cancel_waiting(task: Task, event: CancelRequested) -> Transition:
 
 def fail_launch(task: Task, event: LaunchFailed) -> Transition:
     """The attempt was never started."""
-    attempts = with_attempt(task, failure=event.failure, end_time=event.time)
+    attempts = with_attempt(
+        task, failure=event.failure, end_time=event.time, image_digest=event.image_digest
+    )
     task = replace(task, attempts=attempts)
     if task.cancel is not None:
         return _end(task, Verdict(event.failure, cancelled=True), event.time)

@@ -34,12 +34,14 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """The attempt was started."""
+    """The attempt was started. `ready_time` is when its image was there; 0 where it has none."""
 
     time: int
     number: int
     handle: Handle
     start_time: int
+    image_digest: str = ""
+    ready_time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Adopted:
     number: int
     handle: Handle
     start_time: int
+    image_digest: str = ""
+    ready_time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +67,14 @@ class NotStarted:
 
 @dataclass(frozen=True, slots=True)
 class LaunchFailed:
-    """The attempt was not started, and never will be."""
+    """The attempt was not started, and never will be. `image_digest` is set where its image was
+    there."""
 
     time: int
     number: int
     failure: Failure
     draw: float = 0.0
+    image_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,7 @@ class Finalized:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """The attempt said how far it is."""
+    """The attempt, or whoever prepares it, said how far it is."""
 
     time: int
     number: int

@@ -33,6 +33,7 @@ class Kept:
     stdout_bytes: int = 0
     stderr_bytes: int = 0
     cause: str = ""  # "output limit", "disk full", …
+    unknown: bool = False  # more may have been written than anybody counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,9 @@ class Exit:
     """How an attempt ended: facts only.
 
     Exactly one of `code`, `signal` and `lost` says how: it exited by itself, a signal ended
-    it, or its end cannot be learned (`lost` is then a sentence that says why). Times are
+    it, or its end cannot be learned (`lost` is then a sentence that says why). Beside a code or
+    signal, `interrupted` says that its executor ended it and not the task, and `unstarted` that
+    its program was never begun: sentences likewise, without their subject. Times are
     nanoseconds since the epoch; `exit_time - start_time` is measured on a monotonic clock.
     `memory_limit` is what the kernel held it to, its disk included where that is memory;
     0 where it was held to nothing. Likewise `disk_used` is 0 where no disk was sized for it.
@@ -51,6 +54,8 @@ class Exit:
     code: int | None = None
     signal: int | None = None
     lost: str = ""
+    interrupted: str = ""
+    unstarted: str = ""
     stopped: Stopped | None = None
     killed: bool = False  # the runner's own SIGKILL was sent before it ended
     leftovers: int = 0  # processes that were still there after it ended, and were killed

@@ -78,6 +78,7 @@ TRANSITIONS: Mapping[tuple[Phase, type[Event]], Rule] = {
     (P, NotStarted): Rule(starts.launch_again, (P, E)),
     (P, LaunchFailed): Rule(endings.fail_launch, (B, E)),
     (P, Exited): Rule(endings.end_attempt, (B, F, E)),  # of an earlier boot
+    (P, Progressed): Rule(starts.note_progress, (P,)),  # a pull, for one
     (P, CancelRequested): Rule(starts.note_cancel, (P,)),
     (R, Resumed): Rule(starts.find_again, (R,)),
     (R, Adopted): Rule(starts.await_again, (R,)),
@@ -98,7 +99,6 @@ IGNORED: Mapping[tuple[Phase, type[Event]], str] = {
     (B, Acknowledged): "only a task that has ended can be acknowledged",
     (B, Progressed): "late word of an attempt that is over",
     (P, Acknowledged): "only a task that has ended can be acknowledged",
-    (P, Progressed): "late word of an attempt that is over",
     (R, Acknowledged): "only a task that has ended can be acknowledged",
     (F, Acknowledged): "only a task that has ended can be acknowledged",
     (F, CancelRequested): "its process has ended, and the verdict on it stands",

@@ -47,7 +47,9 @@ class Plan:
     """See `Plan` of the protocol. `env` is what the payload gives, without secrets.
 
     `level` is the sandbox that it runs in, empty in plans that are older than sandboxes and
-    where the executor has none. `unheld` names the limits that are not held.
+    where the executor has none. `unheld` names the limits that are not held. `entrypoint`
+    and `command` are the two parts of `argv` in a container, where what the payload lacks is
+    the image's own (None); `pull` says when an image is pulled, empty for if-not-present.
     """
 
     mode: Mode
@@ -67,6 +69,9 @@ class Plan:
     decisions: tuple[str, ...] = ()
     level: str = ""
     unheld: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] | None = None
+    command: tuple[str, ...] | None = None
+    pull: str = ""
 
     @property
     def sized_disk(self) -> int:

@@ -95,7 +95,14 @@ def run(task: Task, event: Launched | Adopted) -> Transition:
     task = replace(
         task,
         state=State.RUNNING,
-        attempts=with_attempt(task, handle=event.handle, start_time=event.start_time),
+        attempts=with_attempt(
+            task,
+            handle=event.handle,
+            start_time=event.start_time,
+            image_digest=event.image_digest,
+            environment_ready_time=event.ready_time,
+        ),
+        progress=None,  # that was of its preparation
         start_time=task.start_time or event.start_time,
     )
     return step(task, EventType.STARTED, *_watch_it(task))
@@ -139,7 +146,7 @@ def stop(task: Task, event: CancelRequested) -> Transition:
 
 
 def note_progress(task: Task, event: Progressed) -> Transition:
-    """The attempt said how far it is."""
+    """The attempt said how far it is; before its start, whoever prepares it."""
     return step(replace(task, progress=event.progress), EventType.PROGRESS)
 
 

@@ -55,6 +55,17 @@ def judge(exit_: Exit, limits: Limits, *, cancelled: bool) -> Verdict:
         return Verdict(failure, cancelled=cancelled)
     if cancelled or exit_.stopped is Stopped.REQUESTED:
         return Verdict(cancelled=True)
+    if exit_.interrupted:
+        failure = Failure(
+            Reason.EXECUTOR,
+            exit_.interrupted,
+            Fault.SYSTEM,
+            retryable=True,
+            stderr_tail=_tail(exit_),
+        )
+        return Verdict(failure)
+    if exit_.unstarted:
+        return Verdict(_task_fault(Reason.START, exit_.unstarted, exit_))
     if exit_.code == 0:
         return Verdict()
     if exit_.usage.oom_kills:

@@ -163,6 +163,7 @@ class Vitals:
     cpu_reserved: float
     memory_reserved: int
     followers: int
+    containers: Mapping[str, int]  # that run now, by executor
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,6 +210,8 @@ def _gap(attempt: Attempt, stream: int, sizes: Position) -> OutputGap | None:
     if attempt.exit.lost:
         return OutputGap(0, attempt.exit.lost)
     missing = _of(_written(attempt, sizes), stream) - _of(_kept(attempt, sizes), stream)
+    if attempt.exit.kept.unknown:
+        return OutputGap(0, attempt.exit.kept.cause)
     if missing <= 0:
         return None
     return OutputGap(missing, attempt.exit.kept.cause or "the file was changed or removed")

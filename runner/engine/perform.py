@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from runner.domain import effects as do
 from runner.domain import events as happened
 from runner.domain.events import Event
 from runner.domain.exit import Exit
 from runner.domain.failure import Failure, Fault, Reason
-from runner.domain.task import Handle, Task
+from runner.domain.task import Handle, Progress, Task
 from runner.engine.bodies import Bodies
 from runner.engine.outputs import collect
 from runner.failpoints import failpoint
@@ -35,7 +35,7 @@ knows it has it recorded."""
 
 
 class Performer:
-    """`doubt` is told the name of an executor that may have become unready."""
+    """`tell` is called with what happens to a task while an effect for it is under way."""
 
     def __init__(
         self,
@@ -46,6 +46,7 @@ class Performer:
     ) -> None:
         self._executors, self._bodies = executors, bodies
         self._clock, self._observer = clock, observer
+        self.tell: Callable[[str, Event], None] = lambda _task_id, _event: None
         self._adopting = asyncio.Semaphore(ADOPTIONS)
 
     async def perform(self, effect: do.Effect, task: Task) -> Event | None:
@@ -84,7 +85,7 @@ class Performer:
             started = await executor.launch(request)
             failpoint("after_spawn")
         except LaunchFailed as failed:
-            return self._failed(task, failed.failure)
+            return self._failed(task, failed.failure, failed.image_digest)
         except Exception as error:  # noqa: BLE001 - it may have been started all the same: ask
             self._note("launch was not answered", task, error)
             found = await self._adopt(executor, task)
@@ -92,7 +93,14 @@ class Performer:
                 return self._unstarted(task, "its executor failed to launch it")
             started = found
         now, number = self._clock.wall(), task.attempt.number
-        return happened.Launched(now, number, started.handle, started.start_time)
+        return happened.Launched(
+            now,
+            number,
+            started.handle,
+            started.start_time,
+            started.image_digest,
+            started.ready_time,
+        )
 
     async def _adopt(self, executor: Executor, task: Task) -> Started | None:
         pause = FIRST_PAUSE
@@ -185,7 +193,15 @@ class Performer:
             stdin=stdin,
             context=context,
             labels=task.labels,
+            tenant=task.tenant,
+            image_digest=next((one.image_digest for one in task.attempts if one.image_digest), ""),
+            progress=lambda *said: self._progressed(task, *said),
         )
+
+    def _progressed(self, task: Task, fraction: float, step: str, message: str) -> None:
+        now = self._clock.wall()
+        progress = Progress(min(max(fraction, 0.0), 1.0), step, message, now)
+        self.tell(task.task_id, happened.Progressed(now, task.attempt.number, progress))
 
     async def _pause(self, pause: float) -> float:
         await self._clock.sleep(pause)
@@ -195,7 +211,9 @@ class Performer:
         now, number = self._clock.wall(), task.attempt.number
         if found is None:
             return happened.NotStarted(now, number, _draw())
-        return happened.Adopted(now, number, found.handle, found.start_time)
+        return happened.Adopted(
+            now, number, found.handle, found.start_time, found.image_digest, found.ready_time
+        )
 
     def _exited(self, task: Task, exit_: Exit) -> Event:
         return happened.Exited(self._clock.wall(), task.attempt.number, exit_, _draw())
@@ -204,9 +222,9 @@ class Performer:
         now = self._clock.wall()
         return self._exited(task, Exit(task.attempt.start_time, now, lost=why))
 
-    def _failed(self, task: Task, failure: Failure) -> Event:
+    def _failed(self, task: Task, failure: Failure, image_digest: str = "") -> Event:
         now, number = self._clock.wall(), task.attempt.number
-        return happened.LaunchFailed(now, number, failure, _draw())
+        return happened.LaunchFailed(now, number, failure, _draw(), image_digest)
 
     def _unstarted(self, task: Task, why: str) -> Event:
         return self._failed(task, Failure(Reason.EXECUTOR, why, Fault.SYSTEM, retryable=True))

@@ -43,16 +43,22 @@ class Board:
         await asyncio.gather(*(self._ask(executor) for executor in self._executors.values()))
 
     async def watch(self) -> None:
-        """Ask again and again."""
+        """Ask again and again: who is ready now and then, who is not often."""
+        asked = asyncio.get_running_loop().time()
         while True:
-            all_ready = all(self.ready(name) for name in self._executors)
+            unready = [each for each in self._executors.values() if not self.ready(each.name)]
             try:
-                async with asyncio.timeout(self._interval if all_ready else UNREADY_INTERVAL):
+                async with asyncio.timeout(UNREADY_INTERVAL if unready else self._interval):
                     await self._doubted.wait()
             except TimeoutError:
                 pass
-            self._doubted.clear()
-            await self.ask()
+            now = asyncio.get_running_loop().time()
+            if self._doubted.is_set() or now - asked >= self._interval:
+                self._doubted.clear()
+                asked = now
+                await self.ask()
+            else:
+                await asyncio.gather(*map(self._ask, unready))
 
     async def _ask(self, executor: Executor) -> None:
         try:

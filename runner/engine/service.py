@@ -285,6 +285,7 @@ class Engine:
             cpu_reserved=ledger.cpu_reserved,
             memory_reserved=ledger.memory_reserved,
             followers=self._followers.count,
+            containers=standing.containers(self._rules, self._tasks.running()),
         )
 
     async def set_drain(self, who: Principal, drain: bool, reason: str) -> Status:  # noqa: FBT001 - the request's field

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from runner.domain.document import Document
 from runner.domain.identity import check_task_id
@@ -87,6 +87,15 @@ def check_grace(grace: float | None, limits: Limits) -> None:
     """Whether a cancel may leave a task so many seconds. Raises Refused OUT_OF_RANGE."""
     if grace is not None and not 0 <= grace <= limits.grace:
         raise refusals.out_of_range("grace", f"the class allows 0 to {limits.grace:g} s")
+
+
+def containers(rules: Rules, running: Iterable[Task]) -> dict[str, int]:
+    """How many containers run, by executor; of each that has any to do with them."""
+    found = dict.fromkeys(rules.host.engines, 0)
+    for task in running:
+        if task.attempt.executor in found:
+            found[task.attempt.executor] += 1
+    return found
 
 
 def status(

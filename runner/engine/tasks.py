@@ -6,10 +6,11 @@ What an actor decides is stored here, then performed, then told: in this order, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from runner.domain import effects as do
 from runner.domain import starts
+from runner.domain.events import Event as DomainEvent
 from runner.domain.events import Granted, LaunchFailed, RetryDue
 from runner.domain.failure import Reason
 from runner.domain.lifecycle import IllegalEvent
@@ -66,6 +67,7 @@ class Tasks:
         self._clock, self._observer = clock, observer
         self._scheduler, self._performer, self._bodies = scheduler, performer, bodies
         self._boot_id = boot_id
+        performer.tell = self._tell_actor
         self._budget, self._retrying = RetryBudget(), asyncio.Lock()
         self._searching: set[asyncio.Task[None]] = set()
         self._entering = 0  # new tasks that are being stored and have to wait for their turn
@@ -74,6 +76,12 @@ class Tasks:
         """A task that has not ended, as last stored."""
         actor = self.actors.get(task_id)
         return None if actor is None else actor.task
+
+    def running(self) -> Iterator[Task]:
+        """The tasks that have a process."""
+        for actor in self.actors.values():
+            if actor.task.state is State.RUNNING:
+                yield actor.task
 
     def searching(self) -> set[asyncio.Task[None]]:
         """The searches for attempts of an earlier daemon that are under way."""
@@ -179,6 +187,10 @@ class Tasks:
     def _granted(self, task: Task) -> Granted:
         name = handle_name(self._journal.journal_id, task.task_id, len(task.attempts) + 1)
         return Granted(self._clock.wall(), name, self._boot_id)
+
+    def _tell_actor(self, task_id: str, event: DomainEvent) -> None:
+        if (actor := self.actors.get(task_id)) is not None:
+            actor.tell(event)
 
     async def _perform(self, actor: Actor, effect: do.Effect, task: Task) -> None:
         event = await self._performer.perform(effect, task)

@@ -42,7 +42,7 @@ def denials(
         *_image(asked, mode, policy),
         *_environment(asked, policy),
         *_secrets(asked),
-        *_mounts(asked.mounts, rules),
+        *_mounts(asked.mounts, mode, rules),
         *_user(asked, mode, rules),
         *_network(asked, policy),
         *_artifacts("inputs", payload.artifacts.inputs),
@@ -108,7 +108,7 @@ def _secrets(asked: Execution) -> Iterator[Denial]:
         yield _denial(field, "SECRET_UNAVAILABLE", message, "secrets")
 
 
-def _mounts(mounts: tuple[Mount, ...], rules: Rules) -> Iterator[Denial]:
+def _mounts(mounts: tuple[Mount, ...], mode: Mode, rules: Rules) -> Iterator[Denial]:
     granted = rules.policy.host_paths
     for i, mount in enumerate(mounts):
         field = f"/execution/mounts/{i}/source"
@@ -122,9 +122,20 @@ def _mounts(mounts: tuple[Mount, ...], rules: Rules) -> Iterator[Denial]:
         elif not mount.read_only and not any(root.writable for root in roots):
             message = f"{quote(mount.source)} is granted for reading alone; say read_only"
             yield _denial(field, "MOUNT_DENIED", message, "policy.host_paths")
-        elif rules.linked(mount.source):
-            message = f"{quote(mount.source)} has a symbolic link on the way"
+        elif why := _strays(mount.source, roots, mode, rules):
+            message = f"{quote(mount.source)} {why}"
             yield _denial(field, "MOUNT_DENIED", message, "policy.host_paths")
+
+
+def _strays(source: str, roots: Sequence[HostPath], mode: Mode, rules: Rules) -> str:
+    """What is wrong with the links on the way to a source that is granted; empty where nothing
+    is. A container may be shown what a link leads to, as long as that is granted too; the keeper
+    goes through none."""
+    if mode is not Mode.DOCKER:
+        return "has a symbolic link on the way" if rules.linked(source) else ""
+    if all(rules.host.leads_out(source, root.path) for root in roots):
+        return "has a link on the way that leads out of the granted host path"
+    return ""
 
 
 def is_own(source: str, roots: Sequence[HostPath], own: OwnPlaces) -> bool:
@@ -149,7 +160,15 @@ def is_never(source: str) -> bool:
 
 
 def _user(asked: Execution, mode: Mode, rules: Rules) -> Iterator[Denial]:
-    if not asked.user or asked.user in rules.policy.users:
+    if not asked.user:
+        return
+    if mode is Mode.DOCKER and not asked.user.replace(":", "").isdecimal():
+        message = (
+            f"a container's user is named by number: its image may call {quote(asked.user)} root"
+        )
+        yield _denial("/execution/user", "USER_DENIED", message, "policy.users")
+        return
+    if asked.user in rules.policy.users:
         return
     if mode is not Mode.DOCKER and asked.user == rules.host.task_user and not _is_root(asked.user):
         return  # it is what the runner has decided anyway

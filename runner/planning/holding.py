@@ -8,7 +8,7 @@ together must fit the host: defaults are lowered to that, and what is asked for 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from runner.domain.execution import Resources
@@ -16,7 +16,7 @@ from runner.domain.limits import Limits, size_text
 from runner.domain.refusal import Code, Refused, Violation
 from runner.domain.task import TaskClass
 from runner.planning.bounds import NAMES, show
-from runner.planning.policy import Rules
+from runner.planning.policy import Engine, Rules
 
 KINDS = ("memory", "cpu", "processes", "disk")
 """Limits that take more than the keeper's own eyes: control groups, and a disk of its own."""
@@ -34,12 +34,21 @@ class Held:
     decisions: tuple[str, ...]
 
 
-def hold(asked: Resources, limits: Limits, task_class: TaskClass, rules: Rules) -> Held:
-    """What of `limits` is held by the local executor. Raises Refused LIMIT_NOT_HELD."""
+def hold(
+    asked: Resources,
+    limits: Limits,
+    task_class: TaskClass,
+    rules: Rules,
+    engine: Engine | None = None,
+) -> Held:
+    """What of `limits` is held by the local executor, or by the `engine` that runs it in a
+    container. Raises Refused LIMIT_NOT_HELD."""
     refused: list[Violation] = []
     lines: list[str] = []
     unheld: list[str] = []
-    for kind, why in _lacking(asked, limits, rules):
+    by_engine = engine is not None
+    lacking = _lacking(asked, limits, rules) if engine is None else _given(limits, engine.unheld)
+    for kind, why in lacking:
         what = f"{kind} {show(kind, getattr(limits, NAMES[kind]))}"
         if _is_refused(_asked(asked, kind), rules.policy.limits_not_held):
             whose = "" if _asked(asked, kind) else f" (the default of class {task_class})"
@@ -47,7 +56,7 @@ def hold(asked: Resources, limits: Limits, task_class: TaskClass, rules: Rules) 
             refused.append(Violation(f"/execution/resources/{kind}", "LIMIT_NOT_HELD", message))
         unheld.append(kind)
         lines.append(f"{what}: not held here: {why}")
-    if not refused and "disk" not in unheld and limits.disk_bytes:
+    if not (refused or by_engine) and "disk" not in unheld and limits.disk_bytes:
         fitted = _fit(asked, limits, rules.classes[task_class].max_running, rules.host.memory_bytes)
         if isinstance(fitted, Violation):
             refused.append(fitted)
@@ -59,6 +68,13 @@ def hold(asked: Resources, limits: Limits, task_class: TaskClass, rules: Rules) 
         text = f"{first.field}: {first.message}"
         raise Refused(Code.FAILED_PRECONDITION, "LIMIT_NOT_HELD", text, violations=tuple(refused))
     return Held(limits, tuple(unheld), tuple(lines))
+
+
+def _given(limits: Limits, unheld: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Each limit that there is and that an engine does not hold, with why."""
+    for kind in KINDS:
+        if getattr(limits, NAMES[kind]) and (why := unheld.get(kind)):
+            yield kind, why
 
 
 def _lacking(asked: Resources, limits: Limits, rules: Rules) -> Iterator[tuple[str, str]]:

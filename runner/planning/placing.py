@@ -40,10 +40,17 @@ def choose(asked: Execution, mode: Mode, task_class: TaskClass, rules: Rules) ->
 def _default(mode: Mode, task_class: TaskClass, rules: Rules) -> tuple[str, str]:
     if mode is Mode.DOCKER:
         able = [name for name, modes in rules.host.executors.items() if mode in modes]
+        there = [name for name in able if name in rules.host.engines and _is_ready(name, rules)]
+        if there:
+            return there[0], "the first that is configured for mode docker, and ready"
         return (able or ["docker"])[0], "the first that is configured for mode docker"
     if task_class is TaskClass.GPU_SLURM:
         return "slurm", "the default for class gpu_slurm"
     return "local", f"the default for mode {mode}"
+
+
+def _is_ready(name: str, rules: Rules) -> bool:
+    return rules.host.engines[name].ready
 
 
 def default_executor(task_class: TaskClass, rules: Rules) -> str:
@@ -56,15 +63,23 @@ def default_executor(task_class: TaskClass, rules: Rules) -> str:
 
 _OWN_USERS = re.compile(r"[0-9]+-[0-9]+")
 _RUNNERS_OWN = ("/workspace", "/run/env-runner", "/tmp", "/dev", "/proc", "/sys")  # noqa: S108 - the task's own
+_IN_CONTAINERS = ("/run/env-runner", "/tmp")  # noqa: S108 - the task's own
 _THE_SYSTEMS = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 
 
 def targets(asked: Execution, mode: Mode, faults: Faults) -> None:
-    """Note each mount that would hide something of what a task sees in the strict sandbox."""
+    """Note each mount that would hide something of what a task sees in its container or in the
+    strict sandbox; and a workspace that would itself."""
+    owned: tuple[str, ...] = (*_RUNNERS_OWN, *_THE_SYSTEMS)
     if mode is Mode.DOCKER:
-        return
+        place = asked.working_dir
+        owned = (place or "/workspace", *_IN_CONTAINERS)
+        if any(paths.lies_below(own, place) or paths.lies_below(place, own) for own in owned[1:]):
+            message = f"the workspace cannot be at {quote(place)}: the runner has its own there"
+            if place.startswith("/"):
+                faults.add("/execution/working_dir", "BAD_PATH", message)
     for i, mount in enumerate(asked.mounts):
-        for own in (*_RUNNERS_OWN, *_THE_SYSTEMS):
+        for own in owned:
             if paths.lies_below(own, mount.target) or paths.lies_below(mount.target, own):
                 message = f"nothing can be mounted at {quote(mount.target)}: {own} is there"
                 faults.add(f"/execution/mounts/{i}/target", "BAD_PATH", message)
@@ -79,6 +94,8 @@ def check(asked: Execution, mode: Mode, executor: str, task_class: TaskClass, ru
         _no_executor("/execution/executor" if asked.executor else "/execution/mode", what, rules)
     if task_class in {TaskClass.GPU, TaskClass.GPU_SLURM}:
         _no_executor("task_class", f"class {task_class}", rules)
+    if executor in host.engines:
+        return
     if asked.mounts and not (executor == "local" and host.level == "strict"):
         message = f"mounts in mode {mode} need the strict sandbox; held here is {host.level}"
         _not_held("mounts", message)
@@ -94,6 +111,10 @@ def _as_whom(user: str) -> str:
 
 def network(asked: Execution, mode: Mode, executor: str, rules: Rules) -> tuple[str, str]:
     """The task's network, and why. Raises Refused LIMIT_NOT_HELD."""
+    if executor in rules.host.engines:
+        if asked.network:
+            return asked.network, "the payload names it"
+        return "none", "the payload names none, and a container needs none"
     strict = executor == "local" and rules.host.level == "strict"
     if asked.network == "bridge":
         message = f"a task of mode {mode} on executor {executor} has no network or the host's own"
@@ -119,9 +140,10 @@ def caveats(payload: Payload, mode: Mode, executor: str, rules: Rules) -> list[s
     if executor == "local":
         why = f": {rules.host.why}" if rules.host.why else ""
         lines.append(f"sandbox {rules.host.level}{why}")
+    engine = rules.host.engines.get(executor)
     if payload.artifacts.outputs:
         lines.append("outputs: checked at the end, listed in the result, left in the workspace")
-    lines.extend(rules.host.notes)
+    lines.extend(rules.host.notes if engine is None else engine.notes)
     return lines
 
 

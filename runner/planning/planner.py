@@ -51,9 +51,9 @@ def plan(payload: Payload, task_class: TaskClass, rules: Rules) -> Plan:
     placing.check(asked, mode, executor, task_class, rules)
     network, why = placing.network(asked, mode, executor, rules)
     held = holding.Held(limits, (), ())
-    local = executor == "local"
-    if local:
-        held = holding.hold(asked.resources, limits, task_class, rules)
+    local, engine = executor == "local", rules.host.engines.get(executor)
+    if local or engine is not None:
+        held = holding.hold(asked.resources, limits, task_class, rules, engine)
     decisions.extend(placing.caveats(payload, mode, executor, rules))
     decisions.append(f"network {network}: {why}")
     decisions.extend(held.decisions)
@@ -67,7 +67,7 @@ def plan(payload: Payload, task_class: TaskClass, rules: Rules) -> Plan:
         image=image,
         env=dict(asked.env),
         working_dir=asked.working_dir,
-        user=rules.host.task_user,
+        user=rules.host.task_user if engine is None else asked.user or engine.user,
         mounts=asked.mounts,
         inputs=payload.artifacts.inputs,
         outputs=payload.artifacts.outputs,
@@ -76,6 +76,9 @@ def plan(payload: Payload, task_class: TaskClass, rules: Rules) -> Plan:
         decisions=tuple(decisions),
         level=rules.host.level if local else "",
         unheld=held.unheld,
+        entrypoint=asked.entrypoint if mode is Mode.DOCKER else None,
+        command=asked.command if mode is Mode.DOCKER else None,
+        pull=asked.pull if mode is Mode.DOCKER else "",
     )
 
 

@@ -94,12 +94,31 @@ class TenantRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Engine:
+    """What planning knows of an engine of containers: whether it is there now, as whom its tasks
+    run ("uid:gid"), limits that it cannot hold, each with why, and more lines for
+    `Plan.decisions`."""
+
+    ready: bool = False
+    user: str = ""
+    unheld: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def stays(_path: str, _root: str) -> bool:
+    """For whoever has no file system to look at."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """What planning knows of the host and of the configured executors.
 
     `executors` are those configured, in order, with the modes that each can run. What follows
     the memory is what the local executor holds here: the sandbox that its tasks get and why
     that one, limits that it cannot hold, each with why, and more lines for `Plan.decisions`.
+    `engines` are the executors that run containers. `leads_out` tells whether a link on the way
+    to a path below a root leads out of that, as far as can be seen now.
     """
 
     executors: Mapping[str, frozenset[Mode]]
@@ -110,6 +129,8 @@ class Host:
     why: str = ""
     unheld: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    engines: Mapping[str, Engine] = field(default_factory=dict)
+    leads_out: Callable[[str, str], bool] = stays
 
 
 @dataclass(frozen=True, slots=True)

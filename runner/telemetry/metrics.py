@@ -83,6 +83,7 @@ class Metrics:
         self.queued = self._gauge("tasks_queued", "Tasks that wait.", "task_class")
         self.running = self._gauge("tasks_running", "Tasks that hold a slot.", "task_class")
         self.ready = self._gauge("executor_ready", "1 where tasks can be run.", "executor")
+        self.containers = self._gauge("active_containers", "Containers that run.", "executor")
         self.followers = self._gauge("output_followers", "Readers of tasks' output now.")
         self.cpu_reserved = self._gauge("cpu_cores_reserved", "Cores reserved for tasks.")
         self.memory_reserved = self._gauge("memory_bytes_reserved", "Memory reserved for tasks.")

@@ -12,7 +12,9 @@ import pytest
 
 from runner.executors.fake import FakeExecutor, FakeWorld
 from runner.ports import Executor
+from tests.engines.fixtures import BOTH, ROOTLESS
 from tests.support import keepers
+from tests.support.contained import contained
 from tests.support.proxied import Proxied
 from tests.support.rig import Rig
 from tests.support.users import (
@@ -42,9 +44,14 @@ def open_directory(nothing_is_left: Path) -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-@pytest.fixture(params=["fake", *REAL])
+@pytest.fixture(params=["fake", *REAL, *BOTH, ROOTLESS])
 async def rig(request: pytest.FixtureRequest, open_directory: Path) -> AsyncIterator[Rig]:
-    make = _fake(open_directory) if request.param == "fake" else _real(request, open_directory)
+    if request.param == "fake":
+        make = _fake(open_directory)
+    elif request.param in ("docker", "podman", "rootless"):
+        make = contained(request.getfixturevalue(request.param), open_directory)
+    else:
+        make = _real(request, open_directory)
     async for rig in make:
         yield rig
 

@@ -23,7 +23,8 @@ async def test_every_exit_code_arrives_at_its_own_attempt(rig: Rig) -> None:
         async with some:
             return (await rig.run(Workload().exit(code))).exit.code
 
-    assert await asyncio.gather(*map(run, range(256))) == list(range(256))
+    codes = rig.told(range(256))
+    assert await asyncio.gather(*map(run, codes)) == codes
 
 
 async def test_every_deadly_signal_is_told_by_its_number_and_not_as_a_code(rig: Rig) -> None:
@@ -34,7 +35,7 @@ async def test_every_deadly_signal_is_told_by_its_number_and_not_as_a_code(rig: 
             end = (await rig.run(Workload().die(signal))).exit
             return end.code, end.signal, end.killed
 
-    signals = [*DEADLY, 9]
+    signals = [*(DEADLY if not rig.contained else DEADLY[::6]), 9]
     assert await asyncio.gather(*map(run, signals)) == [(None, n, False) for n in signals]
 
 
@@ -90,7 +91,8 @@ async def test_what_exits_by_itself_when_asked_keeps_its_code(rig: Rig) -> None:
 
 async def test_a_grandchild_that_holds_the_pipes_delays_no_end_and_is_killed(rig: Rig) -> None:
     ended = await rig.run(Workload().write(b"before").orphan().write(b" after").exit(3))
-    assert (ended.exit.code, ended.exit.leftovers, ended.exit.stopped) == (3, 1, None)
+    assert (ended.exit.code, ended.exit.stopped) == (3, None)
+    assert ended.exit.leftovers == (0 if rig.contained else 1)  # engines tell of none
     assert ended.output.stdout == b"before after"
     assert rig.processes(ended.request) == []
     assert ended.exit.exit_time - ended.exit.start_time < 60_000_000_000
@@ -105,4 +107,5 @@ async def test_a_hundred_attempts_at_once_keep_their_ends_and_output_apart(rig: 
         assert ended.output.stdout == text * 500
         return ended.exit.code, ended.output.stderr
 
-    assert await asyncio.gather(*map(run, range(100))) == [(n % 256, b"") for n in range(100)]
+    many = 100 if not rig.contained else 20
+    assert await asyncio.gather(*map(run, range(many))) == [(n % 256, b"") for n in range(many)]

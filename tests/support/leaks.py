@@ -1,4 +1,4 @@
-"""What a test may leave behind: nothing. Finds processes, descriptors, cgroups and files.
+"""What a test may leave behind: nothing. Finds processes, descriptors, cgroups and containers.
 
 A `Census` is taken before a test and compared after it. What is only slow to go away has a
 moment to do so. Not here: when it is asked for (`tests/conftest.py`).
@@ -20,6 +20,7 @@ import psutil
 
 from runner.keeper.ahead import PREFIX as AHEAD
 from runner.keeper.cgroups_tree import V2, own_directories
+from tests.engines import known
 
 MARK = "ENV_RUNNER_TEST_WORKER"
 """A variable that every process started by this test process inherits, unless it is cleaned."""
@@ -58,6 +59,7 @@ class Census:
     children: frozenset[psutil.Process]
     descriptors: frozenset[tuple[int, str]]
     cgroups: frozenset[str]
+    contained: frozenset[tuple[str, str, str]] = frozenset()  # what engines hold
 
     @classmethod
     def take(cls, place: Place) -> Census:
@@ -68,6 +70,7 @@ class Census:
             frozenset(psutil.Process().children(recursive=True)),
             frozenset(descriptors()),
             frozenset(place.cgroups()),
+            frozenset(known.things()),
         )
 
     def leaks(self) -> list[str]:
@@ -83,7 +86,9 @@ class Census:
         return found
 
     def end_leaked(self) -> None:
-        """Kill the processes that were leaked and remove their cgroups, for the next test."""
+        """Kill the processes that were leaked, remove their cgroups and containers, for the next
+        test."""
+        known.remove(self._contained())
         for process in self._processes():
             with contextlib.suppress(psutil.Error, ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
@@ -105,6 +110,7 @@ class Census:
                 for path in sorted(self.place.cgroups() - self.cgroups)
                 if not self._is_ahead(path)
             ),
+            *(f"{kind} {name} at {url}" for url, kind, name in sorted(self._contained())),
         ]
 
     def _is_ahead(self, cgroup: str) -> bool:
@@ -117,12 +123,17 @@ class Census:
             return Path(words[words.index("--root") + 1], found[1]).is_dir()
         return False
 
+    def _contained(self) -> set[tuple[str, str, str]]:
+        return known.things() - self.contained
+
     def _processes(self) -> list[psutil.Process]:
         found = set(psutil.Process().children(recursive=True)) - self.children
         new = set(_pids()) - self.pids
         for pid in (new & set(_members(self.place.cgroup))) | set(_marked(new, self.place)):
             with contextlib.suppress(psutil.Error):
                 found.add(psutil.Process(int(pid)))
+        engines = known.own()
+        found -= {p for p in found if p.pid in engines}
         there = (p for p in found if _is_there(p) and not self._is_ahead(_cgroups_of(p.pid)))
         return sorted(there, key=lambda p: p.pid)
 

@@ -1,7 +1,8 @@
 """One executor under test, with what a contract test needs around it.
 
-A rig is the fake, or `local` as one user or as three, or `local` in a sandbox; the tests see no
-difference but in `real`. How each is put together is in `tests/contract/conftest.py`.
+A rig is the fake, or `local` as one user or as three, or `local` in a sandbox, or an engine with
+containers; the tests see no difference but in `real` and in what engines cannot tell. How each is
+put together is in `tests/contract/conftest.py`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from runner.domain.limits import Limits
 from runner.domain.plan import Mode, Mount, Plan
 from runner.domain.task import TaskClass, handle_name
 from runner.ports import Executor, Launch, Started
+from tests.engines.fixtures import PYTHON_IMAGE
 from tests.support.outputs import Summary, summary
 from tests.support.proxied import Proxied
 from tests.support.waiting import until
@@ -34,7 +36,9 @@ LIMITS = Limits(
     output_bytes=1 << 30,
 )
 
-_IN_STRICT = Path("/open")
+_ELSEWHERE = Path("/open")
+
+_SIGNALS = range(129, 193)  # 128 and a signal's number
 
 _ids = itertools.count(1)
 
@@ -63,12 +67,34 @@ class Rig:
     uid: int = 0  # as whom tasks run, where `real`
     level: str = ""  # of the sandbox, where `real`
     unheld: tuple[str, ...] = ()  # limits that are not held, where `real`
+    contained: str = ""  # the engine's kind, where tasks are containers
     _seen: dict[str, Launch] = field(default_factory=dict)
     _epoch: int = 1
 
     @property
     def there(self) -> Path:
-        return _IN_STRICT if self.level == "strict" else self.open
+        return _ELSEWHERE if self.level == "strict" or self.contained else self.open
+
+    @property
+    def lost_words(self) -> tuple[str, ...]:
+        """What the end says of what `lose` did."""
+        return ("container", "removed") if self.contained else ("keeper", "died")
+
+    @property
+    def added(self) -> set[str]:
+        """Variables that an engine sets whatever it is asked."""
+        return {"HOSTNAME", "TERM", "container"} if self.contained else set()
+
+    def below(self, directory: str) -> str:
+        """A working directory, as a payload names it."""
+        return f"/{directory}" if self.contained else directory
+
+    def told(self, codes: Iterable[int]) -> list[int]:
+        """Those of the exit codes that nothing else looks like: a container's init has signals
+        told as a shell tells them. And few, for each takes a while."""
+        if not self.contained:
+            return list(codes)
+        return [code for code in codes if not _SIGNALS.start <= code < _SIGNALS.stop][::8]
 
     async def next_daemon(self) -> Executor:
         """The daemon's end without a word, and the executor of the next one."""
@@ -92,8 +118,8 @@ class Rig:
         """A launch of a task never seen before. A tuple is an argv as it is."""
         task_id = f"contract-{os.getpid()}-{next(_ids)}"
         argv = workload if isinstance(workload, tuple) else workload.argv(real=self.real)
-        strict = self.level == "strict"
-        mounts = (Mount(str(self.open), str(_IN_STRICT), read_only=False),) if strict else ()
+        apart = self.level == "strict" or bool(self.contained)
+        mounts = (Mount(str(self.open), str(_ELSEWHERE), read_only=False),) if apart else ()
         variables = {"PATH": "/usr/bin:/bin", "ENV_RUNNER_TASK_ID": task_id}
         request = Launch(
             name=handle_name("contract", task_id, 1),
@@ -101,13 +127,16 @@ class Rig:
             attempt=1,
             task_class=TaskClass.CPU_SHORT,
             plan=Plan(
-                Mode.NATIVE,
-                "local",
+                Mode.DOCKER if self.contained else Mode.NATIVE,
+                self.contained or "local",
                 argv,
                 limits,
+                image=PYTHON_IMAGE if self.contained else "",
+                entrypoint=() if self.contained else None,
+                command=argv if self.contained else None,
                 working_dir=working_dir,
                 mounts=mounts,
-                network="none" if strict else "host",
+                network="none" if apart else "host",
                 level=self.level,
                 unheld=self.unheld,
             ),

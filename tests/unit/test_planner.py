@@ -22,6 +22,7 @@ EVERYTHING = {
     "podman": frozenset({Mode.DOCKER}),
     "docker": frozenset({Mode.DOCKER, Mode.PYTHON}),
 }
+WITHOUT_DOCKER = {"ENV_RUNNER_EXECUTORS__DOCKER__ENABLED": "false"}
 IMAGE = {"execution": {"image": "r.example/a:1"}}
 SCRIPT = {"execution": {"python": {"script": "print()"}}}
 
@@ -160,14 +161,15 @@ def test_a_gpu_task_has_exactly_one(gpu: int) -> None:
 def test_what_no_executor_here_runs_is_refused_with_what_is_run(
     payload: Any, task_class: TaskClass, field: str
 ) -> None:
-    error = refusal(payload, task_class, some_rules(Policy(images=("r.example/*",))))
+    policy = Policy(images=("r.example/*",))
+    error = refusal(payload, task_class, some_rules(policy, **WITHOUT_DOCKER))
     assert (error.code, error.reason) == (Code.FAILED_PRECONDITION, "NO_EXECUTOR")
     assert error.violations[0].field == field
     assert "it runs mode native on executor local" in error.message
 
 
 def test_a_runner_without_executors_says_that_it_runs_nothing() -> None:
-    rules = some_rules(ENV_RUNNER_EXECUTORS__LOCAL__ENABLED="false")
+    rules = some_rules(ENV_RUNNER_EXECUTORS__LOCAL__ENABLED="false", **WITHOUT_DOCKER)
     assert "it runs nothing" in refusal(running(), by=rules).message
 
 

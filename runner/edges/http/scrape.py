@@ -57,6 +57,8 @@ class Scrape:
             metrics.running.labels(task_class.value).set(count)
         for name, said in now.executors.items():
             metrics.ready.labels(name).set(said.ready)
+        for name, count in now.containers.items():
+            metrics.containers.labels(name).set(count)
         metrics.draining.set(now.draining is not None)
         metrics.disk_full.set(bool(now.disk_problem))
         for disk, free in now.disk_free.items():

@@ -1,0 +1,212 @@
+"""The requests about containers that this executor makes, and the states that engines tell.
+
+Every container is named by its id, which a rename does not change. Not here: what they are made
+for (`executor.py`), or what an attempt is (`attempt.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import runner.executors.container.attach as attaching
+from runner.executors.container.attach import Attached
+from runner.executors.container.engine import (
+    Absent,
+    Conflict,
+    Engine,
+    Failed,
+    OutOfReach,
+    TimedOut,
+)
+from runner.executors.container.spec import Body
+
+_ATTACH = 30.0  # seconds
+_LOOK, _LOOKS = 0.05, 400  # seconds between two looks whether it is gone, and how many
+_REMOVE = 120.0  # seconds: many files may go with it
+NEVER = ("created", "configured", "initialized", "")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a container stands. Times are nanoseconds since the epoch by the engine's clock, 0 where
+    it has none. `error` is what the engine says went wrong."""
+
+    id: str
+    status: str
+    running: bool
+    paused: bool
+    code: int
+    started: int
+    finished: int
+    oom: bool
+    pid: int
+    error: str
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it was created and never started."""
+        return self.status in NEVER and not self.started
+
+
+class Containers:
+    """Requests to one engine. All raise EngineError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    async def create(self, name: str, body: Body) -> str:
+        """The new container's id. Raises Conflict where the name is taken."""
+        made = await self.engine.call(
+            "create", lambda docker: docker.containers.create(body, name=name)
+        )
+        return made.id
+
+    async def inspect(self, container: str) -> dict[str, Any]:
+        """All that the engine says of it. Raises Absent."""
+        return await self.engine.call(
+            "inspect", lambda docker: docker.containers.container(container).show()
+        )
+
+    async def state(self, container: str) -> State:
+        """How it stands. Raises Absent."""
+        return state(await self.inspect(container))
+
+    async def start(self, container: str) -> None:
+        """Start it."""
+        await self.engine.call(
+            "start", lambda docker: docker.containers.container(container).start()
+        )
+
+    async def signal(self, container: str, signal: str) -> None:
+        """Send it; fine where it has ended. One that is paused goes on, to be able to end."""
+        try:
+            await self._kill(container, signal)
+        except Absent:
+            return
+        except (Conflict, Failed):  # it has ended, or is paused
+            with contextlib.suppress(Absent, Conflict, Failed):
+                if (await self.state(container)).paused:
+                    await self.engine.call(
+                        "unpause", lambda docker: docker.containers.container(container).unpause()
+                    )
+                    await self._kill(container, signal)
+
+    async def _kill(self, container: str, signal: str) -> None:
+        await self.engine.call(
+            "kill", lambda docker: docker.containers.container(container).kill(signal=signal)
+        )
+
+    async def stop(self, container: str, seconds: int) -> None:
+        """Have the engine ask it to stop, and kill it after so long, with or without us. Returns
+        when it has ended; fine where it had."""
+        with contextlib.suppress(Absent):
+            await self.engine.call(
+                "stop",
+                lambda docker: docker.containers.container(container).stop(t=seconds),
+                seconds + 30.0,
+            )
+
+    async def remove(self, container: str, *, force: bool) -> None:
+        """Remove it with its anonymous volumes; fine where it is gone. Unless `force`d, Conflict
+        where it runs."""
+        try:
+            await self.engine.call(
+                "remove",
+                lambda docker: docker.containers.container(container).delete(v=True, force=force),
+                _REMOVE,
+            )
+        except Absent:
+            return
+        except Conflict:
+            if not force:
+                raise
+            await self._gone(container)  # it is being removed already
+
+    async def _gone(self, container: str) -> None:
+        """Return once it is there no more. Raises Conflict where it stays."""
+        for _ in range(_LOOKS):
+            try:
+                await self.inspect(container)
+            except Absent:
+                return
+            await asyncio.sleep(_LOOK)
+        raise Conflict(f"container {container} is being removed, and stays")
+
+    async def over(self, container: str) -> None:
+        """Return once the engine says that it runs no more: to be believed after `state`."""
+        path = f"containers/{container}/wait"
+        async with self.engine.stream("wait", "POST", path, limit=None) as body:
+            await body.read()
+
+    async def attach(self, container: str, *, stdin: bool) -> Attached:
+        """Its streams, from now on."""
+        version = await self.engine.version()
+        try:
+            async with asyncio.timeout(_ATTACH):
+                return await attaching.attach(self.engine.socket, version, container, stdin=stdin)
+        except TimeoutError as error:
+            raise TimedOut(f"it was not attached within {_ATTACH:g} s") from error
+
+    @contextlib.asynccontextmanager
+    async def log(self, container: str, *, follow: bool) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Its log from the start, as bytes of frames."""
+        params = {"stdout": "1", "stderr": "1", "follow": str(int(follow))}
+        path = f"containers/{container}/logs"
+        async with self.engine.stream("logs", "GET", path, params=params) as body:
+            yield body.iter_any()
+
+    async def labelled(self, label: str) -> list[Mapping[str, Any]]:
+        """All containers with a label ("name=value"), running or not."""
+        filters = json.dumps({"label": [label]})
+        found = await self.engine.call(
+            "list", lambda docker: docker.containers.list(all=True, filters=filters)
+        )
+        return [
+            {key: each[key] for key in ("Id", "Names", "Labels", "State", "Created")}
+            for each in found
+        ]
+
+
+def state(told: Mapping[str, Any]) -> State:
+    """The state in an inspection's answer. Raises OutOfReach where it has none."""
+    try:
+        it = told["State"]
+        return State(
+            id=str(told["Id"]),
+            status=str(it.get("Status", "")),
+            # Podman calls what it was asked to stop "stopping", with a code of 0 until it knows
+            running=bool(it.get("Running") or it.get("Paused") or it.get("Status") == "stopping"),
+            paused=bool(it.get("Paused")),
+            code=int(it.get("ExitCode") or 0),
+            started=nanoseconds(str(it.get("StartedAt", ""))),
+            finished=nanoseconds(str(it.get("FinishedAt", ""))),
+            oom=bool(it.get("OOMKilled")),
+            pid=int(it.get("Pid") or 0),
+            error=str(it.get("Error") or ""),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise OutOfReach("the engine's answer is not what the protocol has") from error
+
+
+_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?\d*(Z|[+-]\d\d:\d\d)", re.ASCII
+)
+
+
+def nanoseconds(text: str) -> int:
+    """A time as engines write it, since the epoch; 0 for none."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        return 0
+    try:
+        moment = datetime.fromisoformat(found[1] + found[3].replace("Z", "+00:00"))
+    except ValueError:
+        return 0
+    return max(0, int(moment.timestamp())) * 1_000_000_000 + int((found[2] or "").ljust(9, "0"))

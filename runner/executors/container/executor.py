@@ -1,0 +1,292 @@
+"""The executors `docker` and `podman`: tasks in containers of an engine on this host.
+
+The engine runs them, the daemon watches them, and what either has decided is on disk. Nothing
+that happens to this process touches a container; while it is away, deadlines are kept by nobody,
+and what is over its time is stopped when it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from runner.domain.exit import Exit
+from runner.domain.plan import Mode
+from runner.domain.task import Handle
+from runner.executors.container import ends, failures, readiness, records, spec
+from runner.executors.container.attach import Attached
+from runner.executors.container.attempt import Attempt, Home
+from runner.executors.container.containers import Containers
+from runner.executors.container.engine import Engine, EngineError, OutOfReach
+from runner.executors.container.images import Images
+from runner.executors.container.launching import Begun, Launching, Taken, mark
+from runner.executors.container.place import Places
+from runner.executors.container.records import Launched
+from runner.executors.container.settings import Settings
+from runner.executors.container.sweep import Sweep
+from runner.executors.container.waking import without
+from runner.ports import Found, Launch, LaunchFailed, Readiness, Started
+
+_VERSION = 1  # of the handles' data
+_LABEL = 12  # characters of a container's id that people know it by
+_TIDY = 1.0  # seconds for what is being removed when it is closed
+_JUDGED = 10.0  # seconds for the end of what has ended already
+_STDIN_LOST = "the daemon ended before all of its stdin was given: it would have been cut short"
+
+
+def _silent(_event: str, **_fields: object) -> None:
+    """For whoever wants no notes."""
+
+
+class ContainerExecutor:
+    """See `runner.ports.Executor`. `engine` and `images` are of the engine that the settings
+    name; they are closed with it. `note` is told what an operator may want to know."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        images: Images,
+        note: Callable[..., None] = _silent,
+    ) -> None:
+        self.name = settings.name
+        self._settings, self._engine, self._note = settings, engine, note
+        self._containers = Containers(engine)
+        self._places = Places(settings.root)
+        self._launching = Launching(settings, self._containers, images, self._places)
+        self._sweep = Sweep(settings, self._containers, self._places, note)
+        self._sweeping: asyncio.Task[None] | None = None
+        self._known: readiness.Known | None = None
+        self._attempts: dict[str, tuple[Attempt, asyncio.Task[None]]] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._beside: set[asyncio.Task[None]] = set()
+        self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+    async def probe(self) -> Readiness:
+        """Whether its engine answers."""
+        if problem := without(self._settings.socket):
+            return _unready(problem)
+        try:
+            self._known = await readiness.ask(self._engine)
+        except EngineError as error:
+            return _unready(str(error))
+        if self._sweeping is None:
+            self._sweeping = asyncio.create_task(self._sweep.run(), name=f"sweep-{self.name}")
+        return self._known.readiness
+
+    async def launch(self, request: Launch) -> Started:
+        """See the port."""
+        async with self._lock(request.name):
+            return await self._launch(request)
+
+    async def adopt(self, request: Launch) -> Started | None:
+        """See the port."""
+        async with self._lock(request.name):
+            return await self._adopt(request)
+
+    async def wait(self, handle: Handle) -> Exit:
+        """See the port."""
+        name = json.loads(handle.data)["name"]
+        async with self._lock(name):
+            watched = await self._watched(name)
+            if isinstance(watched, Exit):
+                return watched
+            task = self._attempts[name][1]
+        await asyncio.wait({task})
+        if watched.ended.done():
+            return watched.ended.result()
+        if not task.cancelled():
+            task.result()  # raises what went wrong: it is asked again
+        raise OutOfReach("it is not watched any more")  # nothing is known of its end
+
+    async def stop(self, handle: Handle, grace: float) -> None:
+        """See the port."""
+        name = json.loads(handle.data)["name"]
+        async with self._lock(name):
+            watched = await self._watched(name)
+        if not isinstance(watched, Exit):
+            watched.stop(grace)
+
+    def directory(self, name: str) -> Path:
+        """See the port."""
+        return self._places.output(name)
+
+    async def find(self, name: str, pattern: str) -> list[Found]:
+        """See the port."""
+        launched = records.read_launch(self._places.of(name))
+        owner = os.geteuid() if launched is None else int(launched.user.partition(":")[0])
+        return await asyncio.to_thread(self._places.find, name, pattern, owner)
+
+    async def remove(self, name: str) -> None:
+        """See the port. Raises EngineError where its container could not be removed."""
+        async with self._lock(name):
+            watched = self._attempts.pop(name, None)
+            if watched is not None:
+                watched[1].cancel()
+                await asyncio.wait({watched[1]})
+            if self._places.of(name).exists():
+                with contextlib.suppress(Taken):
+                    if (found := await self._launching.found(name)) is not None:
+                        await self._containers.remove(found[0], force=True)
+            await asyncio.to_thread(self._places.remove, name)
+        self._locks.pop(name, None)
+
+    @property
+    def active(self) -> int:
+        """How many containers of it run, as far as is known."""
+        return sum(not task.done() for _, task in self._attempts.values())
+
+    async def close(self) -> None:
+        """See the port."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for _, task in self._attempts.values():
+            task.cancel()
+        if self._beside:  # containers of what has just ended
+            await asyncio.wait(self._beside, timeout=_TIDY)
+        tasks = {*self._beside, *(task for _, task in self._attempts.values())}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._attempts.clear()
+        await self._engine.close()
+
+    # --- how it is done
+
+    async def _launch(self, request: Launch) -> Started:
+        try:
+            if (started := await self._adopt(request)) is not None:
+                return started
+            if self._known is None:
+                self._known = await readiness.ask(self._engine)
+        except (EngineError, OSError, records.Unreadable) as error:
+            raise LaunchFailed(failures.of_host(str(error))) from error
+        begun = await self._launching.begin(request, self._known)
+        attempt = self._watch(begun.launched, begun.attached, begun.pid)
+        attempt.begun = begun.running
+        if request.stdin is not None:
+            self._spawn(self._give(begun, request.stdin))
+        if not begun.running:
+            await self._judge_start(request, attempt)
+        return self._started(begun.launched)
+
+    async def _judge_start(self, request: Launch, attempt: Attempt) -> None:
+        """It has ended already: was that its program, or could none be begun?"""
+        await asyncio.wait({self._attempts[request.name][1]}, timeout=_JUDGED)
+        if not attempt.ended.done() or not (why := attempt.ended.result().unstarted):
+            return
+        self._attempts.pop(request.name, None)
+        with contextlib.suppress(EngineError):
+            await self._containers.remove(attempt.launched.container, force=True)
+        for name in (records.LAUNCH, records.EXIT):
+            (self._places.of(request.name) / name).unlink(missing_ok=True)
+        raise LaunchFailed(failures.unstarted(request.plan.argv, why), attempt.launched.digest)
+
+    async def _adopt(self, request: Launch) -> Started | None:
+        home = self._places.of(request.name)
+        launched = records.read_launch(home)
+        if launched is not None and (request.name in self._attempts or records.read_exit(home)):
+            return self._started(launched)
+        try:
+            found = await self._launching.clear(request.name)
+        except Taken:
+            found = None
+        launched = records.read_launch(home)  # which is gone with what was never started
+        if found is not None and (launched is None or launched.container != found[0]):
+            user = spec.user(request.plan, self._settings)
+            launched = self._launching.shape(request, found[0], user)
+        if launched is None:
+            return None
+        if found is not None and not launched.start_time:
+            mark(launched, found[1])
+            records.write(home, records.LAUNCH, launched)
+        return self._started(launched)
+
+    async def _watched(self, name: str) -> Attempt | Exit:
+        """The attempt as it is watched from now on; its end, where there is none to be."""
+        home = self._places.of(name)
+        if name in self._attempts:
+            attempt, task = self._attempts[name]
+            if not task.done() or attempt.ended.done():
+                return attempt
+        try:
+            if (end := records.read_exit(home)) is not None:
+                return end
+            launched = records.read_launch(home)
+        except records.Unreadable as error:
+            return ends.lost(f"the record of it cannot be read: {error}")
+        if launched is None:
+            return ends.lost("nothing is left of it on this host: how it ended cannot be learned")
+        if self._known is None:
+            with contextlib.suppress(EngineError):
+                self._known = await readiness.ask(self._engine)
+        pid = 0
+        with contextlib.suppress(EngineError):
+            pid = (await self._containers.state(launched.container)).pid
+        attempt = self._watch(launched, None, pid)
+        if not launched.stdin:
+            attempt.interrupted = _STDIN_LOST
+            attempt.stop(0.0)
+        return attempt
+
+    def _watch(self, launched: Launched, attached: Attached | None, pid: int) -> Attempt:
+        home = Home(
+            self._places.of(launched.name),
+            self._containers,
+            lambda: self._known is not None and self._known.spared,
+            self._known is not None and self._known.flavour.waits,
+            self._boot_id,
+            self._note,
+        )
+        attempt = Attempt(home, launched)
+        task = asyncio.create_task(attempt.run(attached, pid), name=f"container-{launched.name}")
+        self._attempts[launched.name] = (attempt, task)
+        task.add_done_callback(lambda _: self._let_go(attempt))
+        return attempt
+
+    def _let_go(self, attempt: Attempt) -> None:
+        """What has ended, and is on disk, needs its container no more."""
+        if attempt.ended.done():
+            self._spawn(self._tidy(attempt.launched))
+
+    async def _tidy(self, launched: Launched) -> None:
+        try:
+            await asyncio.to_thread(records.sync, self._places.of(launched.name))
+            await self._containers.remove(launched.container, force=True)
+        except (EngineError, OSError) as error:  # swept later
+            self._note("container not removed", attempt=launched.name, problem=str(error))
+        # what is on disk is not needed in memory
+        self._attempts.pop(launched.name, None)
+        if (lock := self._locks.get(launched.name)) is not None and not lock.locked():
+            del self._locks[launched.name]
+
+    async def _give(self, begun: Begun, stdin: bytes) -> None:
+        """Give it its stdin. Nobody may ever read all of it."""
+        if await begun.attached.give(stdin):
+            begun.launched.stdin = True
+            with contextlib.suppress(OSError):  # then it is taken for not given
+                records.write(self._places.of(begun.launched.name), records.LAUNCH, begun.launched)
+
+    def _started(self, launched: Launched) -> Started:
+        data = json.dumps({"name": launched.name, "container": launched.container})
+        handle = Handle(self.name, _VERSION, data, launched.container[:_LABEL])
+        start = launched.start_time or launched.asked
+        return Started(handle, start, launched.digest, launched.ready)
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="container-beside")
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+
+def _unready(problem: str) -> Readiness:
+    return Readiness(ready=False, problem=problem, modes=(Mode.DOCKER,))

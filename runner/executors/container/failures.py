@@ -1,0 +1,66 @@
+"""What an engine says of a container that it did not create or start, as a `Failure` with a
+sentence for a person. Engines' words are their own: what is not known is the executor's fault."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from runner.domain.failure import Failure, Fault, Reason
+from runner.domain.limits import size_text
+from runner.domain.plan import Plan
+from runner.executors.container.engine import Conflict, EngineError, Refused
+
+LEAST_MEMORY = 6 << 20
+"""Bytes. Docker's own least; with less, Podman fails in ways that do not tell why."""
+
+_OUT_OF_MEMORY = re.compile(r"oom-?killed|memory limit too low", re.IGNORECASE)
+
+
+def too_little_memory(plan: Plan, why: str = "") -> Failure:
+    """Its limit is less than what starts a container."""
+    limit = size_text(plan.limits.memory_bytes)
+    text = f"its memory of {limit} is less than a container needs to start"
+    return Failure(Reason.OUT_OF_MEMORY, f"{text}: {why:.300}" if why else text, Fault.TASK)
+
+
+def of_create(error: EngineError) -> Failure:
+    """Why it was not created."""
+    # what a request lacks, another try lacks too
+    lasting = isinstance(error, Refused) and not isinstance(error, Conflict)
+    text = f"its container was not created: {error}"
+    return Failure(Reason.EXECUTOR, text, Fault.SYSTEM, retryable=not lasting)
+
+
+def of_start(error: EngineError, said: str, plan: Plan) -> Failure:
+    """Why it was not started; `said` is the engine's word on the container, if any. It begins no
+    more than its own init, so that the task's program has no part in it."""
+    text = said or str(error)
+    if _OUT_OF_MEMORY.search(text):
+        return too_little_memory(plan, text)
+    text = f"its container was not started: {text:.400}"
+    return Failure(Reason.EXECUTOR, text, Fault.SYSTEM, retryable=True)
+
+
+def of_difference(lines: list[str]) -> Failure:
+    """The engine made another container than was asked for."""
+    more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+    text = f"its engine did not make the container that was asked for: {lines[0]}{more}"
+    return Failure(Reason.EXECUTOR, text, Fault.SYSTEM)
+
+
+def of_host(what: str) -> Failure:
+    """Something here failed, or the engine could not be asked."""
+    text = f"its container could not be made: {what}"
+    return Failure(Reason.EXECUTOR, text, Fault.SYSTEM, retryable=True)
+
+
+def unfit(why: str) -> Failure:
+    """Image and task do not fit together."""
+    return Failure(Reason.START, f"{why}", Fault.TASK)
+
+
+def unstarted(argv: Sequence[str], why: str) -> Failure:
+    """Its program was never begun; `argv` is empty where that is the image's own."""
+    which = f" ({argv[0]!r:.200})" if argv else ""
+    return Failure(Reason.START, f"{why}{which}", Fault.TASK)

@@ -1,0 +1,81 @@
+"""Where Docker and Podman differ, as far as this executor asks anything of them.
+
+Each difference was seen on a real engine, and the contract suite tells them apart. Not here:
+what is the same, which is nearly everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_MIB = 1 << 20
+_ROOM = 16 * _MIB
+_FILES = 3  # or, on Podman, one of that size
+
+
+@dataclass(frozen=True, slots=True)
+class Flavour:
+    """`log_config` gives the log driver for an output limit in bytes; `extra` goes into
+    HostConfig; `tmpfs` are places that the engine makes writable beside those asked for.
+    `log_types` are how the driver is called when it is read back. `outlived` says that
+    containers run on when the engine itself is stopped, `waits` that it can be asked to tell of
+    a container's end: Podman 4 looks four times a second then, which slows the container down to
+    a third. `ulimits` says that it sets those that are asked for: rootless Podman gives what its
+    own configuration has."""
+
+    name: str
+    log_config: Callable[[int], dict[str, Any]]
+    log_types: frozenset[str]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    tmpfs: frozenset[str] = frozenset()
+    outlived: bool = False
+    waits: bool = True
+    ulimits: bool = True
+
+
+def _local(limit: int) -> dict[str, Any]:
+    """json-file would rewrite what is no UTF-8. Rotated files are lost to a second reading: what
+    fits the output limit fits them, with room for what the driver adds to each line."""
+    size = (limit + _ROOM + _MIB - 1) // _MIB
+    config = {"max-size": f"{size}m", "max-file": str(_FILES), "compress": "false"}
+    return {"Type": "local", "Config": config}
+
+
+def _k8s_file(limit: int) -> dict[str, Any]:
+    """Else it grows for as long as a task writes. It is emptied when it is full, of which some 45
+    bytes a line are the driver's."""
+    size = _FILES * (limit + _ROOM) // 1_000_000 + 1
+    return {"Type": "k8s-file", "Config": {"max-size": f"{size}mb"}}
+
+
+DOCKER = Flavour(
+    name="docker",
+    log_config=_local,
+    log_types=frozenset({"local"}),
+    # whatever the engine remaps: the workspace belongs to the very user that is named
+    extra={"UsernsMode": "host"},
+)
+
+PODMAN = Flavour(
+    name="podman",
+    log_config=_k8s_file,
+    # Podman 4 tells k8s-file as json-file
+    log_types=frozenset({"k8s-file", "json-file"}),
+    tmpfs=frozenset({"/run", "/var/tmp"}),  # noqa: S108 - in the container
+    outlived=True,
+    waits=False,
+)
+
+ROOTLESS = Flavour(
+    name="podman",
+    log_config=_k8s_file,
+    log_types=PODMAN.log_types,
+    # the user that runs Podman is the same one in the container, so that files are its own
+    extra={"UsernsMode": "keep-id"},
+    tmpfs=PODMAN.tmpfs,
+    outlived=True,
+    waits=False,
+    ulimits=False,
+)

@@ -1,0 +1,153 @@
+"""Gets a container's output into its files: live while it is attached, else from the engine's log.
+
+The end of a stream proves nothing, since an engine that goes away looks the same: whoever calls
+asks how the container stands. Not here: that (`attempt.py`), or the files (`output.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from runner.executors.container.attach import Attached
+from runner.executors.container.containers import Containers
+from runner.executors.container.engine import Absent, EngineError
+from runner.executors.container.output import Frames, Output, Torn
+
+_LINGER = 5.0
+"""Seconds without a byte after which the streams of a container that has ended are given up."""
+_RESTS = 9  # a log is read for a tenth of the time at most
+_RETRY = 1.0
+_POLL = 2.0  # of an engine that is not to be asked to wait; mostly its streams tell first
+_MOMENT = 0.01
+
+
+class Follow:
+    """Of one container. `heard` is called whenever it has written something new; `waits` says
+    that the engine can tell of what is yet to come: of the end, and of more in the log."""
+
+    def __init__(
+        self,
+        containers: Containers,
+        container: str,
+        output: Output,
+        heard: Callable[[], None],
+        *,
+        waits: bool = True,
+    ) -> None:
+        self._waits = waits
+        self._containers, self._container = containers, container
+        self._output, self._heard = output, heard
+
+    async def attached(self, attached: Attached, ended: Callable[[], None]) -> None:
+        """Copy what comes, until nothing does any more; `ended` is called at once then."""
+        try:
+            await self._until_over(self._copy_attached(attached, ended))
+        finally:
+            attached.close()
+
+    async def log(self) -> None:
+        """Read the log from its start and go on with what is added, for as long as the engine
+        sends it. Raises EngineError."""
+        if self._waits:
+            await self._until_over(self._copy_log(follow=True))
+        else:
+            await self._glance()
+
+    async def _glance(self) -> None:
+        """Read the log as it is now, and leave it be for a while: Podman 4 that is to go on with
+        it loses lines, wherever it has caught up with what is written."""
+        begun = time.monotonic()
+        await self._copy_log(follow=False)
+        pause = max(_POLL, _RESTS * (time.monotonic() - begun))
+        over = asyncio.create_task(self._over(), name="container-over")
+        try:
+            await asyncio.wait({over}, timeout=pause)
+        finally:
+            over.cancel()
+            with contextlib.suppress(asyncio.CancelledError, EngineError):
+                await over
+
+    async def rest(self) -> None:
+        """Read the log of what has ended, to its end. Raises EngineError."""
+        await self._copy_log(follow=False)
+        if self._output.missing():
+            self._output.give_up()
+
+    async def _copy_attached(self, attached: Attached, ended: Callable[[], None]) -> None:
+        frames = Frames()
+        while data := await attached.read():
+            self._take(frames, data)
+        ended()
+
+    async def _copy_log(self, *, follow: bool) -> None:
+        frames = Frames()
+        self._output.again()
+        async with self._containers.log(self._container, follow=follow) as body:
+            async for data in body:
+                self._take(frames, data)
+
+    def _take(self, frames: Frames, data: bytes) -> None:
+        if self._output.uncertain:
+            return
+        at = time.time_ns()
+        try:
+            for stream, part in frames.feed(data):
+                if self._output.take(stream, part, at):
+                    self._heard()
+        except Torn:
+            self._output.give_up()
+
+    async def _until_over(self, copying: Coroutine[Any, Any, None]) -> None:
+        """Copy to the end; where the container ends first, for as long as there is more."""
+        copy = asyncio.create_task(copying, name="container-output")
+        over = asyncio.create_task(self._over(), name="container-over")
+        try:
+            await asyncio.wait({copy, over}, return_when=asyncio.FIRST_COMPLETED)
+            while not copy.done():
+                seen = self._seen()
+                await asyncio.wait({copy}, timeout=_LINGER)
+                if not copy.done() and self._seen() == seen:
+                    break
+            if copy.done():
+                copy.result()
+                await self._settled(over)
+        finally:
+            for task in (copy, over):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, EngineError):
+                    await task
+
+    async def _over(self) -> None:
+        """Return when the engine says so, however often it must be asked."""
+        while True:
+            try:
+                if self._waits:
+                    await self._containers.over(self._container)
+                else:
+                    await asyncio.sleep(_POLL)
+                if not (await self._containers.state(self._container)).running:
+                    return
+            except Absent:
+                return
+            except EngineError:
+                pass
+            await asyncio.sleep(_RETRY)
+
+    async def _settled(self, over: asyncio.Task[None]) -> None:
+        """Give what has closed its streams a moment to have ended: it mostly does just then."""
+        pause = _MOMENT
+        while not over.done() and pause < _RETRY:
+            try:
+                if not (await self._containers.state(self._container)).running:
+                    return
+            except EngineError:
+                return
+            await asyncio.wait({over}, timeout=pause)
+            pause *= 2
+
+    def _seen(self) -> int:
+        return sum(stream.at for stream in self._output.streams.values())

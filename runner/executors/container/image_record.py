@@ -1,0 +1,96 @@
+"""What is remembered of images beyond the engine: which this runner pulled, and which are private.
+
+A small file, replaced whole. Without it nothing is wrong but that images pulled before are taken
+for somebody else's: never removed, and as open as what was there already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+_LAZY = 60.0  # seconds for which a time of use may go unwritten
+
+
+@dataclass(slots=True)
+class Pulled:
+    """An image that this runner pulled. Sizes in bytes, times in seconds since the epoch."""
+
+    names: list[str]  # repositories, in full
+    size: int
+    used: float
+
+
+@dataclass(slots=True)
+class _Content:
+    pulled: dict[str, Pulled] = field(default_factory=dict)  # by id
+    private: list[str] = field(default_factory=list)  # repositories pulled with credentials
+
+
+class ImageRecord:
+    """`path` is its file; None keeps it in memory alone."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._written = time.monotonic()
+        self._content = _Content()
+        if path is not None:
+            with contextlib.suppress(OSError, msgspec.MsgspecError):
+                self._content = msgspec.json.decode(path.read_bytes(), type=_Content)
+
+    @property
+    def pulled(self) -> dict[str, Pulled]:
+        """By id."""
+        return self._content.pulled
+
+    def private(self, name: str) -> bool:
+        """Whether credentials were needed, or may have been, for a repository."""
+        return name in self._content.private
+
+    def mark_private(self, name: str) -> None:
+        """On disk before anything of it is. Raises OSError."""
+        if not self.private(name):
+            self._content.private.append(name)
+            self._write()
+
+    def mark_open(self, name: str) -> None:
+        """Somebody without any credentials has been given it. Raises OSError."""
+        if self.private(name):
+            self._content.private.remove(name)
+            self._write()
+
+    def add(self, image: str, name: str, size: int) -> None:
+        """This runner pulled it. Raises OSError."""
+        known = self.pulled.setdefault(image, Pulled([], size, 0.0))
+        if name not in known.names:
+            known.names.append(name)
+        known.used = time.time()
+        self._write()
+
+    def use(self, image: str) -> None:
+        """It is used now. Raises OSError, seldom."""
+        if image in self.pulled:
+            self.pulled[image].used = time.time()
+            if time.monotonic() - self._written > _LAZY:
+                self._write()
+
+    def drop(self, image: str) -> None:
+        """It is there no more. Raises OSError."""
+        if self.pulled.pop(image, None):
+            self._write()
+
+    def _write(self) -> None:
+        self._written = time.monotonic()
+        if self._path is None:
+            return
+        new = self._path.with_suffix(".new")
+        with new.open("wb") as file:
+            file.write(msgspec.json.encode(self._content))
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self._path)

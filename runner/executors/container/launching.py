@@ -1,0 +1,225 @@
+"""From a launch to a container that runs: create, read back, record, attach, start.
+
+Everything before the start can be done again after a crash, and nothing is started twice: a
+container is found by its name, and one that was never started is removed and made anew. Not here:
+what becomes of it then (`attempt.py`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from runner.executors.container import failures, granted, peek, readback, records, spec
+from runner.executors.container.attach import Attached
+from runner.executors.container.attempt import now
+from runner.executors.container.containers import Containers, State, state
+from runner.executors.container.engine import (
+    Absent,
+    Conflict,
+    EngineError,
+    OutOfReach,
+)
+from runner.executors.container.flavours import Flavour
+from runner.executors.container.image import ImageFacts, facts
+from runner.executors.container.images import Images, Ready
+from runner.executors.container.place import Places
+from runner.executors.container.readiness import Known
+from runner.executors.container.records import Launched
+from runner.executors.container.settings import LABEL, Settings
+from runner.failpoints import failpoint
+from runner.ports import Launch, LaunchFailed
+
+
+class Taken(Exception):
+    """The name of an attempt's container is another container's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A container that was started just now. `running` says that the program itself was seen to
+    run; `pid` is its first process on this host, 0 where it has ended."""
+
+    launched: Launched
+    attached: Attached
+    running: bool
+    pid: int
+
+
+class Launching:
+    """Of one engine, whose `flavour` is known by then."""
+
+    def __init__(
+        self, settings: Settings, containers: Containers, images: Images, places: Places
+    ) -> None:
+        self._settings, self._containers = settings, containers
+        self._images, self._places = images, places
+
+    async def found(self, name: str) -> tuple[str, State] | None:
+        """The id and state of an attempt's container, if there is one and it is ours. Raises
+        EngineError; Taken where somebody else's has its name."""
+        try:
+            told = await self._containers.inspect(self._settings.container(name))
+        except Absent:
+            return None
+        if not self.ours(name, (told.get("Config") or {}).get("Labels") or {}):
+            raise Taken(f"{self._settings.container(name)} is the name of another's container")
+        it = state(told)
+        return it.id, it
+
+    def ours(self, name: str, labels: Mapping[str, Any]) -> bool:
+        """Whether such labels are those of this runner's container of that attempt."""
+        wanted = {f"{LABEL}runner": self._settings.runner, f"{LABEL}name": name}
+        return all(labels.get(key) == value for key, value in wanted.items())
+
+    async def clear(self, name: str) -> tuple[str, State] | None:
+        """Remove the attempt's container, and the record of it, where it was certainly never
+        started; else its id and state. Raises as `found` does."""
+        while (found := await self.found(name)) is not None and found[1].fresh:
+            try:
+                await self._containers.remove(found[0], force=False)
+            except Conflict:
+                continue  # a start that was under way has come about
+            self._forget(name)
+        return found
+
+    async def begin(self, request: Launch, known: Known) -> Begun:
+        """Start it; there is no container of that name. `known` is its engine. Raises
+        LaunchFailed; EngineError where it is not known whether it was started."""
+        plan, owner = request.plan, known.readiness.user
+        if owner and plan.user not in ("", owner):
+            text = f"its engine runs tasks as its own user {owner} alone, not as {plan.user}"
+            raise LaunchFailed(failures.unfit(text))
+        if 0 < plan.limits.memory_bytes < failures.LEAST_MEMORY and "memory" not in plan.unheld:
+            raise LaunchFailed(failures.too_little_memory(plan))
+        request = replace(request, plan=replace(plan, user=plan.user or owner))
+        ready = await self._images.ensure(
+            plan.image,
+            plan.pull or "if-not-present",
+            request.image_digest,
+            tenant=request.tenant,
+            progress=lambda message, fraction: request.progress(fraction, "pull", message),
+        )
+        try:
+            return await self._begin(request, known.flavour, ready, time.time_ns())
+        except LaunchFailed as failed:
+            failed.image_digest = ready.digest
+            raise
+
+    async def _begin(self, request: Launch, flavour: Flavour, ready: Ready, since: int) -> Begun:
+        made: str | None = None
+        try:
+            own = str(self._settings.root.parent)
+            seen = granted.look(request.plan.mounts, self._settings.granted, own)
+            of_image = await self._image(ready.id)
+            body = spec.body(request, of_image, self._settings, flavour, seen)
+            uid, _, gid = body["User"].partition(":")
+            self._places.make(request.name, (int(uid), int(gid)), request.context)
+            made = await self._create(request, body)
+            await self._check(made, body, flavour)
+            launched = self.shape(request, made, body["User"])
+            launched.image, launched.digest, launched.ready = ready.id, ready.digest, since
+            launched.asked = time.time_ns()
+            records.write(self._places.of(request.name), records.LAUNCH, launched)
+        except LaunchFailed:
+            await self._undo(request.name, made)
+            raise
+        except (spec.Unfit, granted.Denied) as error:
+            raise LaunchFailed(failures.unfit(str(error))) from error
+        except (EngineError, OSError) as error:
+            await self._undo(request.name, made)
+            raise LaunchFailed(failures.of_host(str(error))) from error
+        attached = await self._attach(request, made)
+        try:
+            return await self._start(request, launched, attached, seen)
+        except BaseException:
+            attached.close()
+            raise
+
+    async def _image(self, image: str) -> ImageFacts:
+        engine = self._containers.engine
+        told = await engine.call("inspect_image", lambda docker: docker.images.inspect(image))
+        return facts(told)
+
+    async def _create(self, request: Launch, body: spec.Body) -> str:
+        try:
+            return await self._containers.create(self._settings.container(request.name), body)
+        except EngineError as error:
+            raise LaunchFailed(failures.of_create(error)) from error
+
+    async def _check(self, container: str, body: spec.Body, flavour: Flavour) -> None:
+        lines = readback.differences(await self._containers.inspect(container), body, flavour)
+        if lines:
+            raise LaunchFailed(failures.of_difference(lines))
+
+    def shape(self, request: Launch, container: str, user: str) -> Launched:
+        """The record of a launch, as far as the launch itself tells."""
+        limits = request.plan.limits
+        return Launched(
+            name=request.name,
+            container=container,
+            boot_id=request.boot_id,
+            wall=limits.wall_time,
+            idle=limits.idle_time,
+            grace=limits.grace,
+            output=limits.output_bytes,
+            memory=0 if "memory" in request.plan.unheld else limits.memory_bytes,
+            user=user,
+            stdin=request.stdin is None,
+        )
+
+    async def _attach(self, request: Launch, container: str) -> Attached:
+        try:
+            return await self._containers.attach(container, stdin=request.stdin is not None)
+        except EngineError as error:
+            await self._undo(request.name, container)
+            raise LaunchFailed(failures.of_host(str(error))) from error
+
+    async def _start(
+        self, request: Launch, launched: Launched, attached: Attached, seen: list[granted.Seen]
+    ) -> Begun:
+        container = launched.container
+        failpoint("after_create")
+        try:
+            await self._containers.start(container)
+        except OutOfReach:
+            raise  # it may have been done
+        except EngineError as error:
+            it = await self._containers.state(container)
+            if not it.running and not it.started:
+                await self._undo(launched.name, container)
+                raise LaunchFailed(failures.of_start(error, it.error, request.plan)) from error
+        it = await self._containers.state(container)
+        mark(launched, it)
+        records.write(self._places.of(launched.name), records.LAUNCH, launched)
+        running = bool(it.pid) and await peek.begun(it.pid)
+        if it.pid and not all(self._same(it.pid, each) for each in seen):
+            await self._undo(launched.name, container)
+            text = "what it was to have mounted was exchanged for something else meanwhile"
+            raise LaunchFailed(failures.unfit(text))
+        return Begun(launched, attached, running, it.pid)
+
+    @staticmethod
+    def _same(pid: int, seen: granted.Seen) -> bool:
+        return peek.same_file(pid, seen.target, seen.device, seen.inode) is not False
+
+    def _forget(self, name: str) -> None:
+        (self._places.of(name) / records.LAUNCH).unlink(missing_ok=True)
+
+    async def _undo(self, name: str, container: str | None) -> None:
+        """Remove what was made and never started; what cannot be now is swept later."""
+        self._forget(name)
+        if container is not None:
+            try:
+                await self._containers.remove(container, force=True)
+            except EngineError:
+                return
+
+
+def mark(launched: Launched, it: State) -> None:
+    """Note when it started, on both clocks: by the engine's word where that is plausible."""
+    boot, wall = now(), time.time_ns()
+    launched.start_time = it.started if launched.asked <= it.started <= wall else launched.asked
+    launched.start_boot = boot - max(0, wall - launched.start_time)

@@ -1,0 +1,98 @@
+"""The directory of one attempt on this host: made before its container, removed after it.
+
+`workspace` and `task` are what the container sees and may write to; whatever it leaves there is
+data, and looked at by descriptors that follow nothing. Not here: the records (`records.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from runner.keeper import files
+from runner.ports import Found
+
+_SEEN = ("workspace", "task")
+
+
+class Places:
+    """The directories of all attempts, below `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def of(self, name: str) -> Path:
+        """The attempt's own."""
+        return self.root / name
+
+    def output(self, name: str) -> Path:
+        """Where its output goes."""
+        return self.root / name / "output"
+
+    def make(self, name: str, owner: tuple[int, int], context: bytes | None) -> None:
+        """Make it anew, or as it was. `owner` (uid, gid) is whom the container runs as, on this
+        host. Raises OSError."""
+        home = self.of(name)
+        self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
+        home.mkdir(mode=0o711, exist_ok=True)
+        self.output(name).mkdir(mode=0o750, exist_ok=True)
+        for each in _SEEN:
+            (home / each).mkdir(mode=0o700, exist_ok=True)
+        if context is not None:
+            file = home / "task" / "context.json"
+            file.unlink(missing_ok=True)
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb") as out:
+                out.write(context)
+            if owner != (os.geteuid(), os.getegid()):
+                os.chown(file, *owner)
+        for each in _SEEN:
+            if owner != (os.geteuid(), os.getegid()):
+                os.chown(home / each, *owner)
+
+    def find(self, name: str, pattern: str, owner: int) -> list[Found]:
+        """See `runner.ports.Executor`. `owner` is the uid of what is its own."""
+        try:
+            place = os.open(self.of(name) / "workspace", os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            return []
+        try:
+            found, complete = files.find(place, pattern, {owner, os.geteuid()})
+        finally:
+            os.close(place)
+        listed = [
+            Found(each["path"], each["size"], each["kind"] == "directory", _problem(each))
+            for each in found
+        ]
+        if not complete:
+            listed.append(
+                Found(pattern, problem="there is more in the workspace than is looked at")
+            )
+        return listed
+
+    def remove(self, name: str) -> None:
+        """Leave nothing of it; twice is fine. Raises OSError. Blocks: for a thread."""
+        try:
+            place = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            return
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                for _ in files.remove(place, name):
+                    pass
+        finally:
+            os.close(place)
+
+    def names(self) -> list[str]:
+        """The attempts that have a directory."""
+        try:
+            return sorted(path.name for path in self.root.iterdir())
+        except FileNotFoundError:
+            return []
+
+
+def _problem(told: dict[str, object]) -> str:
+    kind = told["kind"]
+    if kind in {"file", "directory"}:
+        return "" if told["own"] else "it is another user's, or has a second name (hard link)"
+    return "it is a link" if kind == "link" else "it is no regular file"

@@ -1,0 +1,127 @@
+"""What an engine says of itself, as what may be expected of it: which it is, what it holds.
+
+Pure, but for asking. Whatever an engine ignores silently must be known here, since it says so
+nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from runner.domain.plan import Mode
+from runner.executors.container.engine import Engine
+from runner.executors.container.flavours import DOCKER, PODMAN, ROOTLESS, Flavour
+from runner.ports import Readiness
+
+if TYPE_CHECKING:
+    import aiodocker
+
+ANSWER = 4.0
+"""Seconds: the engine core waits 5 for the whole answer."""
+
+_DISK = (
+    "a container's workspace is a directory of this host, whose size engines do not hold; only the "
+    "runner's own sandbox has disks of a size"
+)
+_V1_ROOTLESS = "rootless Podman on cgroup v1 ignores it without a word; it needs cgroup v2"
+_LIMITS = {"memory": "memory", "cpu": "cpu", "processes": "pids"}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An engine, once it has answered. `spared`: containers run on while it is stopped."""
+
+    flavour: Flavour
+    readiness: Readiness
+    spared: bool
+
+
+async def ask(engine: Engine) -> Known:
+    """Ask it. Raises EngineError."""
+    version: Mapping[str, Any] = await engine.call("version", _version, ANSWER)
+    if podman := _podman(version):
+        path = f"v{podman}/libpod/info"
+        info = await engine.json("info", path, ANSWER)
+        # of an engine that has one user, tasks can have no other
+        owner = os.stat(engine.socket)  # noqa: PTH116 - no more than a number
+        return of_podman(podman, info, f"{owner.st_uid}:{owner.st_gid}")
+    return of_docker(version, await engine.call("info", _info, ANSWER))
+
+
+async def _version(docker: aiodocker.Docker) -> Mapping[str, Any]:
+    return await docker.version()
+
+
+async def _info(docker: aiodocker.Docker) -> Mapping[str, Any]:
+    return await docker.system.info()
+
+
+def _podman(version: Mapping[str, Any]) -> str:
+    """Podman's version, if it is that."""
+    for each in version.get("Components") or ():
+        if each.get("Name") == "Podman Engine":
+            return str(each.get("Version", ""))
+    return ""
+
+
+def of_docker(version: Mapping[str, Any], info: Mapping[str, Any]) -> Known:
+    """What Docker's answers come to."""
+    options = [str(each) for each in info.get("SecurityOptions") or ()]
+    unheld = {"disk": _DISK}
+    for kind, key in (
+        ("memory", "MemoryLimit"),
+        ("cpu", "CpuCfsQuota"),
+        ("processes", "PidsLimit"),
+    ):
+        if not info.get(key):
+            unheld[kind] = "Docker says that this host's kernel does not let it"
+    problem = ""
+    if any("name=rootless" in each for each in options):
+        problem = "rootless Docker is not supported; use rootless Podman (executors.podman)"
+    elif not any("name=seccomp" in each for each in options):
+        problem = "it runs containers without a seccomp profile"
+    spared = DOCKER.outlived or bool(info.get("LiveRestoreEnabled"))
+    release = f"Docker {info.get('ServerVersion', '?')}, API {version.get('ApiVersion', '?')}"
+    notes = [_cgroups(info.get("CgroupVersion"))]
+    if not spared:
+        notes.append("a stop or restart of Docker ends its tasks: live-restore is off")
+    return Known(DOCKER, _said(release, problem, unheld, notes), spared)
+
+
+def of_podman(version: str, info: Mapping[str, Any], owner: str = "") -> Known:
+    """What Podman's own answer comes to; the one that is Docker's says less, and not always so.
+    `owner` is "uid:gid" of whom its socket belongs to."""
+    host = info.get("host") or {}
+    security = host.get("security") or {}
+    rootless = bool(security.get("rootless"))
+    unheld = {"disk": _DISK}
+    controllers = {str(each) for each in host.get("cgroupControllers") or ()}
+    for kind, controller in _LIMITS.items():
+        if rootless and host.get("cgroupVersion") != "v2":
+            unheld[kind] = _V1_ROOTLESS
+        elif controller not in controllers:
+            unheld[kind] = f"Podman has no cgroup controller {controller} here"
+    problem = "" if security.get("seccompEnabled") else "it runs containers without seccomp"
+    notes = [_cgroups(str(host.get("cgroupVersion", "?")).removeprefix("v"))]
+    release = f"Podman {version}{', rootless' if rootless else ''}"
+    flavour = ROOTLESS if rootless else PODMAN
+    said = _said(release, problem, unheld, notes)
+    return Known(flavour, replace(said, user=owner if rootless else ""), flavour.outlived)
+
+
+def _cgroups(version: object) -> str:
+    return f"containers are held by cgroup v{version}"
+
+
+def _said(release: str, problem: str, unheld: Mapping[str, str], notes: list[str]) -> Readiness:
+    return Readiness(
+        ready=not problem,
+        version=release,
+        problem=problem,
+        modes=(Mode.DOCKER,),
+        notes=tuple(notes),
+        unheld=unheld,
+    )

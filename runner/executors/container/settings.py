@@ -1,0 +1,44 @@
+"""What the executor of one engine is told once: where its tasks' files are, whose containers
+they are, and as whom they run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runner.planning.policy import HostPath
+
+LABEL = "env-runner."
+"""What each label of a container begins with that this runner sets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`name` is the executor's, `socket` the engine's. `root` is the directory of attempts.
+
+    `runner` tells this runner's containers from those of others on the same engine. `user` is
+    "uid:gid", for tasks that name none. `granted` are the host paths below which mounts may lie.
+    `grace` is seconds that a container of an earlier life is left alone before it is swept.
+    """
+
+    name: str
+    socket: str
+    root: Path
+    runner: str
+    user: str
+    granted: tuple[HostPath, ...] = ()
+    grace: float = 300.0
+    hard: Mapping[str, int] = field(default_factory=dict)  # limits that this process has
+
+    @property
+    def mark(self) -> str:
+        """Eight characters that end the names of this runner's containers. Two runners of one
+        name, as on one host, have their state in different places."""
+        return hashlib.sha256(f"{self.runner}\0{self.root}".encode()).hexdigest()[:8]
+
+    def container(self, handle_name: str) -> str:
+        """The name of an attempt's container."""
+        return f"{handle_name}-{self.mark}"

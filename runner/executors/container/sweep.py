@@ -1,0 +1,81 @@
+"""Removes containers that are of no use: of attempts that have ended, and those of this runner's
+earlier lives of which nothing is known any more.
+
+Only what is this runner's by label and by name is touched: labels can come with an image, and
+other runners have names of their own. Not here: files (retention removes them with their task).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from runner.executors.container import records
+from runner.executors.container.containers import NEVER, Containers
+from runner.executors.container.engine import EngineError
+from runner.executors.container.place import Places
+from runner.executors.container.settings import LABEL, Settings
+
+INTERVAL = 60.0  # seconds
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+
+
+class Sweep:
+    """Of one engine."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        containers: Containers,
+        places: Places,
+        note: Callable[..., None],
+    ) -> None:
+        self._settings, self._containers = settings, containers
+        self._places, self._note = places, note
+
+    async def run(self) -> None:
+        """Again and again."""
+        while True:
+            try:
+                await self.once()
+            except (EngineError, OSError) as error:
+                self._note("sweep failed", executor=self._settings.name, error=error)
+            await asyncio.sleep(INTERVAL)
+
+    async def once(self) -> int:
+        """Remove what there is to remove; returns how many. Raises EngineError."""
+        removed = 0
+        for each in await self._containers.labelled(f"{LABEL}runner={self._settings.runner}"):
+            name = self._own(each)
+            if not name or not self._is_over(name, each):
+                continue
+            await self._containers.remove(str(each["Id"]), force=True)
+            removed += 1
+        return removed
+
+    def _own(self, told: Mapping[str, Any]) -> str:
+        """The attempt's name; empty where it is not this runner's container."""
+        name = str((told.get("Labels") or {}).get(f"{LABEL}name", ""))
+        names = {str(each).lstrip("/") for each in told.get("Names") or ()}
+        if not _NAME.fullmatch(name) or self._settings.container(name) not in names:
+            return ""
+        return name
+
+    def _is_over(self, name: str, told: Mapping[str, Any]) -> bool:
+        home = self._places.of(name)
+        old = time.time() - float(told.get("Created") or 0) >= self._settings.grace
+        if home.exists():
+            try:
+                if records.read_exit(home) is not None:
+                    return True
+                # created for a launch that had failed by then
+                return old and told.get("State") in NEVER and not records.read_launch(home)
+            except records.Unreadable:
+                return False
+        if not old:
+            return False
+        self._note("container left behind", executor=self._settings.name, container=told["Id"])
+        return True

@@ -1,0 +1,36 @@
+"""Podman of an ordinary user: on the old cgroups it ignores every limit, and says so to nobody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import grpc
+import pytest
+
+from supervisor.errors import SupervisorError
+from tests.engines.engine import Engine
+from tests.support.containers import daemon_on, running
+
+pytestmark = [pytest.mark.root, pytest.mark.xdist_group("podman")]
+
+
+def holds_limits(engine: Engine) -> bool:
+    host = engine.talk.call("GET", "/v4.0.0/libpod/info")["host"]
+    return bool(host["cgroupVersion"] == "v2" and "memory" in host["cgroupControllers"])
+
+
+async def test_limits_that_it_would_ignore_are_refused(
+    rootless: Engine, nothing_is_left: Path
+) -> None:
+    if holds_limits(rootless):
+        pytest.skip("cannot here: this host has cgroup v2, where rootless Podman holds limits")
+    daemon = daemon_on(rootless, nothing_is_left / "d", POLICY__LIMITS_NOT_HELD="refuse")
+    try:
+        await daemon.start()
+        async with daemon.client() as runner:
+            with pytest.raises(SupervisorError) as raised:
+                await runner.assign(running(["true"]), task_id="limited")
+            assert raised.value.code == grpc.StatusCode.FAILED_PRECONDITION
+            assert raised.value.reason == "LIMIT_NOT_HELD"
+    finally:
+        await daemon.close()

@@ -1,0 +1,240 @@
+"""Engines that are killed, restarted or hang under their containers, and containers that go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from supervisor.client import Supervisor
+from supervisor.v1 import supervisor_pb2 as v1
+from tests.engines.dockerd import Dockerd
+from tests.engines.engine import Engine, Private
+from tests.engines.fixtures import PYTHON_IMAGE, Images, Own
+from tests.support.containers import counting, daemon_on, pids, running
+from tests.support.daemon import Daemon
+from tests.support.programs import Count
+from tests.support.verdicts import ended, history, once_each, went_well
+from tests.support.waiting import until
+
+EXECUTOR, LOST = v1.FAILURE_REASON_EXECUTOR, v1.FAILURE_REASON_LOST
+SLOW = Count("slow", 8_000, 7, block=100, pause=0.1)  # eight seconds
+
+
+@pytest.fixture
+async def mine(request: pytest.FixtureRequest, own: Own, images: Images) -> Private:
+    """An engine of one test, started."""
+    kind, _, way = request.param.partition(" ")
+    engine = own(kind)
+    if isinstance(engine, Dockerd):
+        engine.live_restore = way == "live-restore"
+    await engine.start()
+    await asyncio.to_thread(engine.load, images.python, PYTHON_IMAGE)
+    return engine
+
+
+@pytest.fixture
+async def daemon(mine: Engine, nothing_is_left: Path) -> AsyncIterator[Daemon]:
+    made = daemon_on(mine, nothing_is_left / "d")
+    yield made
+    print(made.tail(20_000))  # noqa: T201 - shown where the test failed
+    await made.close()
+    for name in mine.talk.containers() if mine.talk.answers() else ():
+        mine.talk.remove(name)
+
+
+@pytest.fixture
+async def began(daemon: Daemon, runner: Supervisor) -> None:
+    """The slow task runs."""
+    await daemon.start()
+    await runner.assign(counting(SLOW, daemon), task_id="slow")
+    await until(lambda: daemon.starts("slow") == 1, "it runs")
+
+
+SURVIVING = ["docker live-restore", "podman"]
+
+
+@pytest.mark.parametrize("mine", SURVIVING, indirect=True)
+@pytest.mark.parametrize("signal", ["kill", "stop"])
+async def test_a_container_goes_on_through_a_restart_of_its_engine(
+    mine: Private, daemon: Daemon, runner: Supervisor, began: None, signal: str
+) -> None:
+    """F14: its output is whole."""
+    before = pids(mine)
+    await (mine.kill() if signal == "kill" else mine.stop())
+    assert (await runner.get("slow")).state == v1.TASK_STATE_RUNNING
+    await mine.start()
+    assert pids(mine) == before
+    await went_well(runner, daemon, SLOW)
+    once_each(await history(runner, "slow"))
+    await until(lambda: not mine.talk.containers(), "it is removed")
+
+
+@pytest.mark.parametrize("mine", ["docker"], indirect=True)
+async def test_without_live_restore_a_stop_of_the_engine_is_the_executors_failure(
+    mine: Private, daemon: Daemon, runner: Supervisor, began: None
+) -> None:
+    """F14."""
+    await mine.stop()
+    await mine.start()
+    task = await ended(runner, "slow")
+    assert (task.failure.reason, task.failure.retryable) == (EXECUTOR, True), task.failure.message
+    assert task.failure.fault == v1.FAULT_SYSTEM
+    assert daemon.starts("slow") == 1
+    await until(lambda: not mine.talk.containers(), "it is removed")
+
+
+@pytest.mark.parametrize("mine", ["docker"], indirect=True)
+async def test_after_such_a_stop_it_is_tried_again_where_that_was_asked_for(
+    mine: Private, daemon: Daemon, runner: Supervisor
+) -> None:
+    """F14."""
+    await daemon.start()
+    payload = counting(SLOW, daemon)
+    payload["execution"]["retry"] = {"on": ["EXECUTOR"], "initial_backoff": "100ms"}
+    await runner.assign(payload, task_id="slow")
+    await until(lambda: daemon.starts("slow") == 1, "it runs")
+    await mine.stop()
+    await mine.start()
+    task = await ended(runner, "slow")
+    assert [each.failure.reason for each in task.attempts] == [
+        EXECUTOR,
+        v1.FAILURE_REASON_EXIT_CODE,
+    ]
+    assert daemon.starts("slow") == 2
+
+
+@pytest.mark.parametrize("mine", ["docker"], indirect=True)
+async def test_a_kill_of_an_engine_without_live_restore_leaves_no_task_running_for_ever(
+    mine: Private, daemon: Daemon, runner: Supervisor, began: None
+) -> None:
+    await mine.kill()
+    await mine.start()
+    task = await ended(runner, "slow")
+    assert task.state == v1.TASK_STATE_FAILED
+    reasons = (EXECUTOR, LOST, v1.FAILURE_REASON_EXIT_CODE)
+    assert task.failure.reason in reasons, task.failure.message
+
+
+@pytest.mark.parametrize("mine", SURVIVING, indirect=True)
+async def test_daemon_and_engine_killed_together_lose_nothing(
+    mine: Private, daemon: Daemon, runner: Supervisor, began: None
+) -> None:
+    daemon.kill()
+    await mine.kill()
+    async with asyncio.TaskGroup() as both:
+        both.create_task(daemon.start())
+        both.create_task(mine.start())
+    await went_well(runner, daemon, SLOW)
+
+
+@pytest.mark.parametrize("mine", SURVIVING, indirect=True)
+async def test_a_task_that_is_to_end_while_its_engine_is_away_ends_when_that_is_back(
+    mine: Private, daemon: Daemon, runner: Supervisor
+) -> None:
+    await daemon.start()
+    await runner.assign(running(["sleep", "1000"], resources={"grace": "1s"}), task_id="long")
+
+    async def runs() -> bool:
+        return (await runner.get("long")).state == v1.TASK_STATE_RUNNING
+
+    await until(runs, "it runs")
+    await mine.kill()
+    await runner.cancel("long")
+    assert await runs()
+    await mine.start()
+    assert (await ended(runner, "long")).state == v1.TASK_STATE_CANCELLED
+    await until(lambda: not mine.talk.containers(), "it is removed")
+
+
+@pytest.mark.parametrize("mine", ["docker live-restore"], indirect=True)
+async def test_an_engine_that_hangs_holds_up_no_answer_and_loses_nothing(
+    mine: Private, daemon: Daemon, runner: Supervisor, began: None
+) -> None:
+    with mine.frozen():
+        task = await runner.get("slow")
+        assert task.state == v1.TASK_STATE_RUNNING
+        await runner.assign({"execution": {"command": ["true"]}}, task_id="local")
+        assert (await ended(runner, "local")).state == v1.TASK_STATE_COMPLETED
+    await went_well(runner, daemon, SLOW)
+
+
+class TestOnBoth:
+    """On engines that many tests share."""
+
+    @pytest.fixture
+    def mine(self, engine: Engine) -> Engine:
+        return engine
+
+    async def test_a_container_that_is_removed_by_others_is_lost(
+        self, mine: Engine, daemon: Daemon, runner: Supervisor, began: None
+    ) -> None:
+        """F15."""
+        for name in mine.talk.containers():
+            await asyncio.to_thread(mine.talk.remove, name)
+        task = await asyncio.wait_for(ended(runner, "slow"), 50)
+        assert (task.state, task.failure.reason) == (v1.TASK_STATE_FAILED, LOST)
+        (attempt,) = task.attempts
+        assert not attempt.HasField("exit_code")
+        assert attempt.signal == 0
+        assert daemon.starts("slow") == 1
+        await runner.assign(running(["true"]), task_id="next")
+        assert (await ended(runner, "next")).state == v1.TASK_STATE_COMPLETED
+
+    async def test_a_container_that_is_renamed_is_still_the_tasks(
+        self, mine: Engine, daemon: Daemon, runner: Supervisor, began: None
+    ) -> None:
+        (name,) = mine.talk.containers()
+        mine.talk.call("POST", f"/containers/{name}/rename", name="er-somebodys")
+        await went_well(runner, daemon, SLOW)
+        await until(lambda: not mine.talk.containers(), "it is removed")
+
+    async def test_a_container_that_is_paused_can_be_cancelled(
+        self, mine: Engine, daemon: Daemon, runner: Supervisor, began: None
+    ) -> None:
+        (name,) = mine.talk.containers()
+        mine.talk.call("POST", f"/containers/{name}/pause")
+        await runner.cancel("slow", grace=1.0)
+        assert (await ended(runner, "slow")).state == v1.TASK_STATE_CANCELLED
+        await until(lambda: not mine.talk.containers(), "it is removed")
+
+    async def test_what_an_earlier_life_left_is_removed_and_nothing_of_others(
+        self, mine: Engine, daemon: Daemon, runner: Supervisor
+    ) -> None:
+        """F16."""
+        daemon.settings["RUNNER__ID"] = "this"
+        kind = "DOCKER" if mine.kind == "docker" else "PODMAN"
+        daemon.settings[f"EXECUTORS__{kind}__LEFTOVERS_AFTER"] = "0s"
+        await daemon.start()
+        await runner.assign(running(["sleep", "1000"]), task_id="kept")
+        await until(lambda: len(pids(mine)) == 1, "it runs")
+        (name,) = mine.talk.containers()
+        labels = mine.talk.call("GET", f"/containers/{name}/json")["Config"]["Labels"]
+        own = {key: value for key, value in labels.items() if key.startswith("env-runner.")}
+        handle = own["env-runner.name"]
+        old = handle.replace(handle[3:9], "0" * 6)
+        create(mine, name.replace(handle, old), own | {"env-runner.name": old})
+        others = {
+            name.replace(handle, old).replace("-1-", "-2-"): {},
+            "er-other": own | {"env-runner.runner": "that", "env-runner.name": old},
+            "hand-made": own,
+        }
+        for other, its in others.items():
+            create(mine, other, its)
+        daemon.kill()
+        await daemon.start()
+        await until(
+            lambda: name.replace(handle, old) not in mine.talk.containers(), "the old one goes", 90
+        )
+        assert mine.talk.containers() == {name, *others}
+        await runner.cancel("kept", grace=0.0)
+        await ended(runner, "kept")
+        for other in others:
+            mine.talk.remove(other)
+
+
+def create(engine: Engine, name: str, labels: dict[str, str]) -> None:
+    about = {"Image": PYTHON_IMAGE, "Cmd": ["true"], "Labels": labels}
+    engine.talk.call("POST", "/containers/create", about, name=name)

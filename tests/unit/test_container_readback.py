@@ -1,0 +1,108 @@
+"""What an engine really set: any difference from what was asked for is found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runner.executors.container.flavours import DOCKER, PODMAN
+from runner.executors.container.readback import differences
+from runner.executors.container.spec import body
+from tests.support.launches import IMAGE, SETTINGS, docker_says, launch, podman_says
+
+ASKED = body(launch(stdin=b""), IMAGE, SETTINGS, DOCKER)
+EXTRA = {"Type": "bind", "Source": "/", "Destination": "/host", "RW": True}
+
+
+def test_what_was_made_as_asked_has_no_difference() -> None:
+    assert differences(docker_says(ASKED), ASKED, DOCKER) == []
+    podman = body(launch(stdin=b""), IMAGE, SETTINGS, PODMAN)
+    assert differences(podman_says(podman), podman, PODMAN) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("User", "0:0"),
+        ("User", ""),
+        ("Entrypoint", ["sh"]),
+        ("Cmd", ["--more"]),
+        ("WorkingDir", "/"),
+        ("Tty", True),
+        ("Healthcheck", {"Test": ["CMD", "true"]}),
+        ("StopSignal", "SIGKILL"),
+        ("Env", []),
+        ("Labels", {}),
+    ],
+)
+def test_a_program_that_differs_is_found(key: str, value: object) -> None:
+    told = docker_says(ASKED)
+    told["Config"] = {**told["Config"], key: value}
+    assert differences(told, ASKED, DOCKER)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("Privileged", True),
+        ("CapAdd", ["SYS_ADMIN"]),
+        ("CapDrop", []),
+        ("CapDrop", ["CHOWN"]),
+        ("SecurityOpt", []),
+        ("SecurityOpt", ["no-new-privileges", "seccomp=unconfined"]),
+        ("Devices", [{"PathOnHost": "/dev/sda"}]),
+        ("DeviceRequests", [{"Count": -1}]),
+        ("GroupAdd", ["0"]),
+        ("VolumesFrom", ["other"]),
+        ("ReadonlyRootfs", False),
+        ("Init", None),
+        ("PidMode", "host"),
+        ("IpcMode", "host"),
+        ("UTSMode", "host"),
+        ("NetworkMode", "host"),
+        ("RestartPolicy", {"Name": "always"}),
+        ("AutoRemove", True),
+        ("OomKillDisable", True),
+        ("Memory", 0),
+        ("MemorySwap", -1),
+        ("PidsLimit", None),
+        ("NanoCpus", 0),
+        ("Ulimits", []),
+        ("LogConfig", {"Type": "json-file"}),
+        ("LogConfig", {"Type": "none"}),
+        ("Tmpfs", {"/etc": ""}),
+    ],
+)
+def test_confinement_and_limits_that_differ_are_found(key: str, value: object) -> None:
+    told = docker_says(ASKED)
+    told["HostConfig"] = {**told["HostConfig"], key: value}
+    assert differences(told, ASKED, DOCKER)
+
+
+@pytest.mark.parametrize("change", ["more", "fewer", "writable", "volume"])
+def test_mounts_that_differ_are_found(change: str) -> None:
+    told = docker_says(ASKED)
+    mounts: list[dict[str, Any]] = told["Mounts"]
+    told["Mounts"] = {
+        "more": [*mounts, EXTRA],
+        "fewer": mounts[1:],
+        "writable": [{**mounts[0], "RW": False}, *mounts[1:]],
+        "volume": [*mounts, {"Type": "volume", "Destination": "/data", "RW": True}],
+    }[change]
+    assert differences(told, ASKED, DOCKER)
+
+
+def test_another_image_is_found() -> None:
+    assert differences({**docker_says(ASKED), "Image": "sha256:other"}, ASKED, DOCKER)
+
+
+def test_a_difference_in_a_variable_never_tells_its_value() -> None:
+    asked = body(launch(environment={"TOKEN": "hidden"}), IMAGE, SETTINGS, DOCKER)
+    told = docker_says(asked)
+    told["Config"] = {**told["Config"], "Env": []}
+    assert not any("hidden" in line for line in differences(told, asked, DOCKER))
+
+
+def test_an_answer_with_nothing_in_it_is_all_differences() -> None:
+    assert len(differences({}, ASKED, DOCKER)) > 10

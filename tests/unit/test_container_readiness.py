@@ -1,0 +1,77 @@
+"""What an engine says of itself: what it holds, and what it would ignore without a word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runner.doctor.engines import told
+from runner.doctor.finding import Verdict
+from runner.executors.container.flavours import PODMAN, ROOTLESS
+from runner.executors.container.readiness import of_docker, of_podman
+from runner.executors.container.waking import without
+
+INFO: dict[str, Any] = {
+    "ServerVersion": "20.10.24",
+    "CgroupVersion": "1",
+    "SecurityOptions": ["name=seccomp,profile=default"],
+    "MemoryLimit": True,
+    "CpuCfsQuota": True,
+    "PidsLimit": True,
+}
+
+
+def podman(
+    *, rootless: bool, version: str = "v2", controllers: Any = ("memory", "cpu", "pids")
+) -> Any:
+    return {
+        "host": {
+            "security": {"rootless": rootless, "seccompEnabled": True},
+            "cgroupVersion": version,
+            "cgroupControllers": controllers,
+        }
+    }
+
+
+def test_docker_holds_what_it_says_but_for_the_disk() -> None:
+    known = of_docker({"ApiVersion": "1.41"}, INFO)
+    assert known.readiness.ready
+    assert set(known.readiness.unheld) == {"disk"}
+    assert any("live-restore is off" in note for note in known.readiness.notes)
+    assert (known.spared, of_docker({}, {**INFO, "LiveRestoreEnabled": True}).spared) == (
+        False,
+        True,
+    )
+
+
+def test_a_limit_that_docker_cannot_hold_is_told() -> None:
+    assert set(of_docker({}, {**INFO, "MemoryLimit": False}).readiness.unheld) == {"memory", "disk"}
+
+
+@pytest.mark.parametrize("options", [[], ["name=seccomp,profile=default", "name=rootless"]])
+def test_docker_without_seccomp_or_root_is_not_ready(options: list[str]) -> None:
+    said = of_docker({}, {**INFO, "SecurityOptions": options}).readiness
+    assert (said.ready, bool(said.problem)) == (False, True)
+
+
+def test_rootless_podman_on_cgroup_v1_holds_nothing_and_is_said_to() -> None:
+    known = of_podman("4.3.1", podman(rootless=True, version="v1", controllers=None))
+    assert set(known.readiness.unheld) == {"memory", "cpu", "processes", "disk"}
+    assert "cgroup v2" in known.readiness.unheld["memory"]
+    assert known.flavour is ROOTLESS
+    assert told("podman", known.readiness).verdict is Verdict.WARN
+
+
+def test_podman_holds_what_it_has_controllers_for() -> None:
+    known = of_podman("4.3.1", podman(rootless=False))
+    assert (known.flavour, set(known.readiness.unheld)) == (PODMAN, {"disk"})
+    assert told("podman", known.readiness).verdict is Verdict.OK
+    assert "memory" in of_podman("4", podman(rootless=True, controllers=("cpu",))).readiness.unheld
+
+
+def test_without_a_socket_there_is_no_engine(nothing_is_left: Any) -> None:
+    assert "no engine at" in without(str(nothing_is_left / "docker.sock"))
+    (nothing_is_left / "file").touch()
+    assert "no socket" in without(str(nothing_is_left / "file"))
+    (nothing_is_left / "file").unlink()

@@ -1,0 +1,164 @@
+"""What an engine is asked to create: locked down, whatever payload and image say."""
+
+from __future__ import annotations
+
+import string
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.domain.plan import Mount
+from runner.executors.container.flavours import DOCKER, PODMAN
+from runner.executors.container.granted import Seen
+from runner.executors.container.image import ImageFacts, facts
+from runner.executors.container.spec import Unfit, body
+from tests.support.launches import IMAGE, LIMITS, SETTINGS, launch
+
+
+def asked(image: ImageFacts = IMAGE, **words: Any) -> dict[str, Any]:
+    return body(launch(**words), image, SETTINGS, DOCKER)
+
+
+def variables(image: ImageFacts = IMAGE, **words: Any) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in asked(image, **words)["Env"])
+
+
+def test_it_has_no_privilege_and_writes_nowhere_but_to_its_own() -> None:
+    host = asked()["HostConfig"]
+    assert (host["CapDrop"], host["CapAdd"]) == (["ALL"], [])
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert (host["Privileged"], host["ReadonlyRootfs"], host["AutoRemove"]) == (False, True, False)
+    assert (host["NetworkMode"], host["IpcMode"], host["Init"]) == ("none", "private", True)
+    assert list(host["Tmpfs"]) == ["/tmp"]
+    writable = [each["Target"] for each in host["Mounts"] if not each["ReadOnly"]]
+    assert writable == ["/workspace", "/run/env-runner"]
+
+
+def test_its_limits_are_its_own_with_swap_off_and_room_for_the_init() -> None:
+    host = asked()["HostConfig"]
+    assert host["Memory"] == host["MemorySwap"] == LIMITS.memory_bytes
+    assert (host["NanoCpus"], host["PidsLimit"]) == (1_500_000_000, 33)
+    assert host["OomKillDisable"] is False
+
+
+def test_a_limit_that_is_not_held_is_not_asked_for() -> None:
+    host = asked(unheld=("memory", "cpu", "processes"))["HostConfig"]
+    assert not {"Memory", "MemorySwap", "NanoCpus", "PidsLimit"} & set(host)
+
+
+def test_ulimits_are_never_above_what_the_runner_itself_has() -> None:
+    settings = replace(SETTINGS, hard={"nofile": 1000})
+    found = body(launch(), IMAGE, settings, DOCKER)["HostConfig"]["Ulimits"]
+    limits = {each["Name"]: (each["Soft"], each["Hard"]) for each in found}
+    assert limits == {"core": (0, 0), "nofile": (1000, 1000), "nproc": (32_768, 32_768)}
+
+
+def test_the_log_has_more_room_than_the_output_limit_on_docker() -> None:
+    log = asked()["HostConfig"]["LogConfig"]
+    assert log["Type"] == "local"
+    assert int(log["Config"]["max-size"].removesuffix("m")) << 20 > LIMITS.output_bytes
+    podman = body(launch(), IMAGE, SETTINGS, PODMAN)["HostConfig"]["LogConfig"]
+    assert podman["Type"] == "k8s-file"
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "command", "argv"),
+    [
+        (None, None, ["/entry", "a", "b"]),
+        (None, ("c",), ["/entry", "c"]),
+        (None, (), ["/entry"]),
+        (("x",), None, ["x", "a", "b"]),
+        (("x",), ("c",), ["x", "c"]),
+        ((), ("c",), ["c"]),
+    ],
+)
+def test_what_of_argv_is_absent_is_the_images(
+    entrypoint: Any, command: Any, argv: list[str]
+) -> None:
+    found = asked(entrypoint=entrypoint, command=command)
+    assert (found["Entrypoint"], found["Cmd"]) == (argv, [])
+
+
+def test_an_image_without_a_command_needs_one() -> None:
+    with pytest.raises(Unfit, match="names a command"):
+        asked(ImageFacts("sha256:1"))
+
+
+def test_the_images_user_is_not_heeded_and_a_group_is_never_roots_by_default() -> None:
+    assert asked()["User"] == "65534:65534"
+    assert asked(user="10001")["User"] == "10001:10001"
+    assert asked(user="10001:7")["User"] == "10001:7"
+    with pytest.raises(Unfit, match="by number"):
+        asked(user="nobody")
+
+
+def test_what_an_image_sets_of_the_runners_and_the_loaders_variables_is_emptied() -> None:
+    """B18."""
+    names = ("LD_PRELOAD", "LD_LIBRARY_PATH", "NVIDIA_DRIVER_CAPABILITIES", "ENV_RUNNER_X", "MINE")
+    found = variables(replace(IMAGE, env=tuple((name, "image") for name in names)))
+    assert {name: found.get(name) for name in names} == {
+        **dict.fromkeys(names[:4], ""),
+        "MINE": None,
+    }
+
+
+def test_the_images_path_stands_unless_the_payload_has_its_own() -> None:
+    image = replace(IMAGE, env=(("PATH", "/image"),))
+    assert "PATH" not in variables(image)  # the engine takes the image's
+    assert variables(image, env={"PATH": "/own"}, environment={"PATH": "/own"})["PATH"] == "/own"
+    assert variables()["PATH"] == "/default"
+
+
+def test_its_home_is_its_workspace_and_its_files_have_fixed_places() -> None:
+    found = variables(working_dir="/srv/place/")
+    assert (found["HOME"], found["TMPDIR"]) == ("/srv/place", "/tmp")
+    assert found["ENV_RUNNER_RESULT"] == "/run/env-runner/result.json"
+
+
+@given(st.dictionaries(st.text(string.ascii_uppercase, min_size=1), st.text(), max_size=5))
+def test_values_arrive_as_they_are(environment: dict[str, str]) -> None:
+    """B20: a newline, a quote, an option of Docker's is text."""
+    own = {"HOME", "TMPDIR"}
+    found = variables(environment=environment)
+    assert {n: found[n] for n in environment} == environment or set(environment) & own
+
+
+def test_a_volume_of_the_image_is_memory_and_never_the_hosts_disk() -> None:
+    found = asked(replace(IMAGE, volumes=("/data", "/workspace", "/tmp")))["HostConfig"]["Mounts"]
+    assert [(m["Type"], m["Target"]) for m in found[2:]] == [("tmpfs", "/data")]
+
+
+@pytest.mark.parametrize("volume", ["/", "/proc/x", "data", "/a/../../etc", "/x\n"])
+def test_a_volume_where_none_can_be_is_refused(volume: str) -> None:
+    with pytest.raises(Unfit, match="declares a volume"):
+        asked(replace(IMAGE, volumes=(volume,)))
+
+
+def test_mounts_are_of_what_was_looked_at() -> None:
+    request = launch(mounts=(Mount("/srv/link", "/data"),))
+    seen = [Seen("/srv/real", True, "/data", 1, 2)]
+    mounts = body(request, IMAGE, SETTINGS, DOCKER, seen)["HostConfig"]["Mounts"]
+    assert (mounts[2]["Source"], mounts[2]["ReadOnly"]) == ("/srv/real", True)
+
+
+def test_labels_say_whose_it_is_and_a_callers_labels_cannot_say_otherwise() -> None:
+    labels = asked()["Labels"]
+    assert (labels["env-runner.runner"], labels["env-runner.name"]) == ("r1", "er-0123-1")
+    assert labels["env-runner.label.team"] == "ml"
+
+
+def test_two_runners_of_one_name_have_containers_of_different_names() -> None:
+    other = replace(SETTINGS, root=SETTINGS.root / "other")
+    assert SETTINGS.container("er-1") != other.container("er-1")
+
+
+def test_an_image_is_what_its_engine_says_of_it() -> None:
+    config = {"Entrypoint": "sh", "Cmd": None, "Env": ["A=b=c", "D"], "Volumes": {"/v": {}}}
+    found = facts({"Id": "1" * 64, "Config": config})
+    assert (found.id, found.volumes) == (f"sha256:{'1' * 64}", ("/v",))
+    assert (found.entrypoint, found.command) == (("sh",), ())
+    assert found.env == (("A", "b=c"), ("D", ""))
+    assert facts({"Id": "sha256:2", "Config": None}) == ImageFacts("sha256:2")

@@ -1,0 +1,143 @@
+"""The pure parts of pulling: names, progress, and what an engine's words mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.domain.image import parse
+from runner.executors.container import image_names as names
+from runner.executors.container.image_record import ImageRecord
+from runner.executors.container.pull import Layers, Login
+from runner.executors.container.pull_failures import judged
+
+DIGEST = "sha256:" + "a" * 64
+OTHER = "sha256:" + "b" * 64
+
+
+def test_names_are_given_to_engines_in_full() -> None:
+    image = parse("busybox")
+    assert image is not None
+    assert names.by_tag(image) == "docker.io/library/busybox:latest"
+    assert names.by_digest(image, DIGEST) == f"docker.io/library/busybox@{DIGEST}"
+
+
+def test_what_looks_like_an_id_is_still_a_name() -> None:
+    image = parse("abcdef123456")
+    assert image is not None
+    assert names.by_tag(image) == "docker.io/library/abcdef123456:latest"
+
+
+def test_only_the_very_tag_and_the_very_repository_count() -> None:
+    image = parse("r.example/team/a:1")
+    assert image is not None
+    found = {
+        "RepoTags": ["r.example/team/b:1", "r.example/team/a:2", "<none>:<none>"],
+        "RepoDigests": [f"r.example/team/b@{OTHER}", f"r.example/team/a@{DIGEST}"],
+    }
+    assert not names.has_tag(found, image)
+    assert names.has_tag({"RepoTags": ["r.example/team/a:1"]}, image)
+    assert names.digests(found, image) == [DIGEST]
+    assert names.all_names(found) == {"r.example/team/a", "r.example/team/b"}
+    assert names.digests({"RepoDigests": None}, image) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "permanent"),
+    [
+        ('Head "http://r/v2/x/manifests/1": no basic auth credentials', True),
+        ("unauthorized: authentication required", True),
+        ("pull access denied for x, repository does not exist", True),
+        ("error parsing HTTP 403 response body: invalid character", True),
+        ("Error fetching blob: invalid status code from registry 403 (Forbidden)", True),
+        ("manifest for r.example/a:1 not found: manifest unknown: manifest unknown", True),
+        ("reading manifest 1 in r.example/a: name unknown: repository not known", True),
+        ("no matching manifest for linux/amd64 in the manifest list entries", True),
+        ("received unexpected HTTP status: 503 Service Unavailable", False),
+        ("toomanyrequests: too many requests, unauthorized users have 100", False),
+        ("dial tcp: lookup r.example: no such host", False),
+        ("dial tcp 10.0.0.1:403: connect: connection refused", False),
+        ("write /data/x: no space left on device", False),
+        ("unexpected EOF", False),
+    ],
+)
+def test_what_another_try_cannot_mend_is_told_by_an_engines_words(
+    said: str, *, permanent: bool
+) -> None:
+    assert judged("r.example/a:1", said).permanent is permanent
+
+
+def test_the_name_of_an_image_is_no_word_of_the_engines() -> None:
+    said = "received unexpected HTTP status: 500 on r.example/denied/unauthorized"
+    assert not judged("r.example/denied/unauthorized:forbidden", said).permanent
+
+
+@given(st.text(max_size=2000))
+def test_a_message_is_bounded_whatever_is_said(said: str) -> None:
+    assert len(judged("r.example/a:1", said).message) < 400
+
+
+lines = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.sampled_from(["a", "b", "c", ""]),
+        "status": st.sampled_from(
+            ["Pulling fs layer", "Downloading", "Retrying in 5 seconds", "Download complete", "?"]
+        ),
+        "progressDetail": st.none()
+        | st.fixed_dictionaries(
+            {}, optional={"current": st.integers(0, 99), "total": st.integers(0, 99) | st.none()}
+        ),
+    },
+)
+
+
+@given(st.lists(lines, max_size=30))
+def test_progress_never_goes_back_and_is_a_fraction(told: list[dict[str, object]]) -> None:
+    layers = Layers()
+    last = 0.0
+    for line in told:
+        layers.take(line)
+        now = layers.fraction()
+        assert last <= now <= 1.0
+        last = now
+
+
+def test_a_countdown_and_the_same_again_are_no_progress() -> None:
+    layers = Layers()
+    line = {"id": "a", "status": "Downloading", "progressDetail": {"current": 5, "total": 10}}
+    assert layers.take(line)
+    assert not layers.take(line)
+    assert not layers.take({"id": "a", "status": "Retrying in 4 seconds"})
+    assert not layers.take({**line, "progressDetail": {"current": 3, "total": 10}})
+    assert layers.take({**line, "progressDetail": {"current": 6, "total": 10}})
+
+
+def test_credentials_are_shown_to_nobody() -> None:
+    assert "hunter" not in repr(Login("u", "hunter"))
+
+
+def test_what_was_remembered_is_there_in_the_next_life(nothing_is_left: Path) -> None:
+    path = nothing_is_left / "images.json"
+    record = ImageRecord(path)
+    record.mark_private("r.example/a")
+    record.add("sha256:1", "r.example/a", 5)
+    again = ImageRecord(path)
+    assert again.private("r.example/a")
+    assert again.pulled["sha256:1"].names == ["r.example/a"]
+    again.mark_open("r.example/a")
+    again.drop("sha256:1")
+    third = ImageRecord(path)
+    assert not third.private("r.example/a")
+    assert third.pulled == {}
+    path.unlink()
+
+
+def test_a_record_that_cannot_be_read_is_an_empty_one(nothing_is_left: Path) -> None:
+    path = nothing_is_left / "images.json"
+    path.write_text('{"pulled": 3}')
+    assert ImageRecord(path).pulled == {}
+    path.unlink()

@@ -1,0 +1,146 @@
+"""Plans of tasks in containers: by which engine, as whom, on what, and what of it is held."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from runner.domain.plan import Mode
+from runner.domain.refusal import Code
+from runner.planning.policy import Engine, HostPath, Policy, Rules
+from tests.support.payloads import on, planned, refusal, some_rules
+
+DOCKER = frozenset({Mode.DOCKER})
+DISK = {"disk": "a directory of this host"}
+NOTHING = dict.fromkeys(("memory", "cpu", "processes", "disk"), "rootless on cgroup v1")
+
+
+def rules(*, docker: bool = True, podman: bool = True, unheld: Any = None, **policy: Any) -> Rules:
+    """Of a runner with both engines, ready or not."""
+    held = unheld or DISK
+    engines = {
+        "docker": Engine(docker, "65534:65534", held, ("by cgroup v1",)),
+        "podman": Engine(podman, "1000:1000", held),
+    }
+    made = some_rules(Policy(**{"images": ("r.example/*",), **policy}))
+    return on(made, engines=engines, executors=dict.fromkeys(engines, DOCKER))
+
+
+def box(**execution: Any) -> dict[str, Any]:
+    return {"execution": {"image": "r.example/a:1", **execution}}
+
+
+@pytest.mark.parametrize(
+    ("ready", "chosen"),
+    [({"docker", "podman"}, "docker"), ({"podman"}, "podman"), (set(), "docker")],
+)
+def test_the_first_engine_that_is_ready_is_taken(ready: set[str], chosen: str) -> None:
+    plan = planned(box(), by=rules(docker="docker" in ready, podman="podman" in ready))
+    assert plan.executor == chosen
+    assert ("ready" in plan.decisions[1]) is bool(ready)
+
+
+def test_an_engine_that_is_named_is_waited_for() -> None:
+    assert planned(box(executor="podman"), by=rules(podman=False)).executor == "podman"
+
+
+def test_argv_is_kept_in_its_two_parts_since_the_image_has_what_is_absent() -> None:
+    plan = planned(box(entrypoint=["/e"], command=["a"]), by=rules())
+    assert (plan.argv, plan.entrypoint, plan.command) == (("/e", "a"), ("/e",), ("a",))
+    plan = planned(box(pull="always"), by=rules())
+    assert (plan.entrypoint, plan.command, plan.pull) == (None, None, "always")
+
+
+def test_it_runs_as_the_engines_user_without_network_unless_more_is_granted() -> None:
+    plan = planned(box(), by=rules())
+    assert (plan.user, plan.network, plan.level) == ("65534:65534", "none", "")
+    granted = rules(users=("7:7",), networks=frozenset({"bridge"}))
+    plan = planned(box(user="7:7", network="bridge"), by=granted)
+    assert (plan.user, plan.network) == ("7:7", "bridge")
+
+
+@pytest.mark.parametrize("user", ["root", "nobody", "0:app"])
+def test_a_user_by_name_is_denied_whatever_is_granted(user: str) -> None:
+    """B25: the image says which number a name is."""
+    error = refusal(box(user=user), by=rules(users=(user,)))
+    assert (error.code, error.reason) == (Code.PERMISSION_DENIED, "USER_DENIED")
+
+
+def test_root_must_be_granted_by_its_number() -> None:
+    assert refusal(box(user="0:0"), by=rules(users=("0",))).reason == "USER_DENIED"
+    assert planned(box(user="0:0"), by=rules(users=("0:0",))).user == "0:0"
+
+
+def test_a_default_that_no_engine_holds_is_told_and_one_that_is_asked_for_refused() -> None:
+    plan = planned(box(), by=rules())
+    assert plan.unheld == ("disk",)
+    assert any("disk" in line and "not held here" in line for line in plan.decisions)
+    error = refusal(box(resources={"disk": "1GiB"}), by=rules())
+    assert (error.reason, error.violations[0].field) == (
+        "LIMIT_NOT_HELD", "/execution/resources/disk",
+    )  # fmt: skip
+
+
+def test_an_engine_that_ignores_limits_is_not_trusted_with_any() -> None:
+    assert set(planned(box(), by=rules(unheld=NOTHING)).unheld) == set(NOTHING)
+    error = refusal(box(resources={"memory": "1GiB", "cpu": 1}), by=rules(unheld=NOTHING))
+    assert {each.field for each in error.violations} == {
+        "/execution/resources/memory", "/execution/resources/cpu",
+    }  # fmt: skip
+    strict = rules(unheld=NOTHING, limits_not_held="refuse")
+    assert refusal(box(), by=strict).reason == "LIMIT_NOT_HELD"
+
+
+def test_memory_and_disk_need_not_fit_together_since_the_disk_is_none_of_it() -> None:
+    plan = planned(box(), by=rules())
+    assert plan.sized_disk == 0
+    assert not any("memory too" in line for line in plan.decisions)
+
+
+GRANTED = {"host_paths": (HostPath("/srv/models"),)}
+
+
+def mount(source: str = "/srv/models/a", target: str = "/models") -> list[dict[str, Any]]:
+    return [{"source": source, "target": target, "read_only": True}]
+
+
+def test_mounts_of_what_is_granted_need_no_sandbox() -> None:
+    assert planned(box(mounts=mount()), by=rules(**GRANTED)).mounts[0].target == "/models"
+
+
+def test_a_link_that_leads_out_of_what_is_granted_is_denied() -> None:
+    """B23."""
+    strays = on(rules(**GRANTED), leads_out=lambda path, root: True)
+    error = refusal(box(mounts=mount()), by=strays)
+    assert (error.reason, error.violations[0].field) == (
+        "MOUNT_DENIED", "/execution/mounts/0/source",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "target", ["/workspace", "/workspace/in", "/run", "/tmp/x", "/run/env-runner"]
+)
+def test_nothing_is_mounted_over_what_the_runner_gives(target: str) -> None:
+    error = refusal(box(mounts=mount(target=target)), by=rules(**GRANTED))
+    assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "BAD_PATH")
+
+
+@pytest.mark.parametrize("directory", ["/tmp", "/tmp/w", "/run", "/run/env-runner/w"])
+def test_the_workspace_is_not_where_the_runner_has_its_own(directory: str) -> None:
+    error = refusal(box(working_dir=directory), by=rules())
+    assert error.violations[0].field == "/execution/working_dir"
+    assert planned(box(working_dir="/srv/x"), by=rules()).working_dir == "/srv/x"
+
+
+def test_what_an_engine_says_of_itself_is_in_the_plan() -> None:
+    plan = planned(box(), by=rules())
+    assert "by cgroup v1" in plan.decisions
+    assert not any(line.startswith("sandbox") for line in plan.decisions)
+
+
+def test_without_an_allow_list_no_image_is_granted() -> None:
+    """B27."""
+    bare = replace(rules(), policy=Policy())
+    assert refusal(box(), by=bare).reason == "IMAGE_DENIED"
