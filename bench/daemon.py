@@ -98,11 +98,16 @@ class Daemon:
     def keeper(self) -> int:
         """The pid of its keeper: the one whose command names this state directory."""
         root = str(self.state / "keeper").encode()
+        found: dict[int, int] = {}
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
                 words = (entry / "cmdline").read_bytes().split(b"\0")
                 if b"runner.keeper" in words and root in words:
-                    return int(entry.name)
+                    fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                    found[int(entry.name)] = int(fields[1])
+        for pid, parent in found.items():
+            if parent not in found:  # a child of it waits for its program
+                return pid
         raise LookupError("no keeper runs")
 
     def kill(self) -> None:

@@ -53,14 +53,14 @@ async def start(root: Path, *options: str) -> None:
 
 
 def find(root: Path) -> list[psutil.Process]:
-    """The keepers of this root that are alive."""
-    found = []
+    """The keepers of this root that are alive; not a child of one that waits for its program."""
+    found = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()
             if "runner.keeper" in words and str(root) in words:
-                found.append(process)
-    return found
+                found[process.pid] = (process, process.ppid())
+    return [process for process, parent in found.values() if parent not in found]
 
 
 async def kill(root: Path) -> None:
