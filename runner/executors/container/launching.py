@@ -123,6 +123,7 @@ class Launching:
             launched.image, launched.digest, launched.ready = ready.id, ready.digest, since
             launched.asked = time.time_ns()
             records.write(self._places.of(request.name), records.LAUNCH, launched)
+            records.reserve(self._places.of(request.name))
         except LaunchFailed:
             await self._undo(request.name, made)
             raise
