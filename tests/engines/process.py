@@ -26,7 +26,7 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")
 def spawn(
     command: Sequence[str], log: Path, environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
-    """Start it in a session of its own."""
+    """Start it in a session of its own, beside its log: conmon leaves files where it is."""
     with log.open("ab") as file:
         return subprocess.Popen(
             command,
@@ -34,6 +34,7 @@ def spawn(
             stdout=file,
             stderr=file,
             env=dict(environment),
+            cwd=log.parent,
             start_new_session=True,
         )
 
