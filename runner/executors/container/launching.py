@@ -7,6 +7,7 @@ what becomes of it then (`attempt.py`).
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -115,8 +116,7 @@ class Launching:
             seen = granted.look(request.plan.mounts, self._settings.granted, own)
             of_image = await self._image(ready.id)
             body = spec.body(request, of_image, self._settings, flavour, seen)
-            uid, _, gid = body["User"].partition(":")
-            self._places.make(request.name, (int(uid), int(gid)), request.context)
+            self._places.make(request.name, _owner(body["User"]), request.context)
             made = await self._create(request, body)
             await self._check(made, body, flavour)
             launched = self.shape(request, made, body["User"])
@@ -217,6 +217,17 @@ class Launching:
                 await self._containers.remove(container, force=True)
             except EngineError:
                 return
+
+
+def _owner(user: str) -> tuple[int, int]:
+    """The ids of "uid:gid", whom the workspace is to belong to. Raises Unfit."""
+    uid, _, gid = user.partition(":")
+    owner = int(uid), int(gid)
+    if os.geteuid() and owner != (os.geteuid(), os.getegid()):
+        own = f"{os.geteuid()}:{os.getegid()}"
+        text = f"a daemon that is not root runs containers as its own user {own}, not as {user}"
+        raise spec.Unfit(text)
+    return owner
 
 
 def mark(launched: Launched, it: State) -> None:
