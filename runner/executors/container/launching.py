@@ -7,6 +7,7 @@ what becomes of it then (`attempt.py`).
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Mapping
@@ -36,6 +37,9 @@ from runner.ports import Launch, LaunchFailed
 
 class Taken(Exception):
     """The name of an attempt's container is another container's."""
+
+
+_LOOK = 0.2  # seconds between two looks whether what is prepared is still wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +100,33 @@ class Launching:
         if 0 < plan.limits.memory_bytes < failures.LEAST_MEMORY and "memory" not in plan.unheld:
             raise LaunchFailed(failures.too_little_memory(plan))
         request = replace(request, plan=replace(plan, user=plan.user or owner))
-        ready = await self._images.ensure(
-            plan.image,
-            plan.pull or "if-not-present",
-            request.image_digest,
-            tenant=request.tenant,
-            progress=lambda message, fraction: request.progress(fraction, "pull", message),
-        )
+        ready = await self._ready(request)
         try:
             return await self._begin(request, known.flavour, ready, time.time_ns())
         except LaunchFailed as failed:
             failed.image_digest = ready.digest
             raise
+
+    async def _ready(self, request: Launch) -> Ready:
+        """Its image, for as long as it is wanted: a pull may take an hour."""
+        ensuring = asyncio.ensure_future(
+            self._images.ensure(
+                request.plan.image,
+                request.plan.pull or "if-not-present",
+                request.image_digest,
+                tenant=request.tenant,
+                progress=lambda message, fraction: request.progress(fraction, "pull", message),
+            )
+        )
+        try:
+            while not ensuring.done():
+                if not request.wanted():
+                    raise LaunchFailed(failures.given_up())
+                await asyncio.wait({ensuring}, timeout=_LOOK)
+            return ensuring.result()
+        finally:
+            ensuring.cancel()
+            await asyncio.wait({ensuring})
 
     async def _begin(self, request: Launch, flavour: Flavour, ready: Ready, since: int) -> Begun:
         made: str | None = None
