@@ -92,3 +92,12 @@ def remove_cgroups(name: str) -> None:
     for at, _, _ in os.walk(Path("/sys/fs/cgroup", name), topdown=False):
         with contextlib.suppress(OSError):
             Path(at).rmdir()
+
+
+def remove_empty_cgroups(*names: str) -> None:
+    """Likewise, but these alone, and nothing below them."""
+    root = Path("/sys/fs/cgroup")
+    for name in names:
+        for group in (root / name, *root.glob(f"*/{name}")):
+            with contextlib.suppress(OSError):  # it is not there, or not empty
+                group.rmdir()
