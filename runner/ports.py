@@ -23,6 +23,11 @@ def unheard(_fraction: float, _step: str, _message: str) -> None:
     """Progress that nobody wants to hear of."""
 
 
+def always() -> bool:
+    """Of a launch that nobody takes back."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
     """All that an executor needs to start one attempt, or to find it again.
@@ -32,6 +37,8 @@ class Launch:
     to be given to the process and left in its context file; `None` where there are none.
     `image_digest` is that of the first attempt that had an image, which later ones get too.
     `progress` is told what is done before the start: a fraction (0 to 1), a word and a sentence.
+    `wanted` says whether it is still to be started: what takes long before the start looks now
+    and then, and gives up.
     """
 
     name: str
@@ -47,6 +54,7 @@ class Launch:
     tenant: str = ""
     image_digest: str = ""
     progress: Callable[[float, str, str], None] = unheard
+    wanted: Callable[[], bool] = always
 
 
 @dataclass(frozen=True, slots=True)

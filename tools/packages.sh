@@ -2,6 +2,7 @@
 # Installs the commands and paths named, each with the Debian package that has it ("npm",
 # "setsid=util-linux"), where they are missing: as root with apt-get; else says what to do.
 set -eu
+PATH=$PATH:/usr/sbin:/sbin # not everybody's, and daemons are there
 missing=""
 for each in "$@"; do
     [ -e "${each%%=*}" ] || command -v "${each%%=*}" >/dev/null || missing="$missing ${each#*=}"

@@ -93,6 +93,9 @@ def _common(path: str) -> Fault:
 
 def output_places(working_dir: str, path: str) -> tuple[str, ...]:
     """Where an output of that path may lie in the workspace, the likeliest place first: below
-    the directory in which the task starts, or in the workspace itself."""
+    the directory in which the task starts, or in the workspace itself. An absolute directory is
+    where a container has its workspace."""
     below = working_dir.strip("/")
-    return (path,) if below in ("", ".") else (f"{below}/{path}", path)
+    if working_dir.startswith("/") or below in ("", "."):
+        return (path,)
+    return f"{below}/{path}", path

@@ -47,6 +47,7 @@ class Performer:
         self._executors, self._bodies = executors, bodies
         self._clock, self._observer = clock, observer
         self.tell: Callable[[str, Event], None] = lambda _task_id, _event: None
+        self.cancelled: Callable[[str], bool] = lambda _task_id: False
         self._adopting = asyncio.Semaphore(ADOPTIONS)
 
     async def perform(self, effect: do.Effect, task: Task) -> Event | None:
@@ -196,6 +197,7 @@ class Performer:
             tenant=task.tenant,
             image_digest=next((one.image_digest for one in task.attempts if one.image_digest), ""),
             progress=lambda *said: self._progressed(task, *said),
+            wanted=lambda: not self.cancelled(task.task_id),
         )
 
     def _progressed(self, task: Task, fraction: float, step: str, message: str) -> None:

@@ -68,6 +68,7 @@ class Tasks:
         self._scheduler, self._performer, self._bodies = scheduler, performer, bodies
         self._boot_id = boot_id
         performer.tell = self._tell_actor
+        performer.cancelled = self._is_cancelled
         self._budget, self._retrying = RetryBudget(), asyncio.Lock()
         self._searching: set[asyncio.Task[None]] = set()
         self._entering = 0  # new tasks that are being stored and have to wait for their turn
@@ -191,6 +192,10 @@ class Tasks:
     def _tell_actor(self, task_id: str, event: DomainEvent) -> None:
         if (actor := self.actors.get(task_id)) is not None:
             actor.tell(event)
+
+    def _is_cancelled(self, task_id: str) -> bool:
+        actor = self.actors.get(task_id)
+        return actor is not None and actor.task.cancel is not None
 
     async def _perform(self, actor: Actor, effect: do.Effect, task: Task) -> None:
         event = await self._performer.perform(effect, task)

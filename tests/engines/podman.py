@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.engines.dockerd import PATH
 from tests.engines.engine import Private
+from tests.engines.process import remove_empty_cgroups
 
 _MOST_PROCESSES = 32768  # what podman lowers its own limit to
 
@@ -59,6 +60,11 @@ class Podman(Private):
         (directory / "containers.conf").write_text(_CONTAINERS.format(**words))
         (directory / "storage.conf").write_text(_STORAGE.format(**words))
         (directory / "registries.conf").write_text(_REGISTRIES)
+
+    async def close(self) -> None:
+        """With the groups that it makes for all its kind, where no other's are in them."""
+        await super().close()
+        remove_empty_cgroups("libpod_parent/conmon", "libpod_parent")
 
     def command(self) -> list[str]:
         return ["podman", "system", "service", "--time", "0", self.url]

@@ -26,7 +26,7 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")
 def spawn(
     command: Sequence[str], log: Path, environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
-    """Start it in a session of its own."""
+    """Start it in a session of its own, beside its log: conmon leaves files where it is."""
     with log.open("ab") as file:
         return subprocess.Popen(
             command,
@@ -34,6 +34,7 @@ def spawn(
             stdout=file,
             stderr=file,
             env=dict(environment),
+            cwd=log.parent,
             start_new_session=True,
         )
 
@@ -91,3 +92,12 @@ def remove_cgroups(name: str) -> None:
     for at, _, _ in os.walk(Path("/sys/fs/cgroup", name), topdown=False):
         with contextlib.suppress(OSError):
             Path(at).rmdir()
+
+
+def remove_empty_cgroups(*names: str) -> None:
+    """Likewise, but these alone, and nothing below them."""
+    root = Path("/sys/fs/cgroup")
+    for name in names:
+        for group in (root / name, *root.glob(f"*/{name}")):
+            with contextlib.suppress(OSError):  # it is not there, or not empty
+                group.rmdir()

@@ -44,3 +44,11 @@ def test_what_is_still_there_is_killed_again() -> None:
     assert lines.killed
     assert not lines.to_kill(SECOND + 1)
     assert lines.to_kill(SECOND + AGAIN)
+
+
+def test_what_nobody_has_looked_at_is_not_taken_for_silent() -> None:
+    lines = Deadlines(0, wall=None, idle=5.0, grace=1.0, known=3 * SECOND)
+    assert lines.look(60 * SECOND) is None
+    assert lines.due() is None
+    lines.known = 5 * SECOND
+    assert lines.look(60 * SECOND) is Stopped.IDLE_TIME

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.domain.paths import output_places
 from runner.domain.plan import Mount
 from runner.executors.container.flavours import DOCKER, PODMAN
 from runner.executors.container.granted import Seen
@@ -162,3 +163,8 @@ def test_an_image_is_what_its_engine_says_of_it() -> None:
     assert (found.entrypoint, found.command) == (("sh",), ())
     assert found.env == (("A", "b=c"), ("D", ""))
     assert facts({"Id": "sha256:2", "Config": None}) == ImageFacts("sha256:2")
+
+
+def test_outputs_lie_in_the_workspace_wherever_the_container_has_it() -> None:
+    assert output_places("/srv/place", "out/a") == ("out/a",)
+    assert output_places("sub", "a") == ("sub/a", "a")

@@ -65,7 +65,9 @@ class Attempt:
         self._output = Output(home.path / "output", launched.output)
         self._counters: Counters | None = None
         self._changed = asyncio.Event()
+        self._alone = False  # whether it may have run while no daemon was there
         self._asking: set[asyncio.Task[None]] = set()
+        self._looking = now()  # when the last look at the log began
         self._failures = 0  # to answer, of the engine
         self._away = 0  # when the engine was first found to be gone, and when it was back
         self._back = 0
@@ -81,6 +83,7 @@ class Attempt:
     async def run(self, attached: Attached | None, pid: int = 0) -> None:
         """Until it has ended and that is on disk. `attached` has all of its output, from its
         first byte on; None where that is to be read from the log. `pid` is its first process."""
+        self._alone = attached is None
         self._counters = Counters(self.launched.container, pid) if pid else None
         timing = asyncio.create_task(self._keep_time(), name="deadlines")
         try:
@@ -92,15 +95,14 @@ class Attempt:
             self.close()
 
     def stop(self, grace: float, why: Stopped = Stopped.REQUESTED) -> None:
-        """Ask it to end; what is left after `grace` seconds is killed. Raises OSError where that
-        cannot be noted."""
+        """Ask it to end; what is left after `grace` seconds is killed."""
         if self.ended.done():
             return
         at = now()
         first = self._deadlines.why is None
         if not self._deadlines.stop(at, grace, why):
             return
-        self._write_stop()
+        self._note_stop()
         if first:
             self._ask(at + round(grace * SECOND))
         self._changed.set()
@@ -124,6 +126,7 @@ class Attempt:
             self._output,
             self._heard,
             waits=self.home.waits,
+            looked=self._looked,
         )
         whole = attached is not None
         while True:
@@ -140,6 +143,8 @@ class Attempt:
                     await self._reread(follow)
                 return state
             whole = False
+            self._deadlines.known = None if self.home.waits else self._looking
+            self._looking = now()
             with contextlib.suppress(EngineError):
                 await follow.log()
             await asyncio.sleep(_FIRST_PAUSE)
@@ -205,6 +210,11 @@ class Attempt:
         if self._counters is not None:
             self._counters.look()  # what counts goes within milliseconds
 
+    def _looked(self) -> None:
+        """All that was written until the look began is known now."""
+        self._deadlines.known = self._looking
+        self._changed.set()
+
     def _heard(self) -> None:
         self._deadlines.last_output = now()
 
@@ -242,7 +252,7 @@ class Attempt:
     def _late(self, state: State | None) -> Stopped | None:
         """Whether it ran over its time while there was no daemon to stop it."""
         wall = self.launched.wall
-        if wall is None or state is None or not state.finished:
+        if wall is None or state is None or not (state.finished and self._alone):
             return None
         over = state.finished - self.launched.start_time >= round(wall * SECOND)
         return Stopped.WALL_TIME if over else None
@@ -255,16 +265,9 @@ class Attempt:
         while True:
             at = now()
             if why := self._deadlines.look(at):
-                try:
-                    self.stop(self.launched.grace, why)
-                except OSError as error:  # stopped all the same; a later daemon decides anew
-                    self.home.note(
-                        "stop not recorded", attempt=self.launched.name, problem=str(error)
-                    )
-                    self._ask(at + round(self.launched.grace * SECOND))
+                self.stop(self.launched.grace, why)
             if self._deadlines.to_kill(at):
-                with contextlib.suppress(OSError):
-                    self._write_stop()
+                self._note_stop()
                 self._send("KILL")
             due = self._deadlines.due()
             left = _LONGEST_SLEEP if due is None else max(0, due - now()) / SECOND
@@ -273,11 +276,16 @@ class Attempt:
                 async with asyncio.timeout(min(left, _LONGEST_SLEEP)):
                     await self._changed.wait()
 
-    def _write_stop(self) -> None:
+    def _note_stop(self) -> None:
+        """It is stopped also where the disk takes no record of why: a later daemon decides anew."""
         lines = self._deadlines
-        if lines.why is not None and lines.kill_at is not None:
-            record = Stop(str(lines.why), lines.kill_at, lines.killed)
+        if lines.why is None or lines.kill_at is None:
+            return
+        record = Stop(str(lines.why), lines.kill_at, lines.killed)
+        try:
             records.write(self.home.path, records.STOP, record)
+        except OSError as error:
+            self.home.note("stop not recorded", attempt=self.launched.name, problem=str(error))
 
     def _ask(self, kill_at: int) -> None:
         """Have the engine send TERM, and KILL should we be gone by then."""

@@ -29,6 +29,7 @@ from runner.executors.container.spec import Body
 
 _ATTACH = 30.0  # seconds
 _LOOK, _LOOKS = 0.05, 400  # seconds between two looks whether it is gone, and how many
+_MAKE = 120.0  # seconds: a storage driver without layers copies the whole image
 _REMOVE = 120.0  # seconds: many files may go with it
 NEVER = ("created", "configured", "initialized", "")
 
@@ -64,7 +65,7 @@ class Containers:
     async def create(self, name: str, body: Body) -> str:
         """The new container's id. Raises Conflict where the name is taken."""
         made = await self.engine.call(
-            "create", lambda docker: docker.containers.create(body, name=name)
+            "create", lambda docker: docker.containers.create(body, name=name), _MAKE
         )
         return made.id
 
@@ -81,7 +82,7 @@ class Containers:
     async def start(self, container: str) -> None:
         """Start it."""
         await self.engine.call(
-            "start", lambda docker: docker.containers.container(container).start()
+            "start", lambda docker: docker.containers.container(container).start(), _MAKE
         )
 
     async def signal(self, container: str, signal: str) -> None:

@@ -17,13 +17,16 @@ AGAIN = 1 * SECOND
 
 @dataclass(slots=True)
 class Deadlines:
-    """Of an attempt that started at `start`. `wall`, `idle` and `grace` are seconds."""
+    """Of an attempt that started at `start`. `wall`, `idle` and `grace` are seconds. `known` is
+    until when its output is known where that is only looked at now and then; None where it is
+    followed: nothing is silent of which nobody has looked whether it is."""
 
     start: int
     wall: float | None
     idle: float | None
     grace: float
     last_output: int = 0
+    known: int | None = None
     why: Stopped | None = None
     kill_at: int | None = None
     killed: bool = False
@@ -44,7 +47,8 @@ class Deadlines:
         if self.wall is not None and now >= self.start + round(self.wall * SECOND):
             return Stopped.WALL_TIME
         quiet_since = max(self.start, self.last_output)
-        if self.idle is not None and now >= quiet_since + round(self.idle * SECOND):
+        until = now if self.known is None else min(now, self.known)
+        if self.idle is not None and until >= quiet_since + round(self.idle * SECOND):
             return Stopped.IDLE_TIME
         return None
 
@@ -63,6 +67,6 @@ class Deadlines:
         times = []
         if self.wall is not None:
             times.append(self.start + round(self.wall * SECOND))
-        if self.idle is not None:
+        if self.idle is not None and self.known is None:
             times.append(max(self.start, self.last_output) + round(self.idle * SECOND))
         return min(times, default=None)

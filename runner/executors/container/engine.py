@@ -136,6 +136,11 @@ class Engine:
 
         return await self.call(operation, ask, limit)
 
+    async def ping(self, limit: float = LIMIT) -> None:
+        """Whether it answers: cheaper than any other question. Raises EngineError."""
+        async with self.stream("ping", "GET", "_ping", limit=limit) as body:
+            await body.read()
+
     async def version(self) -> str:
         """The version of the API that is spoken, as in "v1.41". Raises EngineError."""
         docker = self._client()

@@ -22,7 +22,7 @@ from runner.executors.container import ends, failures, readiness, records, spec
 from runner.executors.container.attach import Attached
 from runner.executors.container.attempt import Attempt, Home
 from runner.executors.container.containers import Containers
-from runner.executors.container.engine import Engine, EngineError, OutOfReach
+from runner.executors.container.engine import LIMIT, Engine, EngineError, OutOfReach
 from runner.executors.container.images import Images
 from runner.executors.container.launching import Begun, Launching, Taken, mark
 from runner.executors.container.place import Places
@@ -35,6 +35,7 @@ from runner.ports import Found, Launch, LaunchFailed, Readiness, Started
 _VERSION = 1  # of the handles' data
 _LABEL = 12  # characters of a container's id that people know it by
 _TIDY = 1.0  # seconds for what is being removed when it is closed
+_FRESH = 60.0  # seconds for which what an engine says of itself is believed while it answers
 _JUDGED = 10.0  # seconds for the end of what has ended already
 _STDIN_LOST = "the daemon ended before all of its stdin was given: it would have been cut short"
 
@@ -62,6 +63,7 @@ class ContainerExecutor:
         self._sweep = Sweep(settings, self._containers, self._places, note)
         self._sweeping: asyncio.Task[None] | None = None
         self._known: readiness.Known | None = None
+        self._asked = -_FRESH
         self._attempts: dict[str, tuple[Attempt, asyncio.Task[None]]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._beside: set[asyncio.Task[None]] = set()
@@ -71,9 +73,14 @@ class ContainerExecutor:
         """Whether its engine answers."""
         if problem := without(self._settings.socket):
             return _unready(problem)
+        now = asyncio.get_running_loop().time()
         try:
-            self._known = await readiness.ask(self._engine)
+            if self._known is not None and now < self._asked + _FRESH:
+                await self._engine.ping(readiness.ANSWER)
+            else:
+                self._known, self._asked = await readiness.ask(self._engine), now
         except EngineError as error:
+            self._asked = -_FRESH  # it may be another one when it is back
             return _unready(str(error))
         if self._sweeping is None:
             self._sweeping = asyncio.create_task(self._sweep.run(), name=f"sweep-{self.name}")
@@ -164,7 +171,7 @@ class ContainerExecutor:
             if (started := await self._adopt(request)) is not None:
                 return started
             if self._known is None:
-                self._known = await readiness.ask(self._engine)
+                self._known = await readiness.ask(self._engine, LIMIT)
         except (EngineError, OSError, records.Unreadable) as error:
             raise LaunchFailed(failures.of_host(str(error))) from error
         begun = await self._launching.begin(request, self._known)
@@ -225,7 +232,7 @@ class ContainerExecutor:
             return ends.lost("nothing is left of it on this host: how it ended cannot be learned")
         if self._known is None:
             with contextlib.suppress(EngineError):
-                self._known = await readiness.ask(self._engine)
+                self._known = await readiness.ask(self._engine, LIMIT)
         pid = 0
         with contextlib.suppress(EngineError):
             pid = (await self._containers.state(launched.container)).pid

@@ -64,3 +64,8 @@ def unstarted(argv: Sequence[str], why: str) -> Failure:
     """Its program was never begun; `argv` is empty where that is the image's own."""
     which = f" ({argv[0]!r:.200})" if argv else ""
     return Failure(Reason.START, f"{why}{which}", Fault.TASK)
+
+
+def given_up() -> Failure:
+    """It was cancelled before it was started."""
+    return Failure(Reason.IMAGE_PULL, "it was cancelled while its image was awaited", Fault.TASK)

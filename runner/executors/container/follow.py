@@ -27,7 +27,8 @@ _MOMENT = 0.01
 
 class Follow:
     """Of one container. `heard` is called whenever it has written something new; `waits` says
-    that the engine can tell of what is yet to come: of the end, and of more in the log."""
+    that the engine can tell of what is yet to come: of the end, and of more in the log. Where it
+    cannot, `looked` is called after each look at the log."""
 
     def __init__(
         self,
@@ -37,7 +38,9 @@ class Follow:
         heard: Callable[[], None],
         *,
         waits: bool = True,
+        looked: Callable[[], None] = lambda: None,
     ) -> None:
+        self._looked = looked
         self._waits = waits
         self._containers, self._container = containers, container
         self._output, self._heard = output, heard
@@ -62,6 +65,7 @@ class Follow:
         it loses lines, wherever it has caught up with what is written."""
         begun = time.monotonic()
         await self._copy_log(follow=False)
+        self._looked()
         pause = max(_POLL, _RESTS * (time.monotonic() - begun))
         over = asyncio.create_task(self._over(), name="container-over")
         try:
@@ -88,6 +92,8 @@ class Follow:
         self._output.again()
         async with self._containers.log(self._container, follow=follow) as body:
             async for data in body:
+                if follow and self._output.missing():
+                    self._heard()  # what was written meanwhile is yet to be read
                 self._take(frames, data)
 
     def _take(self, frames: Frames, data: bytes) -> None:

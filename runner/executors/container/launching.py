@@ -7,6 +7,8 @@ what becomes of it then (`attempt.py`).
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -35,6 +37,9 @@ from runner.ports import Launch, LaunchFailed
 
 class Taken(Exception):
     """The name of an attempt's container is another container's."""
+
+
+_LOOK = 0.2  # seconds between two looks whether what is prepared is still wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +100,33 @@ class Launching:
         if 0 < plan.limits.memory_bytes < failures.LEAST_MEMORY and "memory" not in plan.unheld:
             raise LaunchFailed(failures.too_little_memory(plan))
         request = replace(request, plan=replace(plan, user=plan.user or owner))
-        ready = await self._images.ensure(
-            plan.image,
-            plan.pull or "if-not-present",
-            request.image_digest,
-            tenant=request.tenant,
-            progress=lambda message, fraction: request.progress(fraction, "pull", message),
-        )
+        ready = await self._ready(request)
         try:
             return await self._begin(request, known.flavour, ready, time.time_ns())
         except LaunchFailed as failed:
             failed.image_digest = ready.digest
             raise
+
+    async def _ready(self, request: Launch) -> Ready:
+        """Its image, for as long as it is wanted: a pull may take an hour."""
+        ensuring = asyncio.ensure_future(
+            self._images.ensure(
+                request.plan.image,
+                request.plan.pull or "if-not-present",
+                request.image_digest,
+                tenant=request.tenant,
+                progress=lambda message, fraction: request.progress(fraction, "pull", message),
+            )
+        )
+        try:
+            while not ensuring.done():
+                if not request.wanted():
+                    raise LaunchFailed(failures.given_up())
+                await asyncio.wait({ensuring}, timeout=_LOOK)
+            return ensuring.result()
+        finally:
+            ensuring.cancel()
+            await asyncio.wait({ensuring})
 
     async def _begin(self, request: Launch, flavour: Flavour, ready: Ready, since: int) -> Begun:
         made: str | None = None
@@ -115,14 +135,14 @@ class Launching:
             seen = granted.look(request.plan.mounts, self._settings.granted, own)
             of_image = await self._image(ready.id)
             body = spec.body(request, of_image, self._settings, flavour, seen)
-            uid, _, gid = body["User"].partition(":")
-            self._places.make(request.name, (int(uid), int(gid)), request.context)
+            self._places.make(request.name, _owner(body["User"]), request.context)
             made = await self._create(request, body)
             await self._check(made, body, flavour)
             launched = self.shape(request, made, body["User"])
             launched.image, launched.digest, launched.ready = ready.id, ready.digest, since
             launched.asked = time.time_ns()
             records.write(self._places.of(request.name), records.LAUNCH, launched)
+            records.reserve(self._places.of(request.name))
         except LaunchFailed:
             await self._undo(request.name, made)
             raise
@@ -216,6 +236,17 @@ class Launching:
                 await self._containers.remove(container, force=True)
             except EngineError:
                 return
+
+
+def _owner(user: str) -> tuple[int, int]:
+    """The ids of "uid:gid", whom the workspace is to belong to. Raises Unfit."""
+    uid, _, gid = user.partition(":")
+    owner = int(uid), int(gid)
+    if os.geteuid() and owner != (os.geteuid(), os.getegid()):
+        own = f"{os.geteuid()}:{os.getegid()}"
+        text = f"a daemon that is not root runs containers as its own user {own}, not as {user}"
+        raise spec.Unfit(text)
+    return owner
 
 
 def mark(launched: Launched, it: State) -> None:

@@ -39,16 +39,16 @@ class Known:
     spared: bool
 
 
-async def ask(engine: Engine) -> Known:
-    """Ask it. Raises EngineError."""
-    version: Mapping[str, Any] = await engine.call("version", _version, ANSWER)
+async def ask(engine: Engine, limit: float = ANSWER) -> Known:
+    """Ask it, with so many seconds for each answer. Raises EngineError."""
+    version: Mapping[str, Any] = await engine.call("version", _version, limit)
     if podman := _podman(version):
         path = f"v{podman}/libpod/info"
-        info = await engine.json("info", path, ANSWER)
+        info = await engine.json("info", path, limit)
         # of an engine that has one user, tasks can have no other
         owner = os.stat(engine.socket)  # noqa: PTH116 - no more than a number
         return of_podman(podman, info, f"{owner.st_uid}:{owner.st_gid}")
-    return of_docker(version, await engine.call("info", _info, ANSWER))
+    return of_docker(version, await engine.call("info", _info, limit))
 
 
 async def _version(docker: aiodocker.Docker) -> Mapping[str, Any]:

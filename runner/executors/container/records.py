@@ -62,6 +62,15 @@ def write(directory: Path, name: str, record: Launched | Stop) -> None:
     _write(directory, name, asdict(record))
 
 
+def reserve(directory: Path) -> None:
+    """Set aside the room for its end: a task may fill the disk meanwhile. Raises OSError."""
+    place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        records.reserve(place, EXIT)
+    finally:
+        os.close(place)
+
+
 def read_launch(directory: Path) -> Launched | None:
     """Raises Unreadable, OSError."""
     found = _read(directory, LAUNCH)
