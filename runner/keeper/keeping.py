@@ -64,7 +64,6 @@ def keep(own: int, patterns: Sequence[str], owners: set[int], size: int) -> Step
     for place, wanted in (("task", TOLD), ("workspace", tuple(patterns))):
         if not wanted:
             continue
-        work.seen.clear()
         source = os.open(f"{DISK}/{place}", _DIRECTORY, dir_fd=own)
         try:
             target = _made(own, [KEPT, place])
@@ -75,6 +74,8 @@ def keep(own: int, patterns: Sequence[str], owners: set[int], size: int) -> Step
                 os.close(target)
         finally:
             os.close(source)
+        if place == "task":
+            work = _Work(owners, size, left=work.left)  # nobody asks for those by a pattern
     if work.cut or work.refused:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         file = os.open(f"{KEPT}/{_NOTES}", flags, 0o600, dir_fd=own)
