@@ -1,0 +1,56 @@
+"""The seams: what the engine needs of the world, as Protocols.
+
+Each has one contract suite in `tests/contract`, which holds for the fake and for every real
+implementation. Foreign exceptions stop behind these lines; only those named here come through.
+"""
+
+from __future__ import annotations
+
+from runner.ports.executor import (
+    Executor,
+    Found,
+    Launch,
+    LaunchFailed,
+    Readiness,
+    Started,
+    always,
+    unheard,
+)
+from runner.ports.journal import (
+    Event,
+    Journal,
+    JournalBroken,
+    JournalUnavailable,
+    Query,
+    Record,
+    TaskKnown,
+    Tombstone,
+)
+from runner.ports.output import OutputReader, OutputStore, Piece, Position
+from runner.ports.world import Clock, Observer, Refusal
+
+__all__ = [
+    "Clock",
+    "Event",
+    "Executor",
+    "Found",
+    "Journal",
+    "JournalBroken",
+    "JournalUnavailable",
+    "Launch",
+    "LaunchFailed",
+    "Observer",
+    "OutputReader",
+    "OutputStore",
+    "Piece",
+    "Position",
+    "Query",
+    "Readiness",
+    "Record",
+    "Refusal",
+    "Started",
+    "TaskKnown",
+    "Tombstone",
+    "always",
+    "unheard",
+]
