@@ -134,7 +134,8 @@ class Ahead:
         try:
             self._made[missing[-1]] = ground = self._ground(missing[-1])
         except (StartFailed, Exhausted, OSError) as error:
-            log(f"nothing is made ahead for a minute: {error or 'no user is free'}")
+            why = "no user is free" if isinstance(error, Exhausted) else error
+            log(f"nothing is made ahead for a minute: {why}")
             self._not_before = time.monotonic_ns() + _PAUSE
             return
         self._seen[ground] = self._sandboxes.state()

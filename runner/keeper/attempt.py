@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import resource
+import select
 import signal
 import time
 from typing import Any, NamedTuple
@@ -173,9 +174,8 @@ class Attempt:
             self.sandbox.holder.kill()
 
     def settled(self) -> bool:
-        """Whether none of its processes is left; kills those that are. Those of its sandbox are
-        being killed then, and have nothing of the task's; only where nothing was started they
-        are waited for, since then another may come by its name."""
+        """Whether none of its processes is left; kills those that are. What holds its sandbox from
+        outside is not waited for, unless nothing was started."""
         if not self.group.populated():
             return True
         if self.problem is None and self._empty_but_for_its_sandbox():
@@ -185,9 +185,13 @@ class Attempt:
         return False
 
     def _empty_but_for_its_sandbox(self) -> bool:
+        """Only once the first process of the sandbox has ended: with that the kernel has ended
+        all inside, whatever threads or forks there were, and only bubblewrap outside is left."""
         if self.sandbox is None or not isinstance(self.group, Group):
             return False
-        return self.group.empty_but_for(self.sandbox.own)
+        first = select.poll()
+        first.register(self.sandbox.holder.first, select.POLLIN)
+        return bool(first.poll(0)) and self.group.empty_but_for(self.sandbox.own)
 
     def finish(self) -> Record:
         """The record of its end; drains the output and closes what it held. Its group is still
@@ -309,7 +313,9 @@ class Attempt:
         os.close(directory)
         sandbox = None
         if "holder" in state:
-            sandbox = Sandbox(Holder.load(state["holder"]), dict(state["own"]))
+            pairs = [each for each in state["own"] if isinstance(each, list)]  # once, pids alone
+            own: dict[int, int] = dict(pairs)
+            sandbox = Sandbox(Holder.load(state["holder"]), own)
             host.mains.add(sandbox.holder.pid)
         attempt = cls(host, state["launch"], output, state["exec_pipe"], sandbox)
         for key in _STATE:

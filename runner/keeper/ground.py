@@ -14,6 +14,7 @@ import contextlib
 import errno
 import os
 import socket
+import time
 from typing import Any, NamedTuple
 
 from runner.keeper import output, records, tracing
@@ -103,8 +104,9 @@ class Ground:
         self.opened = contextlib.ExitStack()
         self.unused = contextlib.ExitStack()
         self.join: tuple[int, list[int]] = (-1, [])
-        self.record = "" if host.cgroups is None else host.cgroups.record(name)
-        self._group_name = name
+        # of its own: one of the same name may still be dying
+        self._group_name = f"{name}.{time.monotonic_ns():x}"
+        self.record = "" if host.cgroups is None else host.cgroups.record(self._group_name)
         self._stage = "directory"
         try:
             self._make()
@@ -141,7 +143,7 @@ class Ground:
         records.reserve(self.directory, records.EXIT)
         self._stage = "cgroup"
         if self.host.cgroups is not None:
-            membership = self.host.cgroups.create(self.name, shape.limits)
+            membership = self.host.cgroups.create(self._group_name, shape.limits)
             self.opened.callback(membership.close)
             self.join = (membership.directory, membership.files)
 
@@ -227,6 +229,7 @@ class Ground:
                 os.close(exec_pipe)
                 raise
         except (EnteringFailed, OSError):
+            entering.close()
             mine.close()
             raise
         return self.waiting

@@ -63,11 +63,11 @@ class HostPaths:
             sources = [copy.source for copy in known[1].copies] if known is not None else []
             for each in (path, *sources):
                 with contextlib.suppress(OSError):
-                    found.append(_state(os.lstat(each)))
+                    found.append(_state(each))
         return found
 
     def _options(self, path: str, add: Add) -> list[str]:
-        state = _state(os.lstat(path))
+        state = _state(path)
         known = self._known.get(path)
         if known is None or known[0] != state:
             known = self._known[path] = (state, _way(path, self._paths))
@@ -78,8 +78,11 @@ class HostPaths:
         return words
 
 
-def _state(entry: os.stat_result) -> tuple[int, ...]:
-    return entry.st_dev, entry.st_ino, entry.st_mtime_ns, entry.st_ctime_ns
+def _state(path: str) -> tuple[int, ...]:
+    """An entry as it is, and what it leads to by however many links. Raises OSError."""
+    entry, target = os.lstat(path), os.stat(path)
+    own = entry.st_dev, entry.st_ino, entry.st_mtime_ns, entry.st_ctime_ns
+    return *own, target.st_dev, target.st_ino, target.st_ctime_ns
 
 
 def _way(path: str, paths: Sequence[str]) -> _Way:

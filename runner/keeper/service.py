@@ -43,7 +43,7 @@ class Service:
         self.host = host
         self.preparing = Preparing(loop, sandboxes, self._on_failed)
         never = host.cgroups is None or not settings.ahead
-        self.ahead = Ahead(loop, sandboxes, self._choose, never=never)
+        self.ahead = Ahead(loop, sandboxes, self._free, never=never)
         self.loop = loop
         self.settings = settings
         self.epoch = 0
@@ -155,17 +155,25 @@ class Service:
             defence.check_launch(self.settings, request, connection.uid)
             defence.check_sealed(given, request["stdin"] + request["context"])
             reader = connection.gid if os.geteuid() == 0 else -1
-            preparation = self._preparation(request, given, reader)
-            if request["level"] == "strict":
-                self.preparing.begin(preparation)
-            else:
-                self.loop.add(preparation.start())
+            self._begin(self._preparation(request, given, reader))
         except StartFailed as error:
             return _failed(error)
         finally:
             for file in given:
                 os.close(file)
         return self._query(connection, request)
+
+    def _begin(self, preparation: Preparation) -> None:
+        """Raises StartFailed."""
+        try:
+            if preparation.request["level"] == "strict":
+                self.preparing.begin(preparation)
+            else:
+                self.loop.add(preparation.start())
+        except StartFailed:
+            if preparation.ground.name != preparation.name:
+                self.ahead.drop(preparation.ground)
+            raise
 
     def _preparation(self, request: Message, given: list[int], reader: int) -> Preparation:
         """All of a launch but its start, on a ground that was made ahead where there is one.
@@ -189,14 +197,19 @@ class Service:
             raise
 
     def _choose(self, shape: Shape) -> spawn.User | None:
-        """Whom a task runs as; None for the keeper's own. Raises Exhausted."""
-        if self.settings.pool is None or not shape.pooled:
-            return shape.user
+        """Whom a task runs as, if need be who was kept for another; None for the keeper's own.
+        Raises Exhausted."""
         try:
-            return self.settings.pool.free(itertools.chain(self.loop.uids(), self.ahead.uids()))
+            return self._free(shape)
         except Exhausted:
             self.ahead.clear()
-            return self.settings.pool.free(self.loop.uids())
+            return self._free(shape)
+
+    def _free(self, shape: Shape) -> spawn.User | None:
+        """Likewise of those who are nobody's. Raises Exhausted."""
+        if self.settings.pool is None or not shape.pooled:
+            return shape.user
+        return self.settings.pool.free(itertools.chain(self.loop.uids(), self.ahead.uids()))
 
     def _on_started(self, attempt: Attempt) -> None:
         for connection, id_ in self._starting.pop(attempt.name, ()):

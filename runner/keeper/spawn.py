@@ -133,6 +133,7 @@ def fork(cgroup: int | None) -> int:
 def run(writing: int, steps: Callable[[Stage], object]) -> NoReturn:
     """All that a child does. The steps end in exec; what they raise is told."""
     gc.disable()
+    signal.set_wakeup_fd(-1)  # the keeper's; by that number something else may come to be open
     stage = ["session"]
     try:
         steps(stage)

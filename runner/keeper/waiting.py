@@ -73,7 +73,9 @@ class Waiting:
     @property
     def alive(self) -> bool:
         """Whether it is there still."""
-        return not select.select([self._process], [], [], 0)[0]
+        ended = select.poll()  # unlike select, of any number
+        ended.register(self._process, select.POLLIN)
+        return not ended.poll(0)
 
     def order(self, program: Program) -> None:
         """Have it become that program; what goes wrong is told by the error pipe. Raises OSError

@@ -195,6 +195,54 @@ def test_a_reload_ends_it_and_makes_another(keeper: Keeper) -> None:
     eventually(lambda: ready(keeper), "the new version makes one")
 
 
+def test_where_users_are_few_an_idle_keeper_is_idle(home: Path, shown: Path) -> None:
+    options = ["--task-users", "2100000000-2100000001", "--view", f"/usr:/bin:/lib:/lib64:{shown}"]
+    keeper = Keeper(home / "root", *options, sandboxed=True)
+    try:
+        client = keeper.client()
+        for number in range(4):
+            run(client, f"t{number}", limits={**LIMITS, "memory": (16 + number) * MIB})
+        eventually(lambda: "no user is free" in keeper.log.read_text(), "it gives up for a while")
+        kept = ready(keeper)
+        assert 1 <= len(kept) <= 2
+        assert run(client, "another", "exit 3", limits={**LIMITS, "memory": 32 * MIB})["code"] == 3
+    finally:
+        keeper.close()
+
+
+HIDDEN = """
+import ctypes, os, threading, time
+print(os.getuid(), flush=True)
+if os.fork() == 0:
+    os.setsid()
+    def work():
+        while True:
+            pass
+    for _ in range(3):
+        threading.Thread(target=work).start()
+    ctypes.CDLL(None).syscall(60, 0)  # of its first thread alone, whose place then looks empty
+time.sleep(0.3)
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="cannot here: a number of x86-64")
+def test_no_thread_of_a_task_lives_when_its_end_is_told(keeper: Keeper) -> None:
+    client = warm(keeper)
+    for number in range(3):
+        name = f"t{number}"
+        limits = {**LIMITS, "cpu": 0.2}
+        words: dict[str, Any] = {**STRICT, "limits": limits}
+        client.launch(name, "/usr/bin/python3", "-c", HIDDEN, **words)
+        client.end(name)
+        uid = int(keeper.stdout(name))
+        alive_ones = []
+        for each in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if each.uids().real == uid and each.name() not in {"bwrap", "sh"}:
+                    alive_ones.append(each)
+        assert alive_ones == []
+
+
 def test_without_cgroups_nothing_is_made_ahead(home: Path, options: list[str]) -> None:
     keeper = Keeper(home / "root", "--no-cgroups", *options, sandboxed=True)
     try:
