@@ -55,13 +55,15 @@ async def _round_trip(directory: Path, name: str, most: float, **settings: str) 
     ]
 
 
-async def some(client: Client, count: int) -> list[float]:
-    """Seconds that each of `count` tasks took, one after the other."""
+async def some(client: Client, count: int, pause: float = 0) -> list[float]:
+    """Seconds that each of `count` tasks took, one after the other, `pause` seconds apart."""
     times = []
     for _ in range(count):
         begun = time.perf_counter()
         await client.run(_TRUE)
         times.append(time.perf_counter() - begun)
+        if pause:
+            await asyncio.sleep(pause)
     return times
 
 

@@ -313,8 +313,8 @@ class Attempt:
         os.close(directory)
         sandbox = None
         if "holder" in state:
-            pairs = [each for each in state["own"] if isinstance(each, list)]  # once, pids alone
-            own: dict[int, int] = dict(pairs)
+            known: list[Any] = state["own"]  # once, pids alone
+            own = {int(each[0]): int(each[1]) for each in known if isinstance(each, list)}
             sandbox = Sandbox(Holder.load(state["holder"]), own)
             host.mains.add(sandbox.holder.pid)
         attempt = cls(host, state["launch"], output, state["exec_pipe"], sandbox)
