@@ -25,7 +25,7 @@ from tests.engines import known
 MARK = "ENV_RUNNER_TEST_WORKER"
 """A variable that every process started by this test process inherits, unless it is cleaned."""
 
-_AHEAD = re.compile(rf"/({re.escape(AHEAD)}(\d+)\.[^/\s]+)")
+_AHEAD = re.compile(rf"/({re.escape(AHEAD)}(\d+)\.[0-9a-f]+\.\d+)")
 """A cgroup that was made for a task to come, and the pid of its keeper; a task that has it now
 has the directory of that name no more."""
 
