@@ -14,6 +14,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
+from runner.keeper.ahead import PREFIX as AHEAD
 from supervisor.client import Supervisor
 from supervisor.errors import PermissionDenied
 from supervisor.v1 import supervisor_pb2 as v1
@@ -65,7 +66,8 @@ async def refusals(served: Daemon, code: grpc.StatusCode) -> float:
 def held(served: Daemon) -> set[str]:
     """What the keeper has of tasks, on disk."""
     root = served.state / "keeper"
-    return {path.name for path in root.iterdir() if path.is_dir()} if root.exists() else set()
+    found = {path.name for path in root.iterdir() if path.is_dir()} if root.exists() else set()
+    return {name for name in found if not name.startswith(AHEAD)}
 
 
 async def refused(served: Daemon, request: v1.AssignTaskRequest) -> grpc.aio.AioRpcError:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -202,8 +201,10 @@ class Site:
 
     def groups(self, name: str) -> list[Path]:
         """Its cgroups that are there, one in each hierarchy that has it."""
-        found = [Path(at, name) for at, names, _ in os.walk("/sys/fs/cgroup") if name in names]
-        return sorted(set(found))
+        path = self.daemon.state / "keeper" / name / "launch.json"
+        lines = json.loads(path.read_text())["record"]["cgroup"].split("\n")
+        found = {Path(line.rpartition(" ")[2]) for line in lines}
+        return sorted(each for each in found if each.is_dir())
 
     def processes_of(self, task_id: str) -> list[psutil.Process]:
         """Its processes that are alive, its sandbox's holder not among them."""

@@ -128,7 +128,8 @@ async def tasks_are_contained(checks: Checks, runner: Supervisor, pids: tuple[in
     await runner.cancel("neighbour", grace=0)
     async for _ in runner.watch(["neighbour"], now=True, until_done=True):
         pass
-    checks.that(processes_of(TASK_USERS) == [], "nothing of any of them is left",
+    none = await until(lambda: processes_of(TASK_USERS) == [])
+    checks.that(none, "nothing of any of them is left",
                 processes_of(TASK_USERS))  # fmt: skip
 
 

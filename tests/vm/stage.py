@@ -6,7 +6,9 @@ Runs in the throw-away guest, with what is installed there: no pytest.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable, Container
@@ -18,6 +20,8 @@ from supervisor.result import Result
 from supervisor.v1 import supervisor_pb2 as v1
 
 DAEMON, KEEPER = "env-runner", "env-runner-keeper"
+KEEPER_ROOT = Path("/var/lib/env-runner-keeper")
+_READY = re.compile(r"/(\.ahead\.\d+\.[0-9a-f]+\.\d+)\.[0-9a-f]+$", re.MULTILINE)
 LOG = Path("/var/log/env-runner/env-runner.log")
 TASK_USERS = range(2_100_000_000, 2_100_001_000)  # as the keeper's unit has them
 ASKED = {"memory": "64MiB", "disk": "16MiB", "cpu": 0.5, "processes": 32}
@@ -94,10 +98,19 @@ def uid(process: int | str) -> int:
 
 
 def processes_of(users: Container[int]) -> list[str]:
-    """Living processes with one of these uids."""
+    """Living processes with one of these uids, but for those that wait for a task to come."""
     found = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
     facts = [(each, status(each)) for each in found if uid(each) in users]
-    return [each for each, fact in facts if fact.get("State", "Z")[0] != "Z"]
+    living = (each for each, fact in facts if fact.get("State", "Z")[0] != "Z")
+    return [each for each in living if not waits(each)]
+
+
+def waits(pid: str) -> bool:
+    """Whether a process belongs to what the keeper has ready, and no task has yet."""
+    with contextlib.suppress(OSError):
+        found = _READY.search(Path(f"/proc/{pid}/cgroup").read_text())
+        return found is not None and (KEEPER_ROOT / found[1]).is_dir()
+    return False
 
 
 def log(event: str = "") -> list[dict[str, Any]]:
