@@ -21,7 +21,7 @@ from typing import Any
 
 from runner import __version__, failpoints
 from runner.config import Config, ConfigError, beyond_host, rules
-from runner.containers import executors as container_executors
+from runner.containers import Containers
 from runner.edges.rpc.listen import AddressTaken, BadAddress, Listener
 from runner.edges.rpc.server import RpcServers, RpcSettings
 from runner.engine.clock import SystemClock
@@ -48,6 +48,19 @@ OK, FAILED, IN_USE, BAD_CONFIG = 0, 1, 75, 78
 
 _STOP_SECONDS = 4.0
 """A stop takes no longer, whatever hangs: what is acknowledged is durable without it."""
+
+_AT_START = (
+    "runner",
+    "grpc",
+    "http",
+    "state",
+    "logging",
+    "local",
+    "docker",
+    "podman",
+    "secrets",
+    "registries",
+)  # fmt: skip - sections that a reload cannot change
 
 _CALL_GRACE = 1.0  # seconds for calls under way when the daemon stops
 
@@ -221,7 +234,8 @@ async def _runner(
         stack.push_async_callback(journal.close)
         local = _local(config, journal.epoch, journal.journal_id, observer, goes_with)
         stack.push_async_callback(local.close)
-        engines = container_executors(config, host, observer.note, asked)
+        containers = Containers(config, host, observer.note, asked)
+        engines = containers.executors
         for each in engines.values():
             stack.push_async_callback(each.close)
         if config.local.enabled:
@@ -231,7 +245,7 @@ async def _runner(
         def ruled(by: Config) -> Rules:
             latest[0] = by
             said = {name: one.said() for name, one in engines.items()}
-            return on_this_host(rules(by, host, local.said(), said))
+            return containers.ruled(on_this_host(rules(by, host, local.said(), said)))
 
         output = FileOutput()
         stack.callback(output.close)
@@ -346,8 +360,7 @@ def _reload(
     if problem:
         log.error("configuration not reloaded", problem=problem)
     else:
-        sections = ("runner", "grpc", "http", "state", "logging", "local", "docker", "podman")
-        later = [name for name in sections if getattr(fresh, name) != getattr(config, name)]
+        later = [name for name in _AT_START if getattr(fresh, name) != getattr(config, name)]
         log.info("configuration reloaded", needs_restart=later)
     notify("READY=1")
 

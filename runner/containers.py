@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.config import Config
 from runner.config.classes import container_user
+from runner.domain import image
+from runner.executors.container import image_names
+from runner.executors.container.image_record import ImageRecord
+from runner.executors.container.logins import Logins
 from runner.executors.container.waking import WakingExecutor
 from runner.host import HostFacts
+from runner.planning.policy import Rules
+from runner.secrets.directory import DirectorySecrets
 
 if TYPE_CHECKING:
     from runner.executors.container.executor import ContainerExecutor
@@ -24,50 +31,75 @@ Told = Callable[[str, str, str, float], None]
 _LIMITS = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
 
 
-def executors(
-    config: Config, host: HostFacts, note: Callable[..., None], told: Told
-) -> dict[str, WakingExecutor]:
-    """By name, in the order in which they are preferred. `told` hears of each request that they
-    make of their engines."""
-    return {
-        name: WakingExecutor(name, of.socket, _root(config), _maker(name, config, host, note, told))
-        for name, of in config.containers.items()
-    }
+class Containers:
+    """Those of a configuration. `told` hears of each request that they make of their engines."""
 
+    def __init__(
+        self, config: Config, host: HostFacts, note: Callable[..., None], told: Told
+    ) -> None:
+        self._config, self._host, self._note, self._told = config, host, note, told
+        place = config.secrets
+        secrets = DirectorySecrets(place.path, place.tenants, note) if place else None
+        self._logins = Logins(secrets, config.registries)
+        self._records = {
+            name: ImageRecord(config.state.directory / f"images-{name}.json")
+            for name in config.containers
+        }
+        self.executors = {
+            name: WakingExecutor(name, of.socket, self._root, self._maker(name))
+            for name, of in config.containers.items()
+        }
+        """By name, in the order in which they are preferred."""
 
-def _root(config: Config) -> Path:
-    return config.state.directory / "containers"
+    def ruled(self, rules: Rules) -> Rules:
+        """The rules with what is known here of private images."""
+        return replace(rules, withheld=self._withheld)
 
+    def _withheld(self, executor: str, reference: str, tenant: str) -> bool:
+        wanted, record = image.parse(reference), self._records.get(executor)
+        if wanted is None or record is None or not record.withheld(image_names.name(wanted)):
+            return False
+        return not self._logins.has(tenant, wanted.host)
 
-def _maker(
-    name: str, config: Config, host: HostFacts, note: Callable[..., None], told: Told
-) -> Callable[[], ContainerExecutor]:
-    def make() -> ContainerExecutor:
-        from runner.executors.container.engine import Engine  # noqa: PLC0415 - see the module
-        from runner.executors.container.executor import ContainerExecutor  # noqa: PLC0415
-        from runner.executors.container.image_record import ImageRecord  # noqa: PLC0415
-        from runner.executors.container.images import SILENT_STALL, STALL, Images  # noqa: PLC0415
-        from runner.executors.container.settings import Settings  # noqa: PLC0415
+    @property
+    def _root(self) -> Path:
+        return self._config.state.directory / "containers"
 
-        of = config.containers[name]
-        engine = Engine(name, of.socket, told)
-        settings = Settings(
-            name=name,
-            socket=of.socket,
-            root=_root(config),
-            runner=config.runner.id or host.hostname,
-            user=container_user(of),
-            granted=config.policy.host_paths,
-            grace=of.leftovers_after,
-            hard=_hard(),
-        )
-        record = ImageRecord(config.state.directory / f"images-{name}.json")
-        docker = name == "docker"
-        stall = STALL if docker else SILENT_STALL
-        images = Images(engine, record, budget=of.image_space, stall=stall, distribution=docker)
-        return ContainerExecutor(settings, engine, images, note)
+    def _maker(self, name: str) -> Callable[[], ContainerExecutor]:
+        def make() -> ContainerExecutor:
+            from runner.executors.container.engine import Engine  # noqa: PLC0415 - see the module
+            from runner.executors.container.executor import ContainerExecutor  # noqa: PLC0415
+            from runner.executors.container.images import (  # noqa: PLC0415
+                SILENT_STALL,
+                STALL,
+                Images,
+            )
+            from runner.executors.container.settings import Settings  # noqa: PLC0415
 
-    return make
+            config, of = self._config, self._config.containers[name]
+            engine = Engine(name, of.socket, self._told)
+            settings = Settings(
+                name=name,
+                socket=of.socket,
+                root=self._root,
+                runner=config.runner.id or self._host.hostname,
+                user=container_user(of),
+                granted=config.policy.host_paths,
+                grace=of.leftovers_after,
+                hard=_hard(),
+            )
+            docker = name == "docker"
+            images = Images(
+                engine,
+                self._records[name],
+                logins=self._logins.of,
+                budget=of.image_space,
+                stall=STALL if docker else SILENT_STALL,
+                distribution=docker,
+            )
+            return ContainerExecutor(settings, engine, images, self._note)
+
+        return make
 
 
 def _hard() -> dict[str, int]:

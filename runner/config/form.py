@@ -23,6 +23,7 @@ from runner.config.model import (
     Socket,
     State,
 )
+from runner.config.secrets import REGISTRIES, SECRETS
 from runner.config.tenants import TENANTS
 from runner.domain import image, paths, values
 from runner.domain.document import FAULTY, Json
@@ -272,6 +273,8 @@ def table(listen: str, directory: str) -> Record:
                 default=EMPTY,
             ),
             "tenants": Field(TENANTS, default={}),
+            "secrets": Field(SECRETS, default=EMPTY),
+            "registries": Field(REGISTRIES, default={}),
             "executors": Field(
                 Record(
                     {

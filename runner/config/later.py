@@ -66,7 +66,6 @@ LATER: Mapping[str, Field] = {
         ),
         "Where inputs come from and outputs go.",
     ),
-    "secrets": Field(_record(directory=_record(path=_file, tenants=_words)), "Where secrets are."),
     "sinks": Field(
         _record(
             file=_record(path=_file),

@@ -200,6 +200,8 @@ def _config(sections: dict[str, Any], notes: tuple[str, ...], source: Path | Non
         docker=sections["executors"]["docker"],
         podman=sections["executors"]["podman"],
         policy=sections["policy"],
+        secrets=sections["secrets"],
+        registries=sections["registries"],
         failpoints=sections["testing"]["failpoints"],
         notes=notes,
         source=source,

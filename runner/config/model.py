@@ -141,9 +141,18 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretsDirectory:
+    """One file a secret, for the tenants that are named."""
+
+    path: Path
+    tenants: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All of it. `notes` are lines about keys that were read and have no effect yet;
-    `source` is the file that was read, if any; `apart` are more places of the runner's own."""
+    `registries` are the secrets with the logins for hosts of images; `source` is the file that
+    was read, if any; `apart` are more places of the runner's own."""
 
     grpc: Grpc
     state: State
@@ -156,6 +165,8 @@ class Config:
     docker: Container = Container(enabled=True, url=DOCKER_URL)
     podman: Container = Container(enabled=False, url=PODMAN_URL)
     policy: Policy = field(default_factory=Policy)
+    secrets: SecretsDirectory | None = None
+    registries: Mapping[str, str] = field(default_factory=dict)
     failpoints: bool = False
     notes: tuple[str, ...] = ()
     source: Path | None = None
@@ -172,13 +183,15 @@ class Config:
 
     @property
     def own_places(self) -> OwnPlaces:
-        """What no task may be shown: state, the keeper's files, this configuration, sockets."""
+        """What no task may be shown: state, the keeper's files, this configuration, secrets,
+        sockets."""
         listening = [address.removeprefix("unix:") for address in self.grpc.listen]
         files = [Path(path) for path in listening if path.startswith("/")]
         files += [each.path for each in self.grpc.sockets]
         files += [Path(self.local.keeper_socket)] if self.local.keeper_socket else []
         files += [self.source.absolute()] if self.source else []
-        whole = [self.state.directory, self.keeper_root, *self.apart, *files]
+        secrets = [self.secrets.path] if self.secrets else []
+        whole = [self.state.directory, self.keeper_root, *secrets, *self.apart, *files]
         beside = {str(each.parent): None for each in files}
         return OwnPlaces(tuple(dict.fromkeys(map(str, whole))), tuple(beside))
 

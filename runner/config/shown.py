@@ -20,8 +20,13 @@ from runner.host import HostFacts
 from runner.planning.bounds import NAMES
 from runner.planning.policy import Rules
 
-_UNTOLD = frozenset({f"/executors/{name}" for name in EXECUTORS} | {f"/{n}" for n in LATER})
-"""Sections without effect in this version: told only where they were given."""
+_UNTOLD = frozenset(
+    {"/grpc/tls", "/secrets/directory"}
+    | {f"/executors/{name}" for name in EXECUTORS}
+    | {f"/{name}" for name in LATER}
+)
+"""Sections without effect in this version, or with a key that must be: told where they were
+given."""
 
 
 def shown(reading: Reading, rules: Rules, host: HostFacts) -> Iterator[str]:
@@ -60,7 +65,7 @@ def _section(
         yield from lines
         yield ""
     for name, shape, here in inner:
-        if name in tree or not (here in _UNTOLD or here == "/grpc/tls"):
+        if name in tree or here not in _UNTOLD:
             yield from _table(reading, shape, tree.get(name, {}), here, known)
 
 

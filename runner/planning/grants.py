@@ -40,6 +40,7 @@ def denials(
         *_modes(mode, task_class, policy),
         *_executors(executor, policy),
         *_image(asked, mode, policy),
+        *_withheld(payload, mode, executor, task_class, rules),
         *_environment(asked, policy),
         *_secrets(asked),
         *_mounts(asked.mounts, mode, rules),
@@ -77,6 +78,15 @@ def _image(asked: Execution, mode: Mode, policy: Policy) -> Iterator[Denial]:
     if wanted is None or not any(image.matches(one, wanted) for one in policy.images):
         message = f"{quote(asked.image)} is not granted"
         yield _denial("/execution/image", "IMAGE_DENIED", message, "policy.images")
+
+
+def _withheld(
+    payload: Payload, mode: Mode, executor: str, task_class: TaskClass, rules: Rules
+) -> Iterator[Denial]:
+    reference = payload.execution.image or rules.classes[task_class].image
+    if mode is Mode.DOCKER and reference and rules.withheld(executor, reference, payload.tenant):
+        message = f"{quote(reference)} is private, and this task's tenant has no login for it"
+        yield _denial("/execution/image", "IMAGE_DENIED", message, "registries.HOST.login")
 
 
 def _environment(asked: Execution, policy: Policy) -> Iterator[Denial]:

@@ -146,12 +146,17 @@ def _none_seen(_path: str) -> bool:
     return False
 
 
+def _none_withheld(_executor: str, _image: str, _tenant: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """All that planning goes by. A task keeps the plan that it was admitted under.
 
     `linked` says whether a symbolic link is on the way to a path of the host, as far as that
-    can be seen beforehand.
+    can be seen beforehand; `withheld`, whether the registry of an image is known not to give it
+    to a tenant, whatever an executor has of it already.
     """
 
     classes: Mapping[TaskClass, ClassRules]
@@ -160,6 +165,7 @@ class Rules:
     tenants: Mapping[str, TenantRules] = field(default_factory=dict)
     own: OwnPlaces = OwnPlaces()
     linked: Callable[[str], bool] = _none_seen
+    withheld: Callable[[str, str, str], bool] = _none_withheld
 
     def tenant(self, name: str) -> TenantRules:
         """The tenant's rules; one that is not named has none of its own."""

@@ -27,7 +27,7 @@ from runner.ports.journal import (
     Tombstone,
 )
 from runner.ports.output import OutputReader, OutputStore, Piece, Position
-from runner.ports.world import Clock, Observer, Refusal
+from runner.ports.world import Clock, Observer, Refusal, Secrets
 
 __all__ = [
     "Clock",
@@ -48,6 +48,7 @@ __all__ = [
     "Readiness",
     "Record",
     "Refusal",
+    "Secrets",
     "Started",
     "TaskKnown",
     "Tombstone",

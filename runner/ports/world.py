@@ -1,4 +1,4 @@
-"""Time, and who is told what happens."""
+"""Time, secrets, and who is told what happens."""
 
 from __future__ import annotations
 
@@ -21,6 +21,18 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the monotonic clock."""
+        ...
+
+
+class Secrets(Protocol):
+    """What tenants have, and nobody else may know."""
+
+    def serves(self, tenant: str) -> bool:
+        """Whether the tenant may have any at all; never slow."""
+        ...
+
+    async def get(self, tenant: str, name: str) -> bytes | None:
+        """The secret's bytes; None where this tenant has none of that name, for whatever reason."""
         ...
 
 

@@ -10,7 +10,8 @@ import pytest
 from runner.domain.failure import Failure, Fault, Reason
 from runner.executors.container.engine import Engine as Client
 from runner.executors.container.image_record import ImageRecord
-from runner.executors.container.images import Images, Login
+from runner.executors.container.images import Images
+from runner.executors.container.logins import Login
 from runner.ports import LaunchFailed
 from tests.containers.conftest import Noise
 from tests.engines.engine import Engine

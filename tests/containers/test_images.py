@@ -11,7 +11,8 @@ import pytest
 from runner.domain.failure import Fault, Reason
 from runner.executors.container.engine import Engine as Client
 from runner.executors.container.image_record import ImageRecord
-from runner.executors.container.images import Images, Login, Ready
+from runner.executors.container.images import Images, Ready
+from runner.executors.container.logins import Login
 from runner.ports import LaunchFailed
 from tests.containers.conftest import Noise, ids
 from tests.engines.engine import Engine

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runner.config import Config, ConfigError, load, places
-from runner.config.model import MinFree
+from runner.config.model import MinFree, SecretsDirectory
 from runner.domain.plan import Mode
 from runner.domain.principal import Role
 from runner.domain.task import TaskClass
@@ -199,6 +199,8 @@ def test_a_file_with_every_key_loads_and_says_what_has_no_effect_yet(tmp_path: P
     assert config.classes[TaskClass.CPU_SHORT].limits.memory == 4 * 2**30
     assert config.policy.host_paths[0].path == "/srv/models"
     assert config.tenants == {"acme": TenantRules(1.0, max_running=8, max_queued=1000)}
+    assert config.secrets == SecretsDirectory(Path("/etc/env-runner/secrets"), frozenset({"acme"}))
+    assert "/etc/env-runner/secrets" in config.own_places.places
     assert "tenants.acme.rate is read, and has no effect in this version" in config.notes
     assert "[audit] is read, and has no effect in this version" in config.notes
     assert "[grpc.tls] is read, and has no effect in this version" in config.notes

@@ -36,6 +36,10 @@ roles = ["assigner"]
 tenants = ["acme"]
 [tenants.acme]
 weight = 1.5
+[secrets.directory]
+path = "/etc/env-runner/secrets"
+[registries."r.example:5000"]
+login = "robot"
 [artifacts.s3]
 endpoint = "https://s3.example"
 secret_access_key = "hunter2"

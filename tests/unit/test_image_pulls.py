@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from runner.domain.image import parse
 from runner.executors.container import image_names as names
 from runner.executors.container.image_record import ImageRecord
-from runner.executors.container.pull import Layers, Login
+from runner.executors.container.logins import Login
+from runner.executors.container.pull import Layers
 from runner.executors.container.pull_failures import judged
 
 DIGEST = "sha256:" + "a" * 64

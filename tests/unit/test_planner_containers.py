@@ -134,6 +134,21 @@ def test_the_workspace_is_not_where_the_runner_has_its_own(directory: str) -> No
     assert planned(box(working_dir="/srv/x"), by=rules()).working_dir == "/srv/x"
 
 
+def test_what_its_registry_withholds_from_a_tenant_is_denied_whoever_pulled_it() -> None:
+    """B26."""
+    known = ("docker", "r.example/a:1", "other")
+    by = replace(rules(), withheld=lambda *asked: asked == known)
+    denied = refusal({**box(), "tenant": "other"}, by=by)
+    assert (denied.code, denied.reason) == (Code.PERMISSION_DENIED, "IMAGE_DENIED")
+    assert denied.violations[0].field == "/execution/image"
+    for payload in (
+        {**box(), "tenant": "acme"},
+        {**box(executor="podman"), "tenant": "other"},
+        {**box(image="r.example/b:1"), "tenant": "other"},
+    ):
+        assert planned(payload, by=by).executor
+
+
 def test_what_an_engine_says_of_itself_is_in_the_plan() -> None:
     plan = planned(box(), by=rules())
     assert "by cgroup v1" in plan.decisions

@@ -15,6 +15,8 @@ from pathlib import Path
 import msgspec
 
 _LAZY = 60.0  # seconds for which a time of use may go unwritten
+WITHHELD = 3600.0
+"""Seconds for which a registry's no to those without a login is taken for its answer."""
 
 
 @dataclass(slots=True)
@@ -30,6 +32,7 @@ class Pulled:
 class _Content:
     pulled: dict[str, Pulled] = field(default_factory=dict)  # by id
     private: list[str] = field(default_factory=list)  # repositories pulled with credentials
+    withheld: dict[str, float] = field(default_factory=dict)  # and not given without, since when
 
 
 class ImageRecord:
@@ -62,6 +65,19 @@ class ImageRecord:
         """Somebody without any credentials has been given it. Raises OSError."""
         if self.private(name):
             self._content.private.remove(name)
+            self._content.withheld.pop(name, None)
+            self._write()
+
+    def withheld(self, name: str) -> bool:
+        """Whether what is here of a private repository was refused to somebody without a login,
+        not long ago."""
+        since = self._content.withheld.get(name, 0.0)
+        return self.private(name) and 0 <= time.time() - since < WITHHELD
+
+    def mark_withheld(self, name: str) -> None:
+        """Somebody without any credentials was refused it just now. Raises OSError."""
+        if self.private(name):
+            self._content.withheld[name] = time.time()
             self._write()
 
     def add(self, image: str, name: str, size: int) -> None:

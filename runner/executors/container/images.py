@@ -8,8 +8,9 @@ there otherwise is never touched. Not here: whether a task may name an image at 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.domain.failure import Failure, Fault, Reason
@@ -18,7 +19,8 @@ from runner.executors.container import image_names as names
 from runner.executors.container.engine import Absent, Engine, EngineError, OutOfReach
 from runner.executors.container.image_budget import ImageBudget
 from runner.executors.container.image_record import ImageRecord
-from runner.executors.container.pull import Login, Progress, Pull
+from runner.executors.container.logins import Login
+from runner.executors.container.pull import Progress, Pull
 from runner.executors.container.pull_failures import PullFailed, judged
 from runner.ports import LaunchFailed
 
@@ -26,6 +28,8 @@ STALL = 60.0
 """Seconds without progress after which a pull is given up, where the engine tells of bytes."""
 SILENT_STALL = 600.0
 """Likewise for Podman, which says nothing while a layer comes."""
+
+_ASK = 10.0  # seconds for a registry to say whether those without a login may have it
 
 Logins = Callable[[str, str], Awaitable[Login | None]]
 """The credentials of a tenant for a registry (host and port as in references), if it has any."""
@@ -111,6 +115,8 @@ class Images:
             message = f"image {_reference(image, wanted or told)} was pulled and is not there"
             raise PullFailed(message)
         await self._given(wish, found["Id"])
+        if wish.login is not None:
+            await self._ask_for_all(wish, wanted or told)
         await self._budget.took(found, names.name(image), before)
         ready = self._taken(wish, found, wanted or told)
         await self._budget.keep_within(ready.id)
@@ -154,14 +160,26 @@ class Images:
         if wish.login is None:
             await asyncio.to_thread(self._record.mark_open, name)
 
+    async def _ask_for_all(self, wish: _Wish, digest: str) -> None:
+        """See whether those without a login are given it too, so that planning can say."""
+        with contextlib.suppress(PullFailed, EngineError, TimeoutError):
+            async with asyncio.timeout(_ASK):
+                await self._ask(replace(wish, login=None), digest)
+                await asyncio.to_thread(self._record.mark_open, names.name(wish.image))
+
     async def _ask(self, wish: _Wish, digest: str) -> None:
         """Ask the registry for what is here already, only to see that it would be given."""
         if wish.pull == "never":
             why = "is private, and asking its registry for the right to it"
             raise PullFailed(_why_never(wish.image, why), permanent=True)
-        if not self._distribution:
-            await self._pull(wish, digest)
-            return
+        try:
+            await (self._ask_engine if self._distribution else self._pull)(wish, digest)
+        except PullFailed as failed:
+            if failed.permanent and wish.login is None:
+                await asyncio.to_thread(self._record.mark_withheld, names.name(wish.image))
+            raise
+
+    async def _ask_engine(self, wish: _Wish, digest: str) -> None:
         reference = _reference(wish.image, digest)
         headers = wish.login.header(wish.image.host) if wish.login else None
         try:

@@ -6,15 +6,13 @@ Not here: whether it is needed (`images.py`), or what its failure means (`pull_f
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from runner.executors.container.engine import Engine, EngineError, OutOfReach, TimedOut
+from runner.executors.container.logins import ANONYMOUS, Login
 from runner.executors.container.pull_failures import PullFailed, judged
 
 Progress = Callable[[str, float], None]
@@ -25,19 +23,6 @@ _ANSWER = 120.0  # seconds that a registry has for a manifest, by way of the eng
 
 _DIGEST = re.compile(r"Digest: (sha256:[0-9a-f]{64})")
 _DONE = {"Download complete", "Pull complete", "Already exists"}
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """Credentials for a registry."""
-
-    username: str
-    password: str = field(repr=False)
-
-    def header(self, host: str) -> dict[str, str]:
-        """As the Engine API takes them."""
-        told = {"username": self.username, "password": self.password, "serveraddress": host}
-        return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(told).encode()).decode()}
 
 
 class Layers:
@@ -121,7 +106,7 @@ class Pull:
     async def _read(self) -> str:
         name, _, digest = self._reference.partition("@")
         name, tag = (name, digest) if digest else name.rsplit(":", 1)
-        headers = self._login.header(name.partition("/")[0]) if self._login else None
+        headers = self._login.header(name.partition("/")[0]) if self._login else ANONYMOUS
         params = {"fromImage": name, "tag": tag}
         layers, found, last = Layers(), "", 0.0
         async with self._engine.stream(

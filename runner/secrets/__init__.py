@@ -1,0 +1,1 @@
+"""Where secrets come from. The port is `runner.ports.Secrets`."""
