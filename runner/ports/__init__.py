@@ -16,6 +16,7 @@ from runner.ports.executor import (
     always,
     unheard,
 )
+from runner.ports.gpus import Gpus, Look
 from runner.ports.journal import (
     Event,
     Journal,
@@ -34,11 +35,13 @@ __all__ = [
     "Event",
     "Executor",
     "Found",
+    "Gpus",
     "Journal",
     "JournalBroken",
     "JournalUnavailable",
     "Launch",
     "LaunchFailed",
+    "Look",
     "Observer",
     "OutputReader",
     "OutputStore",

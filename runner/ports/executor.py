@@ -9,6 +9,7 @@ from typing import Protocol
 
 from runner.domain.exit import Exit
 from runner.domain.failure import Failure
+from runner.domain.gpu import Gpu
 from runner.domain.plan import Mode, Plan
 from runner.domain.task import Handle, TaskClass
 
@@ -30,6 +31,7 @@ class Launch:
     runner sets, but for what only the executor knows (paths). `stdin` and `context` are bytes
     to be given to the process and left in its context file; `None` where there are none.
     `image_digest` is that of the first attempt that had an image, which later ones get too.
+    `gpus` are the devices that are leased to it, and the only ones that it may see.
     `progress` is told what is done before the start: a fraction (0 to 1), a word and a sentence.
     `wanted` says whether it is still to be started: what takes long before the start looks now
     and then, and gives up.
@@ -47,6 +49,7 @@ class Launch:
     labels: Mapping[str, str] = field(default_factory=dict)
     tenant: str = ""
     image_digest: str = ""
+    gpus: tuple[Gpu, ...] = ()
     progress: Callable[[float, str, str], None] = unheard
     wanted: Callable[[], bool] = always
 

@@ -1,0 +1,36 @@
+"""What the engine needs of whoever knows the host's GPUs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from runner.domain.gpu import Gpu
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """All devices as they were seen at `time` (seconds of the monotonic clock). `problem` says why
+    nothing could be seen (no driver, no answer), for a person; the devices are then those seen
+    last, or none."""
+
+    devices: tuple[Gpu, ...] = ()
+    problem: str = ""
+    time: float = 0.0
+
+
+class Gpus(Protocol):
+    """The devices of this host. Never raises, and never holds up the event loop: a driver that
+    hangs is told as a problem after a time limit."""
+
+    async def look(self) -> Look:
+        """As they are now. Looks of several callers at once are one."""
+        ...
+
+    def last(self) -> Look:
+        """What was seen last; at once."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the driver."""
+        ...
