@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from runner.config import Config
 from runner.config.classes import container_user
 from runner.domain import image
-from runner.executors.container import image_names
+from runner.executors.container import image_names, owners
 from runner.executors.container.image_record import ImageRecord
 from runner.executors.container.logins import Logins
 from runner.executors.container.waking import WakingExecutor
@@ -32,11 +32,19 @@ _LIMITS = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
 
 
 class Containers:
-    """Those of a configuration. `told` hears of each request that they make of their engines."""
+    """Those of a configuration. `told` hears of each request that they make of their engines;
+    with `alone`, their containers go with this process."""
 
     def __init__(
-        self, config: Config, host: HostFacts, note: Callable[..., None], told: Told
+        self,
+        config: Config,
+        host: HostFacts,
+        note: Callable[..., None],
+        told: Told,
+        *,
+        alone: bool = False,
     ) -> None:
+        self._owner = owners.me() if alone else ""
         self._config, self._host, self._note, self._told = config, host, note, told
         place = config.secrets
         secrets = DirectorySecrets(place.path, place.tenants, note) if place else None
@@ -87,6 +95,7 @@ class Containers:
                 granted=config.policy.host_paths,
                 grace=of.leftovers_after,
                 hard=_hard(),
+                owner=self._owner,
             )
             docker = name == "docker"
             images = Images(

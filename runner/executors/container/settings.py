@@ -22,6 +22,7 @@ class Settings:
     `runner` tells this runner's containers from those of others on the same engine. `user` is
     "uid:gid", for tasks that name none. `granted` are the host paths below which mounts may lie.
     `grace` is seconds that a container of an earlier life is left alone before it is swept.
+    `owner` is the process that containers go with (`owners.py`), empty for a daemon's.
     """
 
     name: str
@@ -32,13 +33,15 @@ class Settings:
     granted: tuple[HostPath, ...] = ()
     grace: float = 300.0
     hard: Mapping[str, int] = field(default_factory=dict)  # limits that this process has
-
-    @property
-    def mark(self) -> str:
-        """Eight characters that end the names of this runner's containers. Two runners of one
-        name, as on one host, have their state in different places."""
-        return hashlib.sha256(f"{self.runner}\0{self.root}".encode()).hexdigest()[:8]
+    owner: str = ""
 
     def container(self, handle_name: str) -> str:
         """The name of an attempt's container."""
-        return f"{handle_name}-{self.mark}"
+        return container(self.runner, str(self.root), handle_name)
+
+
+def container(runner: str, root: str, handle_name: str) -> str:
+    """The name of an attempt's container, of whichever runner. It ends in eight characters that
+    are the runner's: two of one name, as on one host, have their state in different places."""
+    mark = hashlib.sha256(f"{runner}\0{root}".encode()).hexdigest()[:8]
+    return f"{handle_name}-{mark}"

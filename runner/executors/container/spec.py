@@ -108,6 +108,11 @@ def labels(request: Launch, settings: Settings) -> dict[str, str]:
         f"{LABEL}attempt": str(request.attempt),
         f"{LABEL}class": str(request.task_class),
         f"{LABEL}tenant": request.tenant,
+        **(
+            {f"{LABEL}owner": settings.owner, f"{LABEL}root": str(settings.root)}
+            if settings.owner
+            else {}
+        ),
     }
 
 

@@ -1,5 +1,5 @@
-"""Removes containers that are of no use: of attempts that have ended, and those of this runner's
-earlier lives of which nothing is known any more.
+"""Removes containers that are of no use: of attempts that have ended, those of this runner's
+earlier lives of which nothing is known any more, and those of a command that was killed.
 
 Only what is this runner's by label and by name is touched: labels can come with an image, and
 other runners have names of their own. Not here: files (retention removes them with their task).
@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from runner.executors.container import records
+from runner.executors.container import owners, records
 from runner.executors.container.containers import NEVER, Containers
 from runner.executors.container.engine import EngineError
 from runner.executors.container.place import Places
-from runner.executors.container.settings import LABEL, Settings
+from runner.executors.container.settings import LABEL, Settings, container
 
 INTERVAL = 60.0  # seconds
+_OWNERS = ("runner", "root", "owner")  # labels
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
@@ -54,15 +55,25 @@ class Sweep:
                 continue
             await self._containers.remove(str(each["Id"]), force=True)
             removed += 1
+        return removed + await self._of_commands()
+
+    async def _of_commands(self) -> int:
+        """Remove what a command of this runner's name left when it was killed; returns how many."""
+        removed = 0
+        for each in await self._containers.labelled(f"{LABEL}owner"):
+            labels = each.get("Labels") or {}
+            runner, root, owner = (labels.get(f"{LABEL}{key}", "") for key in _OWNERS)
+            if runner != self._settings.runner or not _named(each, runner, root):
+                continue
+            if owners.gone(owner):
+                self._note("container left behind", executor=self._settings.name, owner=owner)
+                await self._containers.remove(str(each["Id"]), force=True)
+                removed += 1
         return removed
 
     def _own(self, told: Mapping[str, Any]) -> str:
         """The attempt's name; empty where it is not this runner's container."""
-        name = str((told.get("Labels") or {}).get(f"{LABEL}name", ""))
-        names = {str(each).lstrip("/") for each in told.get("Names") or ()}
-        if not _NAME.fullmatch(name) or self._settings.container(name) not in names:
-            return ""
-        return name
+        return _named(told, self._settings.runner, str(self._settings.root))
 
     def _is_over(self, name: str, told: Mapping[str, Any]) -> bool:
         home = self._places.of(name)
@@ -79,3 +90,13 @@ class Sweep:
             return False
         self._note("container left behind", executor=self._settings.name, container=told["Id"])
         return True
+
+
+def _named(told: Mapping[str, Any], runner: str, root: str) -> str:
+    """The attempt's name, where the container's own name says that it is that runner's: labels
+    alone may be an image's. Empty where not."""
+    name = str((told.get("Labels") or {}).get(f"{LABEL}name", ""))
+    names = {str(each).lstrip("/") for each in told.get("Names") or ()}
+    if not _NAME.fullmatch(name) or container(runner, root, name) not in names:
+        return ""
+    return name
