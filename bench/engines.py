@@ -16,7 +16,7 @@ from runner.executors.container.engine import Engine
 
 VARIABLE = "ENV_RUNNER_TEST_DOCKER"
 IMAGE = "localhost/env-runner-bench/busybox:1"
-RESOURCES = {"cpu": 1, "memory": "128MiB", "processes": 64, "output": "1GiB"}
+RESOURCES = {"cpu": 0.5, "memory": "128MiB", "processes": 64, "output": "1GiB"}
 
 
 class NoEngine(Exception):

@@ -10,11 +10,13 @@ import pytest
 
 from runner.domain.failure import Fault, Reason
 from runner.executors.container.engine import Engine as Client
+from runner.executors.container.image import ImageFacts
 from runner.executors.container.image_record import ImageRecord
 from runner.executors.container.images import Images, Ready
 from runner.executors.container.logins import Login
 from runner.ports import LaunchFailed
 from tests.containers.conftest import Noise, ids
+from tests.engines import oci
 from tests.engines.engine import Engine
 from tests.engines.fixtures import PYTHON_IMAGE
 from tests.engines.registry import Registry
@@ -48,6 +50,10 @@ class Asker:
         return failure.message
 
 
+def pinned_to(image: oci.Image, digest: str) -> Ready:
+    return Ready(image.id, digest, ImageFacts(image.id))
+
+
 def images(client: Client, path: Path | None = None, **words: Any) -> Images:
     return Images(client, ImageRecord(path), distribution=client.name == "docker", **words)
 
@@ -63,7 +69,7 @@ async def test_what_is_not_there_is_pulled_once_and_pinned_by_its_digest(
     image = noise()
     digest = registry.put("team/one", "1", image)
     ready = await ask(registry.called("team/one", "1"))
-    assert ready == Ready(image.id, digest)
+    assert ready == pinned_to(image, digest)
     asked = len(registry.asked)
     assert await ask(registry.called("team/one", "1")) == ready
     assert len(registry.asked) == asked
@@ -78,7 +84,7 @@ async def test_always_asks_the_registry_what_the_tag_means_now(
     assert (await ask(registry.called("team/one", "1"), ALWAYS)).id == old.id
     digest = registry.put("team/one", "1", new)
     assert (await ask(registry.called("team/one", "1"), MISSING)).id == old.id
-    assert await ask(registry.called("team/one", "1"), ALWAYS) == Ready(new.id, digest)
+    assert await ask(registry.called("team/one", "1"), ALWAYS) == pinned_to(new, digest)
 
 
 async def test_never_takes_what_is_there_and_pulls_nothing(
@@ -102,7 +108,7 @@ async def test_a_later_attempt_has_the_image_of_the_first_though_its_tag_moved(
     pinned = (await ask(registry.called("team/one", "1"))).digest
     registry.put("team/one", "1", later)
     await ask(registry.called("team/one", "1"), ALWAYS)  # another task has the new one
-    assert await ask(registry.called("team/one", "1"), pull, pinned) == Ready(first.id, pinned)
+    assert await ask(registry.called("team/one", "1"), pull, pinned) == pinned_to(first, pinned)
 
 
 async def test_a_later_attempt_pulls_the_image_of_the_first_where_it_was_removed(
@@ -113,7 +119,7 @@ async def test_a_later_attempt_pulls_the_image_of_the_first_where_it_was_removed
     pinned = (await ask(registry.called("team/one", "1"))).digest
     pulling.talk.call("DELETE", f"/images/{first.id}", force="1")
     registry.put("team/one", "1", noise())
-    assert await ask(registry.called("team/one", "1"), MISSING, pinned) == Ready(first.id, pinned)
+    assert await ask(registry.called("team/one", "1"), MISSING, pinned) == pinned_to(first, pinned)
 
 
 async def test_the_digest_of_another_repository_is_not_found_whatever_is_there(

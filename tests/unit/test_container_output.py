@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from runner.executors.container.output import CUT, Frames, Output, Torn
 from runner.keeper.index import RECORD
 
+HEADER = 8  # bytes
 PIECES = st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=40)), max_size=20)
 
 
@@ -42,13 +43,18 @@ def written(home: Path) -> tuple[bytes, bytes]:
 
 
 @given(PIECES, st.integers(1, 30))
-def test_frames_are_found_wherever_their_bytes_are_cut(
+def test_every_byte_of_a_frame_is_told_with_its_stream_as_soon_as_it_is_there(
     pieces: list[tuple[int, bytes]], size: int
 ) -> None:
-    data, frames, found = framed(pieces), Frames(), []
+    data, frames = framed(pieces), Frames()
+    told: list[tuple[int, int]] = []  # stream and byte
+    expected: list[tuple[int, int] | None] = []  # likewise of each byte of the data
+    for stream, part in pieces:
+        expected += [None] * HEADER + [(stream, byte) for byte in part]
     for at in range(0, len(data), size):
-        found += [(s, bytes(part)) for s, part in frames.feed(data[at : at + size])]
-    assert found == pieces
+        for stream, part in frames.feed(data[at : at + size]):
+            told += [(stream, byte) for byte in part]
+        assert told == [each for each in expected[: at + size] if each is not None]
     assert frames.whole
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+from collections.abc import Iterator
 
 from runner.executors.container.engine import Absent, Failed, OutOfReach
 
@@ -19,37 +21,87 @@ _SWITCHED = (101, 200)  # Docker; Podman, and Docker where no upgrade was asked 
 
 
 class Attached:
-    """An attached container. Close it when done."""
+    """An attached container, by its connection. Close it when done."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection, self._loop = connection, asyncio.get_running_loop()
+        self._buffer = memoryview(bytearray(_READ))
+        self._early = b""  # what came with the head of the answer
+        self._busy = 0  # calls that wait for the connection
+        self._closed = False
 
-    async def read(self) -> bytes:
-        """The next bytes, which are frames; empty at the end, also where the engine went away."""
-        try:
-            return await self._reader.read(_READ)
-        except OSError:
-            return b""
+    async def read(self) -> memoryview:
+        """The next bytes, which are frames, good until the next call; empty at the end, also
+        where the engine went away."""
+        if self._early:
+            early, self._early = memoryview(self._early), b""
+            return early
+        with self._using():
+            try:
+                # what is there at once is had without a turn of the loop, which others want too
+                await asyncio.sleep(0)
+                count = await self._loop.sock_recv_into(self._connection, self._buffer)
+            except OSError:
+                return self._buffer[:0]
+        return self._buffer[:count]
 
     async def give(self, data: bytes) -> bool:
         """Give it to stdin, then its end. Whether all was taken: nobody may be reading."""
-        try:
-            # written is not sent: what is in this process would be lost with it
-            self._writer.transport.set_write_buffer_limits(0)
-            self._writer.write(data)
-            await self._writer.drain()
-            self._writer.write_eof()
-        except (OSError, RuntimeError):
-            return False
-        return not self._writer.is_closing()
+        with self._using():
+            try:
+                await self._loop.sock_sendall(self._connection, data)
+                self._connection.shutdown(socket.SHUT_WR)
+            except OSError:
+                return False
+        return not self._closed
 
     def close(self) -> None:
-        """Hang up."""
-        transport = self._writer.transport
-        transport.abort()
+        """Hang up; whoever waits for it is told of an end."""
+        if self._closed:
+            return
+        self._closed = True
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._let_go()
+
+    @contextlib.contextmanager
+    def _using(self) -> Iterator[None]:
+        """The descriptor is not closed under a call, since its number may be another's then."""
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._closed and not self._busy:
+            self._connection.close()
+
+    async def answered(self, request: bytes) -> None:
+        """Send a request, and read the head of the answer. Raises Absent, Failed, OSError,
+        EOFError."""
+        with self._using():
+            await self._loop.sock_sendall(self._connection, request)
+            head = b""
+            while b"\r\n\r\n" not in head:
+                if len(head) > _HEAD or not (more := await self._more()):
+                    raise EOFError
+                head += more
+            head, _, self._early = head.partition(b"\r\n\r\n")
+            words = head.split(b" ", 2)
+            status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+            if status not in _SWITCHED:
+                said = self._early or await self._more()
+                line = " ".join(said.decode(errors="replace").split())
+                kind = Absent if status == _ABSENT else Failed
+                raise kind(f"it was not attached: {line:.300}", status)
+
+    async def _more(self) -> bytes:
+        return await self._loop.sock_recv(self._connection, _HEAD)
 
 
-async def attach(socket: str, version: str, container: str, *, stdin: bool) -> Attached:
+async def attach(path: str, version: str, container: str, *, stdin: bool) -> Attached:
     """Attach to a container that need not run yet. `version` is the API's, as in "v1.41".
 
     Raises Absent, Failed, OutOfReach. Set a time limit.
@@ -59,31 +111,19 @@ async def attach(socket: str, version: str, container: str, *, stdin: bool) -> A
         f"POST /{version}/containers/{container}/attach?{query} HTTP/1.1\r\n"
         "Host: localhost\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n"
     )
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.setblocking(False)
+    attached = Attached(connection)
     try:
-        reader, writer = await asyncio.open_unix_connection(socket, limit=_READ)
-    except OSError as error:
-        raise OutOfReach(f"{socket} is out of reach: {error.strerror}") from error
-    attached = Attached(reader, writer)
-    try:
-        writer.write(head.encode("ascii"))
-        await _answer(reader)
-    except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+        try:
+            await asyncio.get_running_loop().sock_connect(connection, path)
+        except OSError as error:
+            raise OutOfReach(f"{path} is out of reach: {error.strerror}") from error
+        await attached.answered(head.encode("ascii"))
+    except (OSError, EOFError) as error:
         attached.close()
         raise OutOfReach("the connection was closed before it was attached") from error
     except BaseException:
         attached.close()
         raise
     return attached
-
-
-async def _answer(reader: asyncio.StreamReader) -> None:
-    """Read the head of the answer. Raises Absent, Failed."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    words = head.split(b" ", 2)
-    status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
-    if status in _SWITCHED:
-        return
-    with contextlib.suppress(asyncio.IncompleteReadError):
-        text = (await reader.read(_HEAD)).decode(errors="replace")
-    line = " ".join(text.split())
-    raise (Absent if status == _ABSENT else Failed)(f"it was not attached: {line:.300}", status)

@@ -130,11 +130,12 @@ class Attempt:
         )
         whole = attached is not None
         while True:
+            state = None
             if attached is not None:
-                await follow.attached(attached, self._streams_ended)
+                state = await follow.attached(attached, self._streams_ended)
                 attached = None
             failures = self._failures
-            state = await self._state()
+            state = state or await self._state()
             whole = whole and self._failures == failures
             if state is None or await self._is_removed(state):
                 return None

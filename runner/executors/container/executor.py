@@ -24,7 +24,7 @@ from runner.executors.container.attempt import Attempt, Home
 from runner.executors.container.containers import Containers
 from runner.executors.container.engine import LIMIT, Engine, EngineError, OutOfReach
 from runner.executors.container.images import Images
-from runner.executors.container.launching import Begun, Launching, Taken, mark
+from runner.executors.container.launching import Begun, Exists, Launching, Taken, mark
 from runner.executors.container.place import Places
 from runner.executors.container.records import Launched
 from runner.executors.container.settings import Settings
@@ -167,14 +167,9 @@ class ContainerExecutor:
     # --- how it is done
 
     async def _launch(self, request: Launch) -> Started:
-        try:
-            if (started := await self._adopt(request)) is not None:
-                return started
-            if self._known is None:
-                self._known = await readiness.ask(self._engine, LIMIT)
-        except (EngineError, OSError, records.Unreadable) as error:
-            raise LaunchFailed(failures.of_host(str(error))) from error
-        begun = await self._launching.begin(request, self._known)
+        begun = await self._begin(request)
+        if isinstance(begun, Started):
+            return begun
         attempt = self._watch(begun.launched, begun.attached, begun.pid)
         attempt.begun = begun.running
         if request.stdin is not None:
@@ -182,6 +177,25 @@ class ContainerExecutor:
         if not begun.running:
             await self._judge_start(request, attempt)
         return self._started(begun.launched)
+
+    async def _begin(self, request: Launch) -> Begun | Started:
+        """Its container, started just now or found. An engine is only asked whether there is one
+        where there is a trace of it: else its name, when it is created, tells."""
+        trace = self._places.of(request.name).exists()
+        while True:
+            try:
+                if trace and (started := await self._adopt(request)) is not None:
+                    return started
+                if self._known is None:
+                    self._known = await readiness.ask(self._engine, LIMIT)
+            except (EngineError, OSError, records.Unreadable) as error:
+                raise LaunchFailed(failures.of_host(str(error))) from error
+            try:
+                return await self._launching.begin(request, self._known)
+            except Exists as exists:
+                if trace:
+                    raise LaunchFailed(exists.failure) from exists
+                trace = True
 
     async def _judge_start(self, request: Launch, attempt: Attempt) -> None:
         """It has ended already: was that its program, or could none be begun?"""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from runner.executors.container.attach import Attached
-from runner.executors.container.containers import Containers
+from runner.executors.container.containers import Containers, State
 from runner.executors.container.engine import Absent, EngineError
 from runner.executors.container.output import Frames, Output, Torn
 
@@ -23,6 +23,7 @@ _RESTS = 9  # a log is read for a tenth of the time at most
 _RETRY = 1.0
 _POLL = 2.0  # of an engine that is not to be asked to wait; mostly its streams tell first
 _MOMENT = 0.01
+_SOON = 0.1  # for an engine to tell of the end by itself
 
 
 class Follow:
@@ -45,10 +46,11 @@ class Follow:
         self._containers, self._container = containers, container
         self._output, self._heard = output, heard
 
-    async def attached(self, attached: Attached, ended: Callable[[], None]) -> None:
-        """Copy what comes, until nothing does any more; `ended` is called at once then."""
+    async def attached(self, attached: Attached, ended: Callable[[], None]) -> State | None:
+        """Copy what comes, until nothing does any more; `ended` is called at once then. Returns
+        the state of what has ended, where the engine told it after all else, without a break."""
         try:
-            await self._until_over(self._copy_attached(attached, ended))
+            return await self._until_over(self._copy_attached(attached, ended))
         finally:
             attached.close()
 
@@ -96,7 +98,7 @@ class Follow:
                     self._heard()  # what was written meanwhile is yet to be read
                 self._take(frames, data)
 
-    def _take(self, frames: Frames, data: bytes) -> None:
+    def _take(self, frames: Frames, data: bytes | memoryview) -> None:
         if self._output.uncertain:
             return
         at = time.time_ns()
@@ -107,53 +109,64 @@ class Follow:
         except Torn:
             self._output.give_up()
 
-    async def _until_over(self, copying: Coroutine[Any, Any, None]) -> None:
-        """Copy to the end; where the container ends first, for as long as there is more."""
+    async def _until_over(self, copying: Coroutine[Any, Any, None]) -> State | None:
+        """Copy to the end; where the container ends first, for as long as there is more. See
+        `attached`."""
         copy = asyncio.create_task(copying, name="container-output")
         over = asyncio.create_task(self._over(), name="container-over")
         try:
             await asyncio.wait({copy, over}, return_when=asyncio.FIRST_COMPLETED)
+            late = over.done()
             while not copy.done():
                 seen = self._seen()
                 await asyncio.wait({copy}, timeout=_LINGER)
                 if not copy.done() and self._seen() == seen:
                     break
-            if copy.done():
-                copy.result()
-                await self._settled(over)
+            if not copy.done():
+                return None
+            copy.result()
+            state = await self._settled(over)
+            return None if late else state
         finally:
             for task in (copy, over):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, EngineError):
                     await task
 
-    async def _over(self) -> None:
-        """Return when the engine says so, however often it must be asked."""
+    async def _over(self) -> State | None:
+        """Return when the engine says so, however often it must be asked: its state, None where
+        there is none or the engine had been out of reach."""
+        sure = True
         while True:
             try:
                 if self._waits:
                     await self._containers.over(self._container)
                 else:
                     await asyncio.sleep(_POLL)
-                if not (await self._containers.state(self._container)).running:
-                    return
+                state = await self._containers.state(self._container)
+                if not state.running:
+                    return state if sure else None
             except Absent:
-                return
+                return None
             except EngineError:
-                pass
+                sure = False
             await asyncio.sleep(_RETRY)
 
-    async def _settled(self, over: asyncio.Task[None]) -> None:
+    async def _settled(self, over: asyncio.Task[State | None]) -> State | None:
         """Give what has closed its streams a moment to have ended: it mostly does just then."""
         pause = _MOMENT
+        if self._waits:
+            await asyncio.wait({over}, timeout=_SOON)
         while not over.done() and pause < _RETRY:
             try:
-                if not (await self._containers.state(self._container)).running:
-                    return
+                state = await self._containers.state(self._container)
             except EngineError:
-                return
+                return None
+            if not state.running:
+                return state
             await asyncio.wait({over}, timeout=pause)
             pause *= 2
+        return over.result() if over.done() else None
 
     def _seen(self) -> int:
         return sum(stream.at for stream in self._output.streams.values())

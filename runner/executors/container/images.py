@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.image import Image, parse
 from runner.executors.container import image_names as names
 from runner.executors.container.engine import Absent, Engine, EngineError, OutOfReach
+from runner.executors.container.image import ImageFacts, facts
 from runner.executors.container.image_budget import ImageBudget
 from runner.executors.container.image_record import ImageRecord
 from runner.executors.container.logins import Login
@@ -38,10 +39,11 @@ Logins = Callable[[str, str], Awaitable[Login | None]]
 @dataclass(frozen=True, slots=True)
 class Ready:
     """An image that is there. `digest` is by what it is pinned: that of its repository, or its id
-    where it came from no registry."""
+    where it came from no registry. `facts` are what its engine says of it."""
 
     id: str
     digest: str
+    facts: ImageFacts = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +214,7 @@ class Images:
         self._budget.use(found["Id"])
         known = names.digests(found, wish.image)
         exact = digest if digest in known else next(iter(known), found["Id"])
-        return Ready(found["Id"], wish.pinned or exact)
+        return Ready(found["Id"], wish.pinned or exact, facts(found))
 
 
 def _parsed(reference: str) -> Image:

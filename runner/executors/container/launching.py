@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from runner.domain.failure import Failure
 from runner.executors.container import failures, granted, peek, readback, records, spec
 from runner.executors.container.attach import Attached
 from runner.executors.container.attempt import now
@@ -25,7 +26,6 @@ from runner.executors.container.engine import (
     OutOfReach,
 )
 from runner.executors.container.flavours import Flavour
-from runner.executors.container.image import ImageFacts, facts
 from runner.executors.container.images import Images, Ready
 from runner.executors.container.place import Places
 from runner.executors.container.readiness import Known
@@ -37,6 +37,14 @@ from runner.ports import Launch, LaunchFailed
 
 class Taken(Exception):
     """The name of an attempt's container is another container's."""
+
+
+class Exists(Exception):
+    """There is a container of that name already; `failure` says so of the launch."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
 
 
 _LOOK = 0.2  # seconds between two looks whether what is prepared is still wanted
@@ -91,8 +99,8 @@ class Launching:
         return found
 
     async def begin(self, request: Launch, known: Known) -> Begun:
-        """Start it; there is no container of that name. `known` is its engine. Raises
-        LaunchFailed; EngineError where it is not known whether it was started."""
+        """Start it. `known` is its engine. Raises LaunchFailed; Exists; EngineError where it is
+        not known whether it was started."""
         plan, owner = request.plan, known.readiness.user
         if owner and plan.user not in ("", owner):
             text = f"its engine runs tasks as its own user {owner} alone, not as {plan.user}"
@@ -133,8 +141,7 @@ class Launching:
         try:
             own = str(self._settings.root.parent)
             seen = granted.look(request.plan.mounts, self._settings.granted, own)
-            of_image = await self._image(ready.id)
-            body = spec.body(request, of_image, self._settings, flavour, seen)
+            body = spec.body(request, ready.facts, self._settings, flavour, seen)
             self._places.make(request.name, _owner(body["User"]), request.context)
             made = await self._create(request, body)
             await self._check(made, body, flavour)
@@ -158,14 +165,11 @@ class Launching:
             attached.close()
             raise
 
-    async def _image(self, image: str) -> ImageFacts:
-        engine = self._containers.engine
-        told = await engine.call("inspect_image", lambda docker: docker.images.inspect(image))
-        return facts(told)
-
     async def _create(self, request: Launch, body: spec.Body) -> str:
         try:
             return await self._containers.create(self._settings.container(request.name), body)
+        except Conflict as error:
+            raise Exists(failures.of_create(error)) from error
         except EngineError as error:
             raise LaunchFailed(failures.of_create(error)) from error
 

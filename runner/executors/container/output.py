@@ -30,31 +30,40 @@ class Torn(Exception):
 
 
 class Frames:
-    """Takes the body of an answer apart: (stream, bytes), where a stream is 1 or 2."""
+    """Takes the body of an answer apart: (stream, bytes), where a stream is 1 or 2. What is there
+    of a frame is told before the rest of it comes, so nothing is copied but torn headers."""
 
     def __init__(self) -> None:
-        self._rest = bytearray()
+        self._header = b""  # as much of it as there is
+        self._stream = self._left = 0  # of the frame that goes on, and bytes of it yet to come
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, memoryview]]:
-        """The whole frames there are now. Their bytes are good until the next. Raises Torn."""
-        self._rest += data
-        at, view = 0, memoryview(bytes(self._rest))
-        while len(view) - at >= _HEADER.size:
-            stream, length = _HEADER.unpack_from(view, at)
-            if length > _LONGEST or stream > 2:  # noqa: PLR2004 - stderr; 0 is stdin's echo
+    def feed(self, data: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
+        """The bytes in there; good for as long as `data` is. Raises Torn."""
+        view, at = memoryview(data), 0
+        while at < len(view):
+            if not self._left:
+                at += self._begin(view[at : at + _HEADER.size - len(self._header)])
+                continue
+            part = view[at : at + self._left]
+            self._left -= len(part)
+            at += len(part)
+            if self._stream in _STREAMS:
+                yield self._stream, part
+
+    def _begin(self, part: memoryview) -> int:
+        """Go on with a header; returns how many bytes of it were taken."""
+        self._header += part
+        if len(self._header) == _HEADER.size:
+            self._stream, self._left = _HEADER.unpack(self._header)
+            self._header = b""
+            if self._left > _LONGEST or self._stream > 2:  # noqa: PLR2004 - stderr; 0: stdin's echo
                 raise Torn
-            if len(view) - at - _HEADER.size < length:
-                break
-            at += _HEADER.size
-            if stream in _STREAMS:
-                yield stream, view[at : at + length]
-            at += length
-        del self._rest[:at]
+        return len(part)
 
     @property
     def whole(self) -> bool:
         """Whether it ended between two frames."""
-        return not self._rest
+        return not (self._left or self._header)
 
 
 class Stream:
