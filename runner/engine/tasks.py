@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from runner.domain import effects as do
 from runner.domain import starts
 from runner.domain.events import Event as DomainEvent
-from runner.domain.events import Granted, LaunchFailed, RetryDue
+from runner.domain.events import Exited, Granted, LaunchFailed, RetryDue
 from runner.domain.failure import Reason
 from runner.domain.lifecycle import IllegalEvent
 from runner.domain.task import EventType, State, Task, handle_name
@@ -199,7 +199,7 @@ class Tasks:
 
     async def _perform(self, actor: Actor, effect: do.Effect, task: Task) -> None:
         event = await self._performer.perform(effect, task)
-        if isinstance(event, LaunchFailed) and event.failure.reason is Reason.EXECUTOR:
+        if _is_the_executors(event):
             self.doubt(task.attempt.executor)
         if event is not None:
             actor.tell(event)
@@ -259,6 +259,16 @@ class Tasks:
                 failpoint(name)
         except Exception as error:  # noqa: BLE001 - what a test asked for
             self._observer.note("failpoint", error=error)
+
+
+def _is_the_executors(event: DomainEvent | None) -> bool:
+    """Whether something may be wrong with the executor: others are to wait until it is well."""
+    match event:
+        case LaunchFailed(failure=failure):
+            return failure.reason is Reason.EXECUTOR
+        case Exited(exit=exit_):
+            return bool(exit_.interrupted or exit_.lost)
+    return False
 
 
 def _records(

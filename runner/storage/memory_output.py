@@ -12,8 +12,8 @@ from pathlib import Path
 
 from runner.ports import OutputReader, Piece, Position
 
-_PIECE_BYTES = 128 << 10
-_PIECES = 8
+_PIECE_BYTES = 64 << 10
+_PIECES = 16
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ Never a task's output, never a payload: of a failure, the reason and the sentenc
 
 from __future__ import annotations
 
+from runner.domain.failure import Failure
 from runner.domain.task import EventType, Task
 from runner.ports import Refusal
 from runner.telemetry.log import Log
@@ -26,10 +27,10 @@ class LogObserver:
             if before is not None and after.acknowledged and not before.acknowledged:
                 self._log.debug("task acknowledged", **fields)
             return
-        if type_ is EventType.FAILED and after.failure is not None:
-            fields["reason"] = after.failure.reason.value
-            fields["fault"] = after.failure.fault.value
-            fields["message"] = after.failure.message
+        if (failure := _why(after, type_)) is not None:
+            fields["reason"] = failure.reason.value
+            fields["fault"] = failure.fault.value
+            fields["message"] = failure.message
         tell = self._log.debug if type_ in _QUIET else self._log.info
         tell(f"task {type_.value}", **fields)
 
@@ -55,6 +56,13 @@ class LogObserver:
         names an error is a warning."""
         level = str(fields.pop("level", "warning" if "error" in fields else "info"))
         getattr(self._log, level if level in _LEVELS else "info")(event, **fields)
+
+
+def _why(task: Task, type_: EventType) -> Failure | None:
+    """Of a task that failed, and of an attempt after which there is another."""
+    if type_ is EventType.RETRYING:
+        return task.attempts[-1].failure
+    return task.failure if type_ is EventType.FAILED else None
 
 
 def _of(task: Task) -> dict[str, object]:

@@ -67,8 +67,8 @@ async def daemon(engine: Engine, closed: Registry, nothing_is_left: Path) -> Asy
 
 async def ran(runner: Supervisor, tenant: str, name: str, pull: str = "if-not-present") -> v1.Task:
     payload = contained(running(["true"], pull=pull), name)
-    assigned = await runner.assign({**payload, "tenant": tenant})
-    return await ended(runner, assigned.task_id)
+    told = await runner.assign({**payload, "tenant": tenant})
+    return await ended(runner, told.task.task_id)
 
 
 async def test_a_private_image_is_its_tenants_and_denied_to_others_though_it_is_here(
@@ -119,11 +119,11 @@ async def test_what_the_engines_user_has_on_file_is_no_tenants(
         pytest.skip("cannot here: the engine's home is not the tests'")
     host = closed.called("").removesuffix("/")
     about = {"auths": {host: {"auth": "cm9ib3Q6cmlnaHQ="}}}  # robot:right
-    place = engine.directory / ".docker"
-    place.mkdir()
+    place = engine.directory / "xdg" / "containers"
+    place.mkdir(parents=True)
     try:
-        (place / "config.json").write_text(json.dumps(about))
+        (place / "auth.json").write_text(json.dumps(about))
         await Asker(images(client), "other").refused(closed.called(PRIVATE, "1"))
     finally:
-        (place / "config.json").unlink()
+        (place / "auth.json").unlink()
         place.rmdir()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
+import sys
 from pathlib import Path
 
 import psutil
@@ -14,19 +16,32 @@ from tests.engines.process import end
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+# systemd's protocol: the first socket is descriptor 3, and who gets it is named by its pid
+_ACTIVATED = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
 class Dockerd(Private):
-    """`live_restore` may be changed between two starts."""
+    """`live_restore` and `activated` may be changed between two starts: the latter is that its
+    socket is not its own and stays when it goes, as under systemd."""
 
     def __init__(self, directory: Path, *, live_restore: bool = True) -> None:
         super().__init__("docker", directory)
-        self.live_restore = live_restore
+        self.live_restore, self.activated = live_restore, False
+        self._listening: socket.socket | None = None
         self._run = directory / "x"  # short: paths of sockets lie below it
         (directory / "daemon.json").write_text("{}")  # and not that of the host
 
     def command(self) -> list[str]:
+        given = [str(each) for each in self.given()]
         return [
+            *([sys.executable, "-c", _ACTIVATED, *given] if given else ()),
             "dockerd",
-            *("--host", self.url),
+            *("--host", "fd://" if given else self.url),
             *("--config-file", f"{self.directory}/daemon.json"),
             *("--data-root", f"{self.directory}/data"),
             *("--exec-root", str(self._run)),
@@ -46,9 +61,25 @@ class Dockerd(Private):
         temporary.mkdir(exist_ok=True)
         return {"PATH": PATH, "HOME": str(self.directory), "DOCKER_TMPDIR": str(temporary)}
 
+    def given(self) -> tuple[int, ...]:
+        if not self.activated:
+            return ()
+        if self._listening is None:
+            self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._listening.bind(str(self.socket))
+            self._listening.listen(64)
+        return (self._listening.fileno(),)
+
+    async def close(self) -> None:
+        await super().close()
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
+
     async def clear(self) -> None:
         """One that was killed leaves its containerd, on which the next one waits in vain."""
-        await super().clear()
+        if self._listening is None:
+            await super().clear()
         (self.directory / "pid").unlink(missing_ok=True)
         if pid := self._containerd():
             with contextlib.suppress(psutil.Error):

@@ -68,6 +68,10 @@ class Private(Engine, ABC):
     def environment(self) -> dict[str, str]:
         """In what; the engine inherits nothing."""
 
+    def given(self) -> tuple[int, ...]:
+        """Descriptors that it gets."""
+        return ()
+
     async def clear(self) -> None:
         """Remove what one that was killed left in the way of the next."""
         self.socket.unlink(missing_ok=True)
@@ -75,7 +79,7 @@ class Private(Engine, ABC):
     async def start(self) -> None:
         """Start it, and return once it answers."""
         await self.clear()
-        process = spawn(self.command(), self.log, self.environment())
+        process = spawn(self.command(), self.log, self.environment(), self.given())
         self._process = process
         try:
             await until(

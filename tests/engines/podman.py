@@ -75,6 +75,7 @@ class Podman(Private):
             "PATH": PATH,
             "HOME": str(at),
             "TMPDIR": f"{at}/tmp",
+            "XDG_RUNTIME_DIR": f"{at}/xdg",  # where a login of its user's would be
             "CONTAINERS_CONF": f"{at}/containers.conf",
             "CONTAINERS_STORAGE_CONF": f"{at}/storage.conf",
             "CONTAINERS_REGISTRIES_CONF": f"{at}/registries.conf",

@@ -24,9 +24,10 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 def spawn(
-    command: Sequence[str], log: Path, environment: Mapping[str, str]
+    command: Sequence[str], log: Path, environment: Mapping[str, str], given: Sequence[int] = ()
 ) -> subprocess.Popen[bytes]:
-    """Start it in a session of its own, beside its log: conmon leaves files where it is."""
+    """Start it in a session of its own, beside its log: conmon leaves files where it is. It gets
+    the `given` descriptors under the same numbers."""
     with log.open("ab") as file:
         return subprocess.Popen(
             command,
@@ -36,6 +37,7 @@ def spawn(
             env=dict(environment),
             cwd=log.parent,
             start_new_session=True,
+            pass_fds=given,
         )
 
 

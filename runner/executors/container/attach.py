@@ -111,6 +111,17 @@ async def attach(path: str, version: str, container: str, *, stdin: bool) -> Att
         f"POST /{version}/containers/{container}/attach?{query} HTTP/1.1\r\n"
         "Host: localhost\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n"
     )
+    return await _asked(path, head)
+
+
+async def knock(path: str) -> None:
+    """Return once an engine has answered on a new connection. Raises OutOfReach, Failed. Set a
+    time limit."""
+    head = "GET /_ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    (await _asked(path, head)).close()
+
+
+async def _asked(path: str, head: str) -> Attached:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.setblocking(False)
     attached = Attached(connection)
@@ -122,7 +133,7 @@ async def attach(path: str, version: str, container: str, *, stdin: bool) -> Att
         await attached.answered(head.encode("ascii"))
     except (OSError, EOFError) as error:
         attached.close()
-        raise OutOfReach("the connection was closed before it was attached") from error
+        raise OutOfReach("the connection was closed before it was answered") from error
     except BaseException:
         attached.close()
         raise

@@ -32,6 +32,7 @@ _KILLED = 137  # what a removal makes of what runs
 _REMOVING = ("removing", "dead")
 _REMOVALS = (0.05, 0.15)  # seconds after which it is looked whether it is still there
 _LONGEST_SLEEP = 30.0  # seconds: the loop's own clock stands still while a host sleeps
+_PROMPT = 200_000_000  # nanoseconds in which an engine that is well answers
 _STOP_ROOM = 2  # seconds beyond the grace, for an engine that has to kill in our stead
 
 
@@ -127,19 +128,20 @@ class Attempt:
             self._heard,
             waits=self.home.waits,
             looked=self._looked,
+            failed=self._failed,
         )
         whole = attached is not None
         while True:
-            state = None
+            state, failures = None, self._failures
             if attached is not None:
                 state = await follow.attached(attached, self._streams_ended)
                 attached = None
-            failures = self._failures
             state = state or await self._state()
             whole = whole and self._failures == failures
             if state is None or await self._is_removed(state):
                 return None
             if not state.running:
+                await self._see_engine(state)
                 if not whole:
                     await self._reread(follow)
                 return state
@@ -182,15 +184,34 @@ class Attempt:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    def _failed(self, error: EngineError) -> None:
-        """The engine did not answer: that it hangs says nothing of the container, that it is gone
-        may be why it ends."""
+    async def _see_engine(self, state: State) -> None:
+        """An engine that is being stopped ends what it runs, and still answers whoever has a
+        connection: whether it takes another tells. Asked only where it may have been the engine."""
+        if self.home.spared() or self._deadlines.why is not None or state.code not in ends.ENDED:
+            return
+        containers, asked = self.home.containers, time.time_ns()
+        try:
+            while True:
+                with contextlib.suppress(TimedOut):
+                    await containers.knock()
+                    break
+            # who waited for long may have been let in by another (systemd keeps the socket)
+            if time.time_ns() - asked > _PROMPT and not await containers.saw_end(
+                self.launched.container, state.finished
+            ):
+                raise OutOfReach("the engine that answers is another than it was")
+        except EngineError as error:
+            self._failed(error, asked)
+
+    def _failed(self, error: EngineError, at: int | None = None) -> None:
+        """The engine did not answer, `at` that time if not now (ns since the epoch): that it hangs
+        says nothing of the container, that it is gone may be why it ends."""
         if not self._failures:
             self.home.note("engine away", attempt=self.launched.name, problem=str(error))
         self._failures += 1
         if isinstance(error, OutOfReach) and not isinstance(error, TimedOut):
             if self._back or not self._away:
-                self._away = time.time_ns()
+                self._away = at or time.time_ns()
             self._back = 0
 
     async def _is_removed(self, state: State) -> bool:

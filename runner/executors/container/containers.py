@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from typing import Any
 import runner.executors.container.attach as attaching
 from runner.executors.container.attach import Attached
 from runner.executors.container.engine import (
+    LIMIT,
     Absent,
     Conflict,
     Engine,
@@ -154,6 +156,24 @@ class Containers:
                 return await attaching.attach(self.engine.socket, version, container, stdin=stdin)
         except TimeoutError as error:
             raise TimedOut(f"it was not attached within {_ATTACH:g} s") from error
+
+    async def knock(self) -> None:
+        """Whether the engine takes a new connection and answers there: one that is being stopped
+        does not, and goes on with those that it has."""
+        try:
+            async with asyncio.timeout(LIMIT):
+                await attaching.knock(self.engine.socket)
+        except TimeoutError as error:
+            raise TimedOut(f"it did not answer a new connection within {LIMIT:g} s") from error
+
+    async def saw_end(self, container: str, since: int) -> bool:
+        """Whether the engine, as it runs now, has seen it end since then (ns since the epoch): it
+        remembers some hundred events, and those of its own life alone."""
+        filters = json.dumps({"container": [container], "event": ["die"]})
+        seconds = max(0, since // 1_000_000_000)
+        params = {"since": str(seconds), "until": str(int(time.time()) + 1), "filters": filters}
+        async with self.engine.stream("events", "GET", "events", params=params) as body:
+            return bool(await body.readline())
 
     @contextlib.asynccontextmanager
     async def log(self, container: str, *, follow: bool) -> AsyncIterator[AsyncIterator[bytes]]:

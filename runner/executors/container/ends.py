@@ -19,6 +19,8 @@ _UNNOTICED = 2_000_000_000
 that is noticed."""
 
 _NOT_FOUND, _NOT_RUN = 127, 126
+ENDED = (0, _SIGNALLED + _TERM, _SIGNALLED + _KILL)
+"""Codes of what an engine has ended, by TERM and then by KILL."""
 
 # What the engines' inits say on stderr where they cannot start the program: tini (Docker's),
 # catatonit (Podman's).
@@ -104,7 +106,7 @@ def _interrupted(known: Known, state: State) -> str:
         return ""
     if not gone - _UNNOTICED <= state.finished <= back:
         return ""
-    if state.code in (0, _SIGNALLED + _TERM, _SIGNALLED + _KILL):
+    if state.code in ENDED:
         return (
             "its engine was stopped or restarted while it ran, which ends containers "
             f"(it ended with code {state.code}); with live-restore it would have run on"

@@ -29,7 +29,8 @@ _SOON = 0.1  # for an engine to tell of the end by itself
 class Follow:
     """Of one container. `heard` is called whenever it has written something new; `waits` says
     that the engine can tell of what is yet to come: of the end, and of more in the log. Where it
-    cannot, `looked` is called after each look at the log."""
+    cannot, `looked` is called after each look at the log. `failed` hears of each time that it was
+    asked for the end and did not answer."""
 
     def __init__(
         self,
@@ -40,7 +41,9 @@ class Follow:
         *,
         waits: bool = True,
         looked: Callable[[], None] = lambda: None,
+        failed: Callable[[EngineError], None] = lambda _: None,
     ) -> None:
+        self._failed = failed
         self._looked = looked
         self._waits = waits
         self._containers, self._container = containers, container
@@ -148,8 +151,9 @@ class Follow:
                     return state if sure else None
             except Absent:
                 return None
-            except EngineError:
+            except EngineError as error:
                 sure = False
+                self._failed(error)
             await asyncio.sleep(_RETRY)
 
     async def _settled(self, over: asyncio.Task[State | None]) -> State | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -30,6 +31,7 @@ async def mine(request: pytest.FixtureRequest, own: Own, images: Images) -> Priv
     engine = own(kind)
     if isinstance(engine, Dockerd):
         engine.live_restore = way == "live-restore"
+        engine.activated = way == "activated"
     await engine.start()
     await asyncio.to_thread(engine.load, images.python, PYTHON_IMAGE)
     return engine
@@ -57,13 +59,13 @@ SURVIVING = ["docker live-restore", "podman"]
 
 
 @pytest.mark.parametrize("mine", SURVIVING, indirect=True)
-@pytest.mark.parametrize("signal", ["kill", "stop"])
+@pytest.mark.parametrize("how", ["kill", "stop"])
 async def test_a_container_goes_on_through_a_restart_of_its_engine(
-    mine: Private, daemon: Daemon, runner: Supervisor, began: None, signal: str
+    mine: Private, daemon: Daemon, runner: Supervisor, began: None, how: str
 ) -> None:
     """F14: its output is whole."""
     before = pids(mine)
-    await (mine.kill() if signal == "kill" else mine.stop())
+    await (mine.kill() if how == "kill" else mine.stop())
     assert (await runner.get("slow")).state == v1.TASK_STATE_RUNNING
     await mine.start()
     assert pids(mine) == before
@@ -72,7 +74,7 @@ async def test_a_container_goes_on_through_a_restart_of_its_engine(
     await until(lambda: not mine.talk.containers(), "it is removed")
 
 
-@pytest.mark.parametrize("mine", ["docker"], indirect=True)
+@pytest.mark.parametrize("mine", ["docker", "docker activated"], indirect=True)
 async def test_without_live_restore_a_stop_of_the_engine_is_the_executors_failure(
     mine: Private, daemon: Daemon, runner: Supervisor, began: None
 ) -> None:
@@ -182,6 +184,16 @@ class TestOnBoth:
         assert daemon.starts("slow") == 1
         await runner.assign(running(["true"]), task_id="next")
         assert (await ended(runner, "next")).state == v1.TASK_STATE_COMPLETED
+
+    async def test_a_container_that_others_end_is_told_by_its_signal(
+        self, mine: Engine, daemon: Daemon, runner: Supervisor, began: None
+    ) -> None:
+        """An engine that ends what it runs when it stops does the same."""
+        for name in mine.talk.containers():
+            mine.talk.call("POST", f"/containers/{name}/kill", signal="KILL")
+        task = await ended(runner, "slow")
+        assert task.failure.reason == v1.FAILURE_REASON_SIGNAL, task.failure.message
+        assert task.attempts[0].signal == signal.SIGKILL
 
     async def test_a_container_that_is_renamed_is_still_the_tasks(
         self, mine: Engine, daemon: Daemon, runner: Supervisor, began: None
