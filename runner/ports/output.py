@@ -31,7 +31,7 @@ class OutputReader(Protocol):
     """One attempt's output files, open for any number of followers."""
 
     async def read(self, position: Position, streams: frozenset[int]) -> list[Piece]:
-        """The next pieces after `position`, 64 KiB each at most and 16 at most, in the order
+        """The next pieces after `position`, 128 KiB each at most and 8 at most, in the order
         in which they were written (to about 10 ms); empty where there is nothing yet."""
         ...
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from runner.ports import OutputReader, Piece, Position
 
-_PIECE_BYTES = 64 << 10
-_PIECES = 16
+_PIECE_BYTES = 128 << 10
+_PIECES = 8
 
 
 @dataclass(slots=True)

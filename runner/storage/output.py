@@ -19,8 +19,8 @@ from runner.storage.digest import Digests
 from runner.storage.index import RECORD, WINDOW, Span, count, first_unread, spans
 from runner.storage.inotify import Inotify
 
-PIECE_BYTES = 64 << 10
-PIECES = 16
+PIECE_BYTES = 128 << 10
+PIECES = 8
 
 _SAME_TIME = 1_000_000_000
 """What was written within a second may be one piece: its time is true to that."""

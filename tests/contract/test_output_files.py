@@ -41,7 +41,7 @@ async def drained(
     with closing(store.open(directory)) as reader:
         pieces: list[Piece] = []
         while more := await reader.read(position, streams):
-            assert len(more) <= 16
+            assert len(more) <= 8
             pieces += more
             position = more[-1].position
         return pieces
@@ -55,7 +55,7 @@ def check_positions(pieces: list[Piece], position: Position = START) -> None:
     """Each piece goes on where the one before of its stream ended, and says where it ended."""
     at = {1: position.stdout, 2: position.stderr}
     for piece in pieces:
-        assert 0 < len(piece.data) <= 64 << 10
+        assert 0 < len(piece.data) <= 128 << 10
         assert piece.offset == at[piece.stream]
         at[piece.stream] += len(piece.data)
         assert piece.position == Position(at[1], at[2])

@@ -260,7 +260,7 @@ async def test_a_reader_closed_in_the_middle_of_reading_leaves_nothing_open(
     digesting = asyncio.ensure_future(reader.digests(reader.sizes()))
     await asyncio.sleep(0)
     reader.close()
-    assert len((await reading)[0].data) == 64 << 10
+    assert len((await reading)[0].data) == 128 << 10
     await digesting
     with pytest.raises(ValueError, match="closed"):
         await reader.read(Position(), BOTH)

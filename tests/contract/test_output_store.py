@@ -112,8 +112,8 @@ async def test_a_read_is_bounded_however_much_is_there(rig: Rig) -> None:
         sink.write(1, data, 0)
     with closing(rig.store.open(rig.directory)) as reader:
         first = await reader.read(START, BOTH)
-        assert len(first) == 16
-        assert all(len(piece.data) <= 64 << 10 for piece in first)
+        assert len(first) == 8
+        assert all(len(piece.data) <= 128 << 10 for piece in first)
         assert joined(await drained(reader), 1) == data
 
 
