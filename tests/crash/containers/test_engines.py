@@ -52,7 +52,10 @@ async def began(daemon: Daemon, runner: Supervisor) -> None:
     """The slow task runs."""
     await daemon.start()
     await runner.assign(counting(SLOW, daemon), task_id="slow")
-    await until(lambda: daemon.starts("slow") == 1, "it runs")
+    try:
+        await until(lambda: daemon.starts("slow") == 1, "it runs")
+    except AssertionError as late:
+        raise AssertionError(f"{late}\n{daemon.tail()}") from None
 
 
 SURVIVING = ["docker live-restore", "podman"]
