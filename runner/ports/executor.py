@@ -72,7 +72,8 @@ class Readiness:
     `level` is the sandbox that its tasks get (empty: it was not asked yet), `why` says why
     that one. `unheld` are the limits that it cannot hold (`memory`, `cpu`, `processes`,
     `disk`), each with why. `user` is as whom tasks run: a name, or a range of uids of which
-    each running task has one.
+    each running task has one. `gpus_open` says why a task can open GPUs that are not its own;
+    empty where it cannot.
     """
 
     ready: bool
@@ -84,6 +85,7 @@ class Readiness:
     why: str = ""
     unheld: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
+    gpus_open: str = ""
 
 
 class LaunchFailed(Exception):
