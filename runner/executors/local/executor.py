@@ -18,8 +18,8 @@ from typing import Any
 
 from runner.domain.exit import Exit
 from runner.domain.task import Handle
+from runner.executors.gpu_nodes import Unknown
 from runner.executors.local import asking, exits, failures, levels
-from runner.executors.local.devices import Unknown
 from runner.executors.local.link import KeeperRefused
 from runner.executors.local.session import Session, Unreachable
 from runner.keeper.messages import Malformed, Message

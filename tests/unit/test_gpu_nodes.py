@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.executors.local.devices import Unknown, paths
+from runner.executors.gpu_nodes import Unknown, paths
 from runner.executors.local.levels import readiness
 from runner.keeper import devices
 from tests.support.gpu_rig import gpu

@@ -1,4 +1,4 @@
-"""The device nodes of the GPUs that a native task has leased, by their UUIDs.
+"""The device nodes of the GPUs that a task has leased, by their UUIDs.
 
 A node's number is the driver's, and another after it was loaded anew: so the driver's own word,
 where there is one, comes before what was seen when the lease was made. Not here: whether these
@@ -23,24 +23,30 @@ class Unknown(Exception):
 def paths(gpus: Sequence[Gpu], told: Path = _TOLD) -> list[str]:
     """The nodes; none for no devices. `told` is where the driver tells of its devices. Raises
     Unknown."""
+    own = [f"/dev/nvidia{minor}" for minor in minors(gpus, told)]
+    return [*own, *_SHARED] if own else []
+
+
+def minors(gpus: Sequence[Gpu], told: Path = _TOLD) -> list[int]:
+    """The numbers of their own nodes. Raises Unknown."""
     if not gpus:
         return []
-    minors = _minors(told)
-    return [*(f"/dev/nvidia{_minor(gpu, minors)}" for gpu in gpus), *_SHARED]
+    known = _known(told)
+    return [_minor(gpu, known) for gpu in gpus]
 
 
-def _minor(gpu: Gpu, minors: dict[str, int]) -> int:
-    if gpu.uuid in minors:
-        return minors[gpu.uuid]
+def _minor(gpu: Gpu, known: dict[str, int]) -> int:
+    if gpu.uuid in known:
+        return known[gpu.uuid]
     if gpu.minor < 0:
         raise Unknown(f"the driver does not tell which device node is that of {gpu.uuid}")
-    other = next((uuid for uuid, minor in minors.items() if minor == gpu.minor), "")
+    other = next((uuid for uuid, minor in known.items() if minor == gpu.minor), "")
     if other:
         raise Unknown(f"/dev/nvidia{gpu.minor}, which was that of {gpu.uuid}, is now {other}'s")
     return gpu.minor
 
 
-def _minors(told: Path) -> dict[str, int]:
+def _known(told: Path) -> dict[str, int]:
     """By UUID. A device that nobody has used yet has none there."""
     found = {}
     for path in told.glob("*/information"):
