@@ -110,22 +110,28 @@ class NvmlGpus:
     def _missed(self, problem: str) -> None:
         self.driver = ""
         self._last = Look(self._last.devices, problem, self._last.time)
-        if problem == self._told:
-            return
-        self._told = problem
-        if self._last.devices:
+        if not self._last.devices:
+            self._none(problem)
+        elif problem != self._told:
+            self._told = problem
             self._note("GPUs cannot be looked at", level="warning", problem=problem)
-        else:
-            self._note("no GPUs", why=problem)
+
+    def _none(self, why: str) -> None:
+        """Say once that there are none."""
+        if why != self._told:
+            self._told = why
+            self._note("no GPUs", why=why)
 
     def _found(self, answer: Answer) -> None:
         before = self._last.devices
         devices = self._seen.take(answer)
         self._last = Look(devices, "", time.monotonic())
         self.driver = answer.driver
-        if self._told or {each.uuid for each in before} != {each.uuid for each in devices}:
+        if not devices:
+            self._none(f"the NVIDIA driver {answer.driver} has no device")
+        elif self._told or {each.uuid for each in before} != {each.uuid for each in devices}:
+            self._told = ""
             self._note("GPUs", driver=answer.driver, devices=[_line(each) for each in devices])
-        self._told = ""
         for event in answer.events:
             fatal = gpu_xids.fatal(event.xid)
             what = gpu_xids.sentence(event.xid) if fatal else f"Xid {event.xid}"

@@ -136,7 +136,7 @@ class Driver:
 
 def _device(uuid: str, index: int, handle: Any) -> Gpu:
     """Raises NVMLError where it does not answer."""
-    memory = _told(lambda: pynvml.nvmlDeviceGetMemoryInfo(handle), None)  # the host's on some
+    memory = _told(lambda: _memory(handle), None)  # some have the host's
     used = _told(lambda: int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu), 0)
     return Gpu(
         uuid=uuid,
@@ -150,6 +150,14 @@ def _device(uuid: str, index: int, handle: Any) -> Gpu:
         mig=_told(lambda: bool(pynvml.nvmlDeviceGetMigMode(handle)[0]), otherwise=False),
         processes=_processes(handle),
     )
+
+
+def _memory(handle: Any) -> Any:
+    """What programs use, without what the driver keeps for itself, where that is told apart."""
+    try:
+        return pynvml.nvmlDeviceGetMemoryInfo(handle, pynvml.nvmlMemory_v2)
+    except (pynvml.NVMLError_FunctionNotFound, pynvml.NVMLError_ArgumentVersionMismatch):
+        return pynvml.nvmlDeviceGetMemoryInfo(handle)  # drivers before 510
 
 
 def _worn_out(handle: Any) -> str:

@@ -5,6 +5,7 @@
      driver VERSION | init CODE            nvmlInit fails with CODE (9: driver not loaded)
      gpu UUID TOTAL_MIB USED_MIB PERCENT STATUS NAME      index = order; STATUS ok | lost | CODE
      minor UUID N | mig UUID | worn UUID | pending UUID   its minor number, by default its index
+     reserved UUID MIB                     the driver's own memory, which only the newer call sets apart
      proc UUID PID | drawing UUID PID      compute and graphics processes
      xid NUMBER UUID CODE                  an event; each NUMBER is delivered once, in rising order
      fail FUNCTION CODE [UUID] | sleep FUNCTION MILLISECONDS | crash FUNCTION
@@ -19,13 +20,13 @@
 #include <unistd.h>
 
 enum { OK, UNINIT, INVAL, NOTSUP, NOPERM, NOTFOUND = 6, SMALL, NODRIVER = 9, TIMEOUT, LOST = 15,
-       UNKNOWN = 999 };
+       MISMATCH = 25, UNKNOWN = 999 };
 enum { MOST = 64, PROCS = 256, HANDLES = 256 };
 #define XID_EVENT 8ull
 
 typedef struct {
   char uuid[96], name[96];
-  unsigned long long total, used;
+  unsigned long long total, used, reserved;
   unsigned percent, minor;
   int status, mig, worn, pending;
 } gpu;
@@ -64,6 +65,8 @@ static void line(state *s, const char *text, const char *function, const char *u
     snprintf(g->name, sizeof g->name, "%s", text + at);
   } else if (sscanf(text, "minor %95s %u", a, &k) == 2) {
     if ((g = find(s, a))) g->minor = k;
+  } else if (sscanf(text, "reserved %95s %llu", a, &n) == 2) {
+    if ((g = find(s, a))) g->reserved = n;
   } else if (sscanf(text, "mig %95s", a) == 1) {
     if ((g = find(s, a))) g->mig = 1;
   } else if (sscanf(text, "worn %95s", a) == 1) {
@@ -161,7 +164,16 @@ int nvmlDeviceGetMinorNumber(handle *d, unsigned *n) { DEVICE; *n = g->minor; re
 typedef struct { unsigned long long total, free, used; } memory;
 int nvmlDeviceGetMemoryInfo(handle *d, memory *m) {
   DEVICE;
-  *m = (memory){ g->total << 20, (g->total - g->used) << 20, g->used << 20 };
+  unsigned long long used = g->used + g->reserved;
+  *m = (memory){ g->total << 20, (g->total - used) << 20, used << 20 };
+  return OK;
+}
+typedef struct { unsigned version; unsigned long long total, reserved, free, used; } memory2;
+int nvmlDeviceGetMemoryInfo_v2(handle *d, memory2 *m) {
+  DEVICE;
+  if ((m->version & 0xffffff) != sizeof *m || m->version >> 24 != 2) return MISMATCH;
+  unsigned long long free = g->total - g->used - g->reserved;
+  *m = (memory2){ m->version, g->total << 20, g->reserved << 20, free << 20, g->used << 20 };
   return OK;
 }
 typedef struct { unsigned gpu, memory; } rates;

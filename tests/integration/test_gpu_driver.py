@@ -16,7 +16,7 @@ import pytest
 
 from runner.telemetry.gpu import NvmlGpus, without
 from runner.telemetry.gpu_asking import Limits
-from tests.support.gpu_rig import QUICK, card, doubled, gpu
+from tests.support.gpu_rig import MIB, QUICK, card, doubled, gpu
 from tests.support.nvml import Card, Machine, build
 from tests.support.waiting import until
 
@@ -75,7 +75,7 @@ async def test_a_driver_that_hangs_is_told_in_time_and_the_loop_is_not_held_up(
     gpus = NvmlGpus(noted, library=str(machine.library), limits=limits)
     machine.has([ONE])
     assert (await gpus.look()).devices
-    machine.has([ONE], "sleep nvmlDeviceGetMemoryInfo 60000")
+    machine.has([ONE], "sleep nvmlDeviceGetName 60000")
     looking = asyncio.create_task(gpus.look())
     turns = 0
     while not looking.done():
@@ -106,7 +106,7 @@ async def test_a_hang_that_no_signal_ends_is_waited_for_and_nothing_is_piled_upo
     kept = asking._process
     assert kept is not None
     kill, kept.kill = kept.kill, lambda: None  # type: ignore[method-assign]
-    machine.has([ONE], "sleep nvmlDeviceGetMemoryInfo 60000")
+    machine.has([ONE], "sleep nvmlDeviceGetName 60000")
     assert "did not answer" in (await gpus.look()).problem
     for _ in range(5):
         assert f"process {child.pid}, which asked it, was killed" in (await gpus.look()).problem
@@ -145,7 +145,7 @@ async def test_after_a_failure_the_driver_is_left_alone_for_a_while(
 
 
 async def test_the_process_that_asks_ends_with_the_one_that_it_answers(machine: Machine) -> None:
-    machine.has([ONE], "sleep nvmlDeviceGetMemoryInfo 60000")
+    machine.has([ONE], "sleep nvmlDeviceGetName 60000")
     code = (
         "import asyncio, sys; from runner.telemetry.gpu import NvmlGpus\n"
         "asyncio.run(NvmlGpus(library=sys.argv[1]).look())"
@@ -260,7 +260,7 @@ async def test_memory_that_wears_out_is_a_problem(machine: Machine, gpus: NvmlGp
         "nvmlDeviceGetRetiredPagesPendingStatus",
         "nvmlDeviceGetSupportedEventTypes",
         "nvmlDeviceRegisterEvents",
-        "nvmlDeviceGetMemoryInfo",
+        "nvmlDeviceGetMemoryInfo_v2",
     ],
 )
 async def test_what_a_device_does_not_tell_is_no_fault_of_it(
@@ -280,6 +280,16 @@ async def test_processes_that_are_not_told_are_not_the_same_as_none(
     assert (await gpus.look()).devices[0].processes == ()
 
 
+async def test_what_the_driver_keeps_for_itself_is_not_in_use(
+    machine: Machine, gpus: NvmlGpus
+) -> None:
+    kept = Card(ONE.uuid, used=3, reserved=500)
+    machine.has([kept])
+    assert (await gpus.look()).devices[0].memory_used == 3 * MIB
+    machine.has([kept], "fail nvmlDeviceGetMemoryInfo_v2 13")  # an older driver tells no more
+    assert (await gpus.look()).devices[0].memory_used == 503 * MIB
+
+
 async def test_a_process_that_draws_is_on_the_device_too(machine: Machine, gpus: NvmlGpus) -> None:
     machine.has([Card(ONE.uuid, processes=(7, 9), drawing=(8, 9))])
     assert (await gpus.look()).devices[0].processes == (7, 8, 9)
@@ -288,7 +298,7 @@ async def test_a_process_that_draws_is_on_the_device_too(machine: Machine, gpus:
 async def test_a_device_that_fails_only_itself_does_not_answer(
     machine: Machine, gpus: NvmlGpus
 ) -> None:
-    machine.has([ONE, TWO], f"fail nvmlDeviceGetMemoryInfo 999 {ONE.uuid}")
+    machine.has([ONE, TWO], f"fail nvmlDeviceGetMemoryInfo_v2 999 {ONE.uuid}")
     await gpus.look()
     assert "does not answer for it: Unknown Error" in problem_of(gpus, 0)
     assert not problem_of(gpus, 1)
@@ -306,6 +316,18 @@ async def test_a_device_that_was_lost_from_the_start_is_said_by_its_index(
 
 
 # --- no driver
+
+
+async def test_a_driver_without_a_device_is_a_host_without_gpus(
+    machine: Machine, gpus: NvmlGpus, noted: Noted
+) -> None:
+    for _ in range(3):
+        look = await gpus.look()
+        assert (look.problem, look.devices) == ("", ())
+    assert noted.lines == [("no GPUs", {"why": "the NVIDIA driver 550.00 has no device"})]
+    machine.has([ONE])
+    await gpus.look()
+    assert noted.events == ["no GPUs", "GPUs"]
 
 
 async def test_where_there_is_no_library_nothing_is_started_and_it_is_said_once(

@@ -46,11 +46,14 @@ class Card:
     mig: bool = False
     worn: bool = False
     pending: bool = False
+    reserved: int = 0
     processes: tuple[int, ...] = ()
     drawing: tuple[int, ...] = ()
 
     def lines(self) -> Iterable[str]:
         yield (f"gpu {self.uuid} {self.total} {self.used} {self.percent} {self.status} {self.name}")
+        if self.reserved:
+            yield f"reserved {self.uuid} {self.reserved}"
         if self.minor is not None:
             yield f"minor {self.uuid} {self.minor}"
         yield from (
