@@ -189,7 +189,7 @@ class Keeper:
     ) -> None:
         """`code` is where the package lies that is run, `user` as whom, if not as this one.
         Tasks may do without a sandbox, unless they have to be `sandboxed`. `prefix` is a command
-        that goes on as the keeper."""
+        that goes on as the keeper, and becomes the user itself."""
         self.prefix = prefix
         self.root = root
         self.code = code
@@ -206,7 +206,8 @@ class Keeper:
         assert python is not None
         command = [*self.prefix, python, *flags, *self.options, *options]
         environment = {**os.environ, "PYTHONPATH": str(self.code)}
-        whose = {} if self.user is None else {"user": self.user, "group": self.user}
+        own = self.user is None or bool(self.prefix)
+        whose = {} if own else {"user": self.user, "group": self.user}
         with self.log.open("ab") as log:
             subprocess.run(
                 command,

@@ -24,11 +24,13 @@ _MS_BIND, _MS_REC = 4096, 16384
 
 @dataclass
 class Nodes:
-    """By name in /dev: what kind of file, its major and minor. `place` is an empty directory."""
+    """By name in /dev: what kind of file, its major and minor. `place` is an empty directory;
+    `user` whom to become once all is made, 0 to stay root."""
 
     place: Path
     kinds: dict[int, str] = field(default_factory=lambda: {MAJOR: "nvidia", UVM: "nvidia-uvm"})
     files: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    user: int = 0
 
     def gpus(self, count: int) -> Nodes:
         """So many whole ones, with what they share."""
@@ -45,6 +47,7 @@ class Nodes:
             "place": str(self.place),
             "kinds": {str(major): name for major, name in self.kinds.items()},
             "files": self.files,
+            "user": self.user,
         }
         return [sys.executable, str(Path(__file__)), json.dumps(told)]
 
@@ -70,6 +73,10 @@ def main() -> None:
     mounting._mount("proc", str(made / ".proc"), "proc", 0, "")
     mounting._mount(str(kinds), "/proc/devices", "", _MS_BIND, "")
     mounting._mount(str(made), "/dev", "", _MS_BIND | _MS_REC, "")
+    if told["user"]:
+        os.setgroups([])
+        os.setgid(told["user"])
+        os.setuid(told["user"])
     os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - no shell is wanted
 
 

@@ -24,6 +24,7 @@ from tests.support.gpu_rig import gpu
 from tests.support.keeper_client import Client, Keeper, Refusal
 from tests.support.nodes import MAJOR, Nodes
 from tests.support.rig import LIMITS
+from tests.support.users import DAEMON_UID, reason_against_users
 
 pytestmark = [
     pytest.mark.root,
@@ -222,6 +223,25 @@ def test_what_cannot_be_held_is_said(home: Path, nodes: Nodes) -> None:
         # the sandbox needs no group for it
         found = seen(client, keeper, "a", "strict", ["/dev/nvidia1"])
         assert (found["nvidia0"], found["nvidia1"]) == (ABSENT, OPEN)
+    finally:
+        keeper.close()
+
+
+@pytest.mark.skipif(bool(reason_against_users()), reason=reason_against_users())
+def test_a_keeper_of_an_ordinary_user_gives_out_devices_in_the_sandbox_alone(
+    home: Path, nodes: Nodes
+) -> None:
+    nodes.user = DAEMON_UID
+    os.chown(home, DAEMON_UID, DAEMON_UID)
+    keeper = Keeper(home / "root", sandboxed=True, user=DAEMON_UID, prefix=nodes.prefix)
+    try:
+        client = keeper.client()
+        if why := client.welcome["levels"]["strict"]:
+            pytest.skip(f"cannot here: {why}")
+        assert client.welcome["devices"]
+        found = seen(client, keeper, "one", "strict", ["/dev/nvidia1", *SHARED])
+        assert (found["nvidia0"], found["nvidia1"], found["nvidia-uvm"]) == (ABSENT, OPEN, OPEN)
+        assert set(seen(client, keeper, "none", "strict", []).values()) == {ABSENT, "open"}
     finally:
         keeper.close()
 
