@@ -45,7 +45,7 @@ def problem(
             shut = _tried(under(cgroup, "", mine[""]) / "cgroup.procs", paths)
         else:
             return ""
-    except OSError:  # it has ended
+    except OSError:  # it has ended, or the node has gone with its driver
         return ""
     return f"its control group may open {', '.join(shut)} no more" if shut else ""
 
