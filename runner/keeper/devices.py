@@ -8,14 +8,12 @@ how a task is given one (`bubblewrap.py`) or kept from it (`device_rules.py`).
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Sequence
 from typing import NamedTuple
 
-NAME = re.compile(r"/dev/nvidia(?:[0-9]{1,3}|ctl|-uvm|-uvm-tools)")
-"""A whole GPU's own node, and those that all of them share. Not here: what cuts GPUs into parts
-(nvidia-caps), displays (nvidia-modeset), switches."""
+from runner.keeper import tracing
+from runner.keeper.messages import DEVICE
 
 _NOT_NEEDED = "/dev/nvidia-uvm-tools"  # by profilers alone
 _DRIVER = "nvidia"  # how the driver's devices are called, or what their names begin with
@@ -36,22 +34,20 @@ class Device(NamedTuple):
 
 def majors() -> tuple[int, ...]:
     """The numbers of the driver's kinds of devices; none where there is no driver."""
-    found = []
     try:
-        with open(_KINDS) as file:
-            for line in file:
-                number, _, name = line.strip().partition(" ")
-                if number == "Block":
-                    break
-                if number.isdecimal() and _ours(name):
-                    found.append(int(number))
+        text = tracing.read(_KINDS).decode("ascii", "replace")
     except OSError:
         return ()
-    return tuple(sorted(found))
+    if _DRIVER not in text:  # as on most hosts, at each launch
+        return ()
+    lines = text.partition("Block")[0].splitlines()
+    words = (line.strip().partition(" ") for line in lines)
+    return tuple(sorted({int(number) for number, _, name in words if _ours(number, name)}))
 
 
-def _ours(name: str) -> bool:
-    return name == _DRIVER or name.startswith(f"{_DRIVER}-")
+def _ours(number: str, name: str) -> bool:
+    driver = name == _DRIVER or name.startswith(f"{_DRIVER}-")
+    return driver and number.isdecimal()
 
 
 def look(paths: Sequence[str]) -> tuple[Device, ...]:
@@ -59,7 +55,7 @@ def look(paths: Sequence[str]) -> tuple[Device, ...]:
     ours = majors()
     found = []
     for path in paths:
-        if NAME.fullmatch(path) is None:
+        if DEVICE.fullmatch(path) is None:
             raise Unfit(f"{path[:100]} is no device of a GPU")
         try:
             node = os.lstat(path)

@@ -11,11 +11,13 @@ import json
 import re
 from typing import Any
 
-from runner.keeper import devices
-
 PROTOCOL = 3  # both sides must speak the same; a hello with another is refused
 FRAME_LIMIT = 2 * 1024 * 1024  # a payload of 1 MiB fits with room for escapes
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")  # no dot: never a file of a cgroup's own
+DEVICE = re.compile(r"/dev/nvidia(?:[0-9]{1,3}|ctl|-uvm|-uvm-tools)")
+"""A whole GPU's own node, and those that all of them share. Not here: what cuts GPUs into parts
+(nvidia-caps), displays (nvidia-modeset), switches."""
+
 PLACES = ("workspace", "task")
 LEVELS = ("strict", "standard", "none")  # of isolation, the best first
 NETWORKS = ("none", "host")
@@ -131,7 +133,7 @@ def _devices(value: Any) -> bool:
     return (
         type(value) is list
         and len(value) <= _MOST_DEVICES
-        and all(type(path) is str and devices.NAME.fullmatch(path) for path in value)
+        and all(type(path) is str and DEVICE.fullmatch(path) for path in value)
     )
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from runner.executors.gpu_nodes import Unknown, paths
 from runner.executors.local.levels import readiness
-from runner.keeper import devices
+from runner.keeper.messages import DEVICE
 from tests.support.gpu_rig import gpu
 
 SHARED = ["/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"]
@@ -66,7 +66,7 @@ def test_a_number_that_nobody_tells_is_not_guessed(told: Path) -> None:
 @given(st.lists(st.integers(0, 999), min_size=1, max_size=8, unique=True))
 def test_all_that_is_asked_for_may_be_named_to_the_keeper(minors: list[int]) -> None:
     asked = paths([gpu(n, minor=minor) for n, minor in enumerate(minors)], Path("/nowhere"))
-    assert all(devices.NAME.fullmatch(each) for each in asked)
+    assert all(DEVICE.fullmatch(each) for each in asked)
 
 
 @pytest.mark.parametrize(
