@@ -29,13 +29,14 @@ class Unanswered(Exception):
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Seconds: for the first answer of a process, since a driver that nobody used may have to
-    wake each device; for each later one; for it to be gone once it was killed; between the end
-    of one and the start of the next."""
+    wake each device; for each later one; for it to be gone once it was killed; between the end of
+    one and the start of the next, and where that one said that there is no driver."""
 
     first: float = 30.0
     answer: float = 10.0
     end: float = 1.0
     pause: float = 5.0
+    absent: float = 30.0
 
 
 LIMITS = Limits()
@@ -88,7 +89,7 @@ class Asking:
             await self._end()
             raise Unanswered(f"the NVIDIA driver cannot be asked: {error}") from error
         if answer.problem:
-            await self._end()
+            await self._end(self._limits.absent)
         return answer
 
     async def close(self) -> None:
@@ -131,9 +132,9 @@ class Asking:
         await self._writer.drain()
         return await self._reader.readline()
 
-    async def _end(self) -> str:
+    async def _end(self, pause: float | None = None) -> str:
         """Kill it and wait a while until it is gone. How it ended, for a person."""
-        self._not_before = time.monotonic() + self._limits.pause
+        self._not_before = time.monotonic() + (self._limits.pause if pause is None else pause)
         if self._writer is not None:
             self._writer.close()
             self._writer = self._reader = None

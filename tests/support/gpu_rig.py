@@ -20,7 +20,7 @@ from tests.support.gpus import FakeGpus
 from tests.support.nvml import STATE, Card, Machine, build
 
 MIB = 1 << 20
-QUICK = Limits(pause=0.0)
+QUICK = Limits(pause=0.0, absent=0.0)
 
 
 def gpu(number: int, **words: object) -> Gpu:
