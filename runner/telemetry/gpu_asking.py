@@ -53,11 +53,6 @@ class Asking:
         self._not_before = 0.0
 
     @property
-    def pid(self) -> int:
-        """That of the process; 0 where there is none."""
-        return 0 if self._process is None else self._process.pid
-
-    @property
     def resting(self) -> bool:
         """Whether it is too early for another process."""
         return self._writer is None and time.monotonic() < self._not_before
