@@ -4,7 +4,7 @@
 PYTHON_HERE := .venv/bin/python
 # What the tests and checks use beside Python, commands and paths, each with its package.
 TEST_COMMANDS := strace bwrap=bubblewrap promtool=prometheus setsid=util-linux ps=procps node=nodejs npm openssl zsh fish systemd-analyze=systemd \
-	dockerd=docker.io podman runc catatonit busybox=busybox-static newuidmap=uidmap \
+	gcc /usr/include/stdio.h=libc6-dev dockerd=docker.io podman runc catatonit busybox=busybox-static newuidmap=uidmap \
 	go=golang-go \
 	/usr/share/gocode/src/google.golang.org/grpc=golang-google-grpc-dev
 CHECK_COMMANDS := git node=nodejs npm

@@ -39,6 +39,7 @@ from runner.process import prepare
 from runner.signals import Signals
 from runner.storage.journal import JournalDamaged, SqliteJournal, StateLocked, open_journal
 from runner.storage.output import FileOutput
+from runner.telemetry.gpu import NvmlGpus
 from runner.telemetry.log import Log, open_log
 from runner.telemetry.observer import LogObserver
 from runner.web import Asked, Web, unasked, web
@@ -77,6 +78,7 @@ class Runner:
     local: LocalExecutor
     rules: Callable[[Config], Rules]  # what another configuration would come to here
     journal: SqliteJournal
+    gpus: NvmlGpus
 
 
 def serve(config: Config, reload: Callable[[], Config]) -> int:
@@ -183,7 +185,7 @@ async def _serve(config: Config, reload: Callable[[], Config], log: Log) -> int:
                 not_held=dict(host.unheld),
                 notes=host.notes,
             )
-            link = await shown.begin(runner.engine, runner.journal)
+            link = await shown.begin(runner.engine, runner.journal, runner.gpus)
             addresses = await servers.start(runner.engine, link)
             log.info("serving", addresses=addresses, version=__version__, pid=os.getpid())
             notify("READY=1")
@@ -238,6 +240,8 @@ async def _runner(
         engines = containers.executors
         for each in engines.values():
             stack.push_async_callback(each.close)
+        gpus = NvmlGpus(observer.note)
+        stack.push_async_callback(gpus.close)
         if config.local.enabled:
             await local.probe()
         latest = [config]
@@ -273,7 +277,7 @@ async def _runner(
         for one in engines.values():
             one.changed = again
         again()  # by what they have said meanwhile
-        yield Runner(engine, local, ruled, journal)
+        yield Runner(engine, local, ruled, journal, gpus)
 
 
 def _local(

@@ -16,13 +16,14 @@ from runner.config import Config
 from runner.edges.http.links import Links, signing_key
 from runner.edges.rpc.convert_task import Link, no_link
 from runner.edges.rpc.guard import Told, untold
-from runner.ports import Executor, Observer
+from runner.ports import Executor, Gpus, Observer
 from runner.telemetry.fanout import Observers
 
 if TYPE_CHECKING:
     from runner.edges.http.server import HttpServer
     from runner.engine.service import Engine
     from runner.storage.journal import SqliteJournal
+    from runner.telemetry.gpu_metrics import GpuMetrics
 
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
@@ -55,7 +56,7 @@ class Web(Protocol):
         """Answer that the daemon starts. Returns the address, empty where there is none."""
         ...
 
-    async def begin(self, engine: Engine, journal: SqliteJournal) -> Link:
+    async def begin(self, engine: Engine, journal: SqliteJournal, gpus: Gpus) -> Link:
         """Answer everything, for the daemon has started; how tasks' logs_url are made."""
         ...
 
@@ -92,7 +93,12 @@ class _Off:
         """See Web."""
         return ""
 
-    async def begin(self, engine: Engine, journal: SqliteJournal) -> Link:  # noqa: ARG002 - see Web
+    async def begin(
+        self,
+        engine: Engine,  # noqa: ARG002 - see Web
+        journal: SqliteJournal,  # noqa: ARG002 - likewise
+        gpus: Gpus,  # noqa: ARG002 - likewise
+    ) -> Link:
         """See Web."""
         return no_link
 
@@ -140,6 +146,7 @@ class _On:
             observer=observer,
         )
         self._beating: asyncio.Task[None] | None = None
+        self._gpus: GpuMetrics | None = None
 
     def executor(self, executor: Executor) -> Executor:
         """See Web."""
@@ -157,11 +164,15 @@ class _On:
         await self._server.start(self._routes)
         return self._server.address
 
-    async def begin(self, engine: Engine, journal: SqliteJournal) -> Link:
+    async def begin(self, engine: Engine, journal: SqliteJournal, gpus: Gpus) -> Link:
         """See Web."""
         from runner.edges.http.output import Output  # noqa: PLC0415 - with the rest
+        from runner.telemetry.gpu_metrics import GpuMetrics  # noqa: PLC0415 - likewise
 
         journal.on_commit(self._committed)
+        self._gpus = GpuMetrics(gpus)
+        self._metrics.registry.register(self._gpus)
+        self._gpus.refresh()
         self._health.begin(engine, journal)
         self._routes.scrape.begin(engine)
         key = await signing_key(journal)
@@ -180,6 +191,8 @@ class _On:
         await self._server.stop()
         await self._health.journal_probe.close()
         await self._routes.scrape.close()
+        if self._gpus is not None:
+            await self._gpus.close()
 
     def _committed(self, seconds: float) -> None:
         self._metrics.committed(seconds)

@@ -117,3 +117,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("heavy"):
             item.add_marker(pytest.mark.xdist_group("heavy"))
+
+
+@pytest.fixture(scope="session")
+def nvml_library(place: Place) -> Path:
+    """Where the double of NVIDIA's driver library is built, by who first asks for it."""
+    directory = place.directory / "nvml"
+    directory.mkdir(exist_ok=True)
+    return directory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runner.config import Config, rules
 from runner.config.model import State
-from runner.doctor import addresses, engines, mounts, state, system, tasks
+from runner.doctor import addresses, engines, gpus, mounts, state, system, tasks
 from runner.doctor.finding import Finding, ok, warn
 from runner.domain.task import TaskClass
 from runner.host import facts
@@ -29,6 +29,7 @@ async def examine(config: Config) -> list[Finding]:
         *mounts.granted(config),
         *await tasks.examine(config),
         *await engines.examine(config),
+        *await gpus.examine(config),
     ]
 
 

@@ -75,6 +75,9 @@ def told(said: Readiness, closed: Path | None = None) -> Iterator[Finding]:
         found = f"the users of tasks cannot come through {closed} to what is theirs"
         yield warn("sandbox", found, remedy)
     yield _disk(said)
+    if note := next((each for each in said.notes if each.startswith("GPUs: ")), ""):
+        remedy = "run the keeper as root with cgroups, or use the strict sandbox"
+        yield warn("gpu.apart", note, remedy)
     if _has_own(said):
         yield ok("user", f"each running task has a user of its own, of uids {said.user}")
 

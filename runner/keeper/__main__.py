@@ -32,7 +32,7 @@ import socket
 import sys
 import time
 
-from runner.keeper import connections, predecessor, reload, spawn, syscalls
+from runner.keeper import connections, devices, predecessor, reload, spawn, syscalls
 from runner.keeper.attempt import Host
 from runner.keeper.cgroups import KINDS, Cgroups, Unavailable
 from runner.keeper.defence import Settings
@@ -46,6 +46,7 @@ from runner.keeper.view import Sandboxes
 _CLEARING, _TURN = 10.0, 1.0  # seconds for what dies at the end, and of a turn meanwhile
 _LOCK_PATIENCE = 2.0  # seconds for a keeper that is just leaving
 _BUSY, _UNREADABLE = 75, 78
+_NO_CGROUPS = "there are no cgroups here"
 
 
 def _lock(root: str) -> int:
@@ -102,7 +103,7 @@ def _cgroups(root: str, settings: Settings, *, wanted: bool) -> Cgroups | None:
 
 def _held(cgroups: Cgroups | None, disks: Disks) -> dict[str, str]:
     """Why limits cannot be held here, by their names; empty where they can."""
-    kinds = dict.fromkeys(KINDS, "there are no cgroups here") if cgroups is None else cgroups.held
+    kinds = dict.fromkeys(KINDS, _NO_CGROUPS) if cgroups is None else cgroups.held
     return {**kinds, "disk": disks.problem}
 
 
@@ -130,6 +131,12 @@ class _Keeper:
         self.cgroups = _cgroups(root, settings, wanted="no-cgroups" not in options)
         disks = Disks(root, own=state is not None and bool(state.get("mounts")))
         settings.held = _held(self.cgroups, disks)
+        settings.devices = _NO_CGROUPS if self.cgroups is None else self.cgroups.devices
+        if settings.devices and devices.majors():
+            settings.notes.append(
+                "GPUs: tasks outside the strict sandbox are kept from those that are not theirs "
+                f"by CUDA_VISIBLE_DEVICES alone: {settings.devices}"
+            )
         # after a reload tasks run, and one should not be able to disturb the trial
         user = None if settings.pool is None else settings.pool.last
         sandboxes = Sandboxes(root, settings.view, user)

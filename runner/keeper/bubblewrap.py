@@ -41,12 +41,14 @@ class Mount(NamedTuple):
 class View(NamedTuple):
     """What is seen inside. `paths` are the host's that are seen as they are, read-only; one
     that is missing is left out. `disk` has workspace, task, tmp and shm, the only places that
-    can be written to, but for `mounts` that are not read-only. `network`: the host's is kept."""
+    can be written to, but for `mounts` that are not read-only. `network`: the host's is kept.
+    `devices` are the nodes that are there beside those that every program needs."""
 
     paths: tuple[str, ...]
     disk: str
     mounts: tuple[Mount, ...] = ()
     network: bool = False
+    devices: tuple[str, ...] = ()
 
 
 class Bubblewrap:
@@ -87,6 +89,8 @@ class Bubblewrap:
         words += ["--proc", "/proc", "--dev", "/dev", *_LINKS]
         for name, path in PLACES.items():
             words += ["--bind", f"{view.disk}/{name}", path]
+        for device in view.devices:
+            words += ["--dev-bind", device, device]
         for mount in view.mounts:
             words += ["--ro-bind" if mount.read_only else "--bind", mount.source, mount.target]
         return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORKSPACE]

@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from runner.keeper import cgroups_tree as tree
 from runner.keeper import cgroups_v1 as v1
 from runner.keeper import cgroups_v2 as v2
-from runner.keeper import syscalls
+from runner.keeper import device_rules, syscalls
 from runner.keeper.cgroups_group import Group
+from runner.keeper.device_rules import Rules
 
 KINDS = ("memory", "cpu", "processes")
 
@@ -52,7 +53,7 @@ class Membership:
 class Cgroups:
     """The groups of one keeper. `path` is the base of those of version 2; a group is known by
     its handle name. `held` says for each of KINDS why such a limit cannot be held here, and
-    nothing where it can."""
+    nothing where it can; `devices` likewise of keeping a group from devices."""
 
     def __init__(self, root: str) -> None:
         """Make the bases and try them out. Raises Unavailable."""
@@ -61,6 +62,7 @@ class Cgroups:
         self._new: set[str] = set()  # kinds whose limits are set in version 2
         self._old: dict[str, str] = {}  # bases in the old hierarchies, by kind
         self.path = ""
+        self.devices = ""
         try:
             own = tree.own_directories()
             if tree.V2 not in own:
@@ -88,6 +90,7 @@ class Cgroups:
                     held[kind] = self._try_old(kind, f"{directory}/{base}")
             membership = self.create(_PROBE, _PROBED)
             joined = _join(membership)
+            self.devices = _try_devices(membership)
             membership.close()
         finally:
             self.remove(_PROBE)
@@ -144,15 +147,20 @@ class Cgroups:
         """The group of that name, there or not."""
         return Group(self.record(name))
 
-    def create(self, name: str, limits: Limits = NO_LIMITS) -> Membership:
+    def create(
+        self, name: str, limits: Limits = NO_LIMITS, rules: Rules | None = None
+    ) -> Membership:
         """A new group, also instead of an empty one of that name. Limits of kinds that are not
-        held are set as far as they can be. Raises OSError; then nothing is left."""
+        held are set as far as they can be, and rules for devices where those are. Raises OSError;
+        then nothing is left."""
         group = self.group(name)
         with contextlib.ExitStack() as undo:
             _make(group.path)
             undo.callback(group.remove)
             membership = Membership(os.open(group.path, os.O_RDONLY | os.O_DIRECTORY))
             undo.callback(membership.close)
+            if rules is not None and not self.devices:
+                device_rules.attach(membership.directory, rules)
             made: set[str] = set()
             for kind in KINDS:
                 amount = limits.get(kind)
@@ -206,6 +214,19 @@ def _make(path: str) -> None:
     except FileExistsError:
         tree.remove(path)
         os.mkdir(path)
+
+
+def _try_devices(membership: Membership) -> str:
+    """Why a group cannot be kept from devices; empty where it can. The group is not to be used
+    for anything else then."""
+    null = os.stat("/dev/null")
+    try:
+        if device_rules.holds(membership.directory, "/dev/null", [os.major(null.st_rdev)]):
+            return ""
+    except OSError as error:
+        user = "" if os.geteuid() == 0 else ", and the keeper is not root"
+        return f"a group cannot have rules for devices (BPF): {error.strerror}{user}"
+    return "rules for devices (BPF) do not hold here"
 
 
 def _join(membership: Membership) -> bool:

@@ -11,6 +11,8 @@ import os
 import pwd
 from typing import TYPE_CHECKING
 
+from runner.keeper import devices
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -51,6 +53,7 @@ class Settings:
         self.notes: list[str] = []
         self.levels: dict[str, str] = {}  # why not, by level; empty where it can be held
         self.held: dict[str, str] = {}  # likewise by limit
+        self.devices = ""  # why tasks that see the host's devices cannot be kept from GPUs
 
     def find_levels(self, strict: str) -> None:
         """Work out `levels`; `strict` is why the sandbox cannot be had here."""
@@ -80,6 +83,14 @@ def check_launch(settings: Settings, request: Message, peer: int) -> None:
     for mount in request["mounts"]:
         _check_target(mount["target"])
         _check_source(settings, mount)
+
+
+def devices_of(request: Message) -> tuple[devices.Device, ...]:
+    """The nodes that the task is given, as they are on this host. Raises Refused."""
+    try:
+        return devices.look(request.get("devices", ()))
+    except devices.Unfit as error:
+        raise Refused("BAD_DEVICE", str(error)) from error
 
 
 def pooled(request: Message) -> bool:

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 from runner.keeper import output, records, tracing
 from runner.keeper.attempt import Host
 from runner.keeper.cgroups_group import Group
+from runner.keeper.device_rules import Rules
+from runner.keeper.devices import Device, majors
 from runner.keeper.disk import DISK
 from runner.keeper.entering import Entering, EnteringFailed
 from runner.keeper.output import Output
@@ -47,7 +49,8 @@ class StartFailed(Exception):
 class Shape(NamedTuple):
     """What grounds differ in. `user` is whom the task runs as, None for the keeper's own or, where
     `pooled`, for one of the pool; `reader` is the group that may read the output; `extra` is the
-    room in bytes that the keeper itself needs on a sized disk."""
+    room in bytes that the keeper itself needs on a sized disk. `closed` are the kinds of devices
+    (majors) that a task must not open, but for its own `devices`."""
 
     level: str
     network: str
@@ -59,10 +62,20 @@ class Shape(NamedTuple):
     processes: float | None
     disk: int | None
     extra: int
+    closed: tuple[int, ...] = ()
+    devices: tuple[Device, ...] = ()
 
     @classmethod
-    def of(cls, request: dict[str, Any], reader: int, *, pooled: bool, extra: int) -> Shape:
-        """The shape that a launch asks for."""
+    def of(
+        cls,
+        request: dict[str, Any],
+        reader: int,
+        *,
+        pooled: bool,
+        extra: int,
+        devices: tuple[Device, ...] = (),
+    ) -> Shape:
+        """The shape that a launch asks for, on the host as it is now."""
         limits, user = request["limits"], request["user"]
         named = None if user is None or pooled else (user[0], user[1])
         return cls(
@@ -76,7 +89,15 @@ class Shape(NamedTuple):
             limits["processes"],
             limits["disk"],
             extra,
+            majors(),
+            devices,
         )
+
+    @property
+    def rules(self) -> Rules | None:
+        """Those of the cgroup for devices; None where there are no GPUs to be kept from."""
+        opened = tuple((each.major, each.minor) for each in self.devices)
+        return Rules(self.closed, opened) if self.closed else None
 
     @property
     def limits(self) -> dict[str, float | None]:
@@ -143,7 +164,7 @@ class Ground:
         records.reserve(self.directory, records.EXIT)
         self._stage = "cgroup"
         if self.host.cgroups is not None:
-            membership = self.host.cgroups.create(self._group_name, shape.limits)
+            membership = self.host.cgroups.create(self._group_name, shape.limits, shape.rules)
             self.opened.callback(membership.close)
             self.join = (membership.directory, membership.files)
 
@@ -176,7 +197,8 @@ class Ground:
         stage = "mounts"
         try:
             network = self.shape.network == "host"
-            view = sandboxes.view(self.name, mounts, network=network)
+            devices = tuple(each.path for each in self.shape.devices)
+            view = sandboxes.view(self.name, mounts, network=network, devices=devices)
             stage = "sandbox"
             self.holder = Holder.start(sandboxes.bubblewrap, view, self.user, *self.join)
         except OSError as error:

@@ -75,6 +75,7 @@ class Preparation:
             "uid": os.geteuid() if user is None else user[0],
             "disk": self.request["limits"]["disk"],
             "mounts": len(self.request["mounts"]),
+            "devices": [each.path for each in self.ground.shape.devices],
             **{key: _nanoseconds(self.request[key]) for key in ("wall", "idle", "grace")},
         }
 

@@ -14,11 +14,16 @@ from typing import Any
 PROTOCOL = 3  # both sides must speak the same; a hello with another is refused
 FRAME_LIMIT = 2 * 1024 * 1024  # a payload of 1 MiB fits with room for escapes
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")  # no dot: never a file of a cgroup's own
+DEVICE = re.compile(r"/dev/nvidia(?:[0-9]{1,3}|ctl|-uvm|-uvm-tools)")
+"""A whole GPU's own node, and those that all of them share. Not here: what cuts GPUs into parts
+(nvidia-caps), displays (nvidia-modeset), switches."""
+
 PLACES = ("workspace", "task")
 LEVELS = ("strict", "standard", "none")  # of isolation, the best first
 NETWORKS = ("none", "host")
 LIMITS = ("memory", "cpu", "processes", "disk")
 _MOST = 1000  # mounts of a launch, and patterns: as many as a payload may name
+_MOST_DEVICES = 16  # nodes: of one GPU there are four
 _PATH_MAX = 4096
 
 Message = dict[str, Any]
@@ -124,6 +129,14 @@ def _mounts(value: Any) -> bool:
     return type(value) is list and len(value) <= _MOST and all(map(_mount, value))
 
 
+def _devices(value: Any) -> bool:
+    return (
+        type(value) is list
+        and len(value) <= _MOST_DEVICES
+        and all(type(path) is str and DEVICE.fullmatch(path) for path in value)
+    )
+
+
 def _patterns(value: Any) -> bool:
     # an output may lie below the working directory, or not
     return type(value) is list and len(value) <= 2 * _MOST and all(map(_path, value))
@@ -161,7 +174,11 @@ REQUESTS = {
     "list": {},
     "reload": {},
 }
-"""What a daemon may ask, with a check for each field; all fields are required."""
+"""What a daemon may ask, with a check for each field; all of these are required."""
+
+OPTIONAL = {"launch": {"devices": _devices}}
+"""Fields that a request may have beside them: who never sends one is understood by a keeper of
+before, too. `devices` are nodes that the task is given; none where it is absent."""
 
 
 def encode(message: Message) -> bytes:
@@ -195,9 +212,12 @@ def check(message: Message) -> Message:
     fields = REQUESTS.get(message["type"]) if type(message.get("type")) is str else None
     if fields is None:
         raise Malformed("UNKNOWN_TYPE", f"no request of type {message.get('type')!r:.80}", number)
-    for key in message:
-        if key not in fields and key not in ("id", "type"):
+    optional = OPTIONAL.get(message["type"], {})
+    for key, value in message.items():
+        if key not in fields and key not in optional and key not in ("id", "type"):
             raise Malformed("UNKNOWN_KEY", f"{message['type']} has no field {key!r:.80}", number)
+        if key in optional and not optional[key](value):
+            raise Malformed("BAD_VALUE", f"{message['type']}: {key} has no such value", number)
     for key, valid in fields.items():
         if key not in message or not valid(message[key]):
             problem = "is missing" if key not in message else "has no such value"

@@ -13,6 +13,7 @@ from runner.keeper.ahead import Ahead
 from runner.keeper.attempt import Attempt, Host, now
 from runner.keeper.connections import Connection
 from runner.keeper.defence import Refused, Settings
+from runner.keeper.devices import Device
 from runner.keeper.ground import Ground, Shape, StartFailed
 from runner.keeper.launching import Preparation
 from runner.keeper.loop import Loop, log
@@ -137,6 +138,7 @@ class Service:
             "notes": self.settings.notes,
             "levels": self.settings.levels,
             "held": self.settings.held,
+            "devices": self.settings.devices,
             "users": "" if self.settings.pool is None else str(self.settings.pool),
         }
 
@@ -155,7 +157,7 @@ class Service:
             defence.check_launch(self.settings, request, connection.uid)
             defence.check_sealed(given, request["stdin"] + request["context"])
             reader = connection.gid if os.geteuid() == 0 else -1
-            self._begin(self._preparation(request, given, reader))
+            self._begin(self._preparation(request, given, reader, defence.devices_of(request)))
         except StartFailed as error:
             return _failed(error)
         finally:
@@ -175,13 +177,17 @@ class Service:
                 self.ahead.drop(preparation.ground)
             raise
 
-    def _preparation(self, request: Message, given: list[int], reader: int) -> Preparation:
+    def _preparation(
+        self, request: Message, given: list[int], reader: int, devices: tuple[Device, ...]
+    ) -> Preparation:
         """All of a launch but its start, on a ground that was made ahead where there is one.
         Raises StartFailed."""
         extra = os.fstat(given[-1]).st_size if request["context"] else 0
-        shape = Shape.of(request, reader, pooled=defence.pooled(request), extra=extra)
+        pooled = defence.pooled(request)
+        shape = Shape.of(request, reader, pooled=pooled, extra=extra, devices=devices)
         ground = None
-        if not request["mounts"] and not os.path.lexists(f"{self.host.root}/{request['name']}"):
+        own = request["mounts"] or devices  # what is nobody's yet has nothing of anybody's
+        if not own and not os.path.lexists(f"{self.host.root}/{request['name']}"):
             ground = self.ahead.take(shape)
         if ground is None:
             try:

@@ -8,11 +8,13 @@ holds it, as after a fork.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import struct
 
 _CLONE3, _CLOSE_RANGE, _OPENAT2 = 435, 436, 437
+_BPF = {"x86_64": 321, "aarch64": 280}
 _CLONE_PARENT, _CLONE_INTO_CGROUP = 0x8000, 0x200000000
 _CLOSE_RANGE_CLOEXEC = 4
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
@@ -114,6 +116,16 @@ def filter_calls(program: bytes) -> None:
     description = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(buffer))
     pointer = ctypes.create_string_buffer(description, len(description))
     _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(pointer))
+
+
+def bpf(command: int, attributes: bytes) -> int:
+    """Do a command of the kernel's BPF. Raises OSError; ENOSYS where its number is not known."""
+    number = _BPF.get(os.uname().machine)
+    if number is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    buffer = ctypes.create_string_buffer(attributes, len(attributes))
+    words = ctypes.c_long(number), ctypes.c_int(command), buffer, ctypes.c_uint(len(attributes))
+    return _check(_libc.syscall(*words))
 
 
 def _prctl(option: int, argument: int, pointer: int = 0) -> None:

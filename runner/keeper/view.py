@@ -67,7 +67,9 @@ class Sandboxes:
         sandbox made earlier shows something else."""
         return None if self.bubblewrap is None else self.bubblewrap.state(self.paths)
 
-    def view(self, name: str, mounts: Sequence[Wanted], *, network: bool) -> View:
+    def view(
+        self, name: str, mounts: Sequence[Wanted], *, network: bool, devices: tuple[str, ...] = ()
+    ) -> View:
         """What an attempt sees whose disk is there. Raises OSError where a mount cannot be
         had: ELOOP where a link is in its way."""
         base = f"{self.root}/{name}"
@@ -75,7 +77,7 @@ class Sandboxes:
         for number, wanted in enumerate(mounts):
             source = _pinned(f"{base}/{MOUNTS}", number, wanted)
             made.append(Mount(source, wanted["target"], wanted["read_only"]))
-        return View(self.paths, f"{base}/{DISK}", tuple(made), network=network)
+        return View(self.paths, f"{base}/{DISK}", tuple(made), network, devices)
 
 
 def _pinned(directory: str, number: int, wanted: Wanted) -> str:

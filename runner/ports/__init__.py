@@ -7,6 +7,7 @@ implementation. Foreign exceptions stop behind these lines; only those named her
 from __future__ import annotations
 
 from runner.ports.executor import (
+    ChecksGpus,
     Executor,
     Found,
     Launch,
@@ -31,6 +32,7 @@ from runner.ports.output import OutputReader, OutputStore, Piece, Position
 from runner.ports.world import Clock, Observer, Refusal, Secrets
 
 __all__ = [
+    "ChecksGpus",
     "Clock",
     "Event",
     "Executor",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from runner.domain.exit import Exit
 from runner.domain.failure import Failure
@@ -72,7 +72,8 @@ class Readiness:
     `level` is the sandbox that its tasks get (empty: it was not asked yet), `why` says why
     that one. `unheld` are the limits that it cannot hold (`memory`, `cpu`, `processes`,
     `disk`), each with why. `user` is as whom tasks run: a name, or a range of uids of which
-    each running task has one.
+    each running task has one. `gpus_open` says why a task can open GPUs that are not its own;
+    empty where it cannot. `no_gpus` says why no task can be given one.
     """
 
     ready: bool
@@ -84,6 +85,8 @@ class Readiness:
     why: str = ""
     unheld: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
+    gpus_open: str = ""
+    no_gpus: str = ""
 
 
 class LaunchFailed(Exception):
@@ -156,4 +159,14 @@ class Executor(Protocol):
 
     async def close(self) -> None:
         """Let go of connections; workloads run on."""
+        ...
+
+
+@runtime_checkable
+class ChecksGpus(Protocol):
+    """What an Executor may have beside: where tasks can lose their GPUs while they run on."""
+
+    async def gpu_problem(self, name: str) -> str:
+        """Why the attempt of that name can open its GPUs no more; empty where it can, has none,
+        or that cannot be learned. Never raises. To be asked now and then while it runs."""
         ...

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from runner.domain.exit import Exit
 from runner.domain.task import Handle
-from runner.ports import Executor, Found, Launch, LaunchFailed, Readiness, Started
+from runner.ports import ChecksGpus, Executor, Found, Launch, LaunchFailed, Readiness, Started
 
 Told = Callable[[str, str, str, float], None]
 """Executor, operation, outcome (ok, refused, failed), seconds."""
@@ -55,6 +55,12 @@ class TimedExecutor:
     async def remove(self, name: str) -> None:
         """See Executor."""
         await self._timed("remove", self._inner.remove(name))
+
+    async def gpu_problem(self, name: str) -> str:
+        """See ChecksGpus; of one that checks none there is none."""
+        if not isinstance(self._inner, ChecksGpus):
+            return ""
+        return await self._timed("gpu_problem", self._inner.gpu_problem(name))
 
     async def close(self) -> None:
         """See Executor."""

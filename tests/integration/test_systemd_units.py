@@ -54,6 +54,28 @@ def test_the_daemon_is_exposed_by_no_more_than_two_and_a_half() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_for_gpus_the_daemon_gets_their_devices_and_no_others(
+    nothing_is_left: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop_in = nothing_is_left / f"{DAEMON}.d/gpu.conf"
+    drop_in.parent.mkdir()
+    shutil.copy(SHIPPED / "gpu.conf.example", drop_in)
+    unit = nothing_is_left / DAEMON
+    shutil.copy(SHIPPED / DAEMON, unit)
+    monkeypatch.setenv("SYSTEMD_UNIT_PATH", f"{nothing_is_left}:")
+    done = systemd("security", "--offline=true", "--threshold=25", str(unit))
+    shutil.rmtree(drop_in.parent)
+    unit.unlink()
+    assert done.returncode == 0, done.stdout
+    (line,) = (line for line in done.stdout.splitlines() if "DeviceAllow=" in line)
+    assert "char-nvidia*:rw" in line
+    assert directives("gpu.conf.example") == {
+        "PrivateDevices": "no",
+        "DevicePolicy": "closed",
+        "DeviceAllow": "char-nvidia* rw",
+    }
+
+
 def test_the_keeper_comes_and_goes_without_the_daemon() -> None:
     unit = directives(DAEMON)
     assert unit["Wants"] == KEEPER

@@ -25,6 +25,9 @@ from tests.support.waiting import until
 
 SERVE = (sys.executable, "-m", "runner.cli.main", "serve")
 
+OWN = ("runner.keeper", "runner.telemetry.gpu_child")
+"""What a process of the runner's own has in its command line."""
+
 SETTINGS = {
     "HTTP__LISTEN": "",
     "LOGGING__FORMAT": "json",
@@ -157,7 +160,7 @@ class Daemon:
 
     def tasks(self) -> list[psutil.Process]:
         """The processes of tasks."""
-        return [p for p in self.processes() if "runner.keeper" not in _command(p)]
+        return [p for p in self.processes() if not any(own in _command(p) for own in OWN)]
 
     def _owns(self, process: psutil.Process) -> bool:
         mark = str(self.root)

@@ -185,9 +185,12 @@ class Keeper:
         code: Path = PROJECT,
         sandboxed: bool = False,
         user: int | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
         """`code` is where the package lies that is run, `user` as whom, if not as this one.
-        Tasks may do without a sandbox, unless they have to be `sandboxed`."""
+        Tasks may do without a sandbox, unless they have to be `sandboxed`. `prefix` is a command
+        that goes on as the keeper, and becomes the user itself."""
+        self.prefix = prefix
         self.root = root
         self.code = code
         self.user = user
@@ -201,9 +204,10 @@ class Keeper:
         flags = ("-S", "-s", "-P", "-m", "runner.keeper", "--root", str(self.root), "--detach")
         python = sys.executable if self.user is None else python_for_others()
         assert python is not None
-        command = [python, *flags, *self.options, *options]
+        command = [*self.prefix, python, *flags, *self.options, *options]
         environment = {**os.environ, "PYTHONPATH": str(self.code)}
-        whose = {} if self.user is None else {"user": self.user, "group": self.user}
+        own = self.user is None or bool(self.prefix)
+        whose = {} if own else {"user": self.user, "group": self.user}
         with self.log.open("ab") as log:
             subprocess.run(
                 command,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from runner.domain.gpu import Gpu
 from runner.domain.limits import Limits
 from runner.domain.plan import Mode, Plan
 from runner.domain.task import TaskClass
@@ -19,7 +20,11 @@ SETTINGS = Settings("docker", "/run/docker.sock", Path("/state/containers"), "r1
 
 
 def launch(
-    *, stdin: bytes | None = None, environment: dict[str, str] | None = None, **plan: Any
+    *,
+    stdin: bytes | None = None,
+    environment: dict[str, str] | None = None,
+    gpus: tuple[Gpu, ...] = (),
+    **plan: Any,
 ) -> Launch:
     """A launch whose plan has these fields."""
     return Launch(
@@ -34,6 +39,7 @@ def launch(
         boot_id="boot",
         stdin=stdin,
         labels={"team": "ml"},
+        gpus=gpus,
     )
 
 

@@ -89,6 +89,41 @@ def test_a_request_with_one_field_changed_never_does_harm(type_: str, data: st.D
         check(request)
 
 
+LAUNCH = {"id": 1, "type": "launch", **{key: GOOD[key] for key in REQUESTS["launch"]}}
+
+
+@pytest.mark.parametrize(
+    "paths", [[], ["/dev/nvidia0", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"]]
+)
+def test_a_launch_may_name_the_devices_of_a_gpu(paths: list[str]) -> None:
+    assert check({**LAUNCH, "devices": paths})["devices"] == paths
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        None,
+        "/dev/nvidia0",
+        [0],
+        ["/dev/sda"],
+        ["/dev/mem"],
+        ["/dev/nvidia"],
+        ["/dev/nvidia0\n"],
+        ["/dev/nvidia0/../sda"],
+        ["/dev/../dev/nvidia0"],
+        ["/dev/nvidia-modeset"],
+        ["/dev/nvidia-caps/nvidia-cap1"],
+        ["/tmp/nvidia0"],
+        ["/dev/nvidia1234"],
+        ["/dev/nvidia\u0661"],  # a digit, and no ASCII
+        ["/dev/nvidia0"] * 17,
+    ],
+)
+def test_a_launch_names_no_other_device(paths: object) -> None:
+    with pytest.raises(Malformed, match="devices has no such value"):
+        check({**LAUNCH, "devices": paths})
+
+
 @pytest.mark.parametrize("type_", sorted(REQUESTS))
 def test_every_field_is_required_and_none_is_added(type_: str) -> None:
     request = {"id": 1, "type": type_, **{key: GOOD[key] for key in REQUESTS[type_]}}

@@ -15,9 +15,11 @@ from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.task import EventType, State, TaskClass
 from runner.ports import Refusal
 from runner.telemetry.fanout import Observers
+from runner.telemetry.gpu_metrics import GpuMetrics
 from runner.telemetry.log import open_log
 from runner.telemetry.metrics import Metrics
 from runner.telemetry.observer import LogObserver
+from tests.support.gpus import FakeGpus
 from tests.support.metrics import promtool
 from tests.support.tasks import PREPARING, RUNNING, WAITING, a_plan, a_task, an_attempt
 
@@ -153,6 +155,9 @@ def test_the_documentation_lists_each_metric_with_its_type_and_labels_and_no_oth
     rows = row.findall(DOCS.read_text())
     told = {name: (type_, tuple(re.findall(r"`(\w+)`", labels))) for name, type_, labels in rows}
     there = {}
+    gpus = GpuMetrics(FakeGpus())
+    for family in gpus.describe():
+        there[family.name] = (family.type, tuple(getattr(family, "_labelnames", ())))
     for metric in metrics.registry._collector_to_names:
         (family,) = metric.describe()  # type: ignore[attr-defined] # each of ours has it
         name = f"{family.name}_total" if family.type == "counter" else family.name

@@ -18,7 +18,7 @@ from typing import Any
 from runner.domain.exit import Exit
 from runner.domain.plan import Mode
 from runner.domain.task import Handle
-from runner.executors.container import ends, failures, readiness, records, spec
+from runner.executors.container import device_access, ends, failures, readiness, records, spec
 from runner.executors.container.attach import Attached
 from runner.executors.container.attempt import Attempt, Home
 from runner.executors.container.containers import Containers
@@ -142,6 +142,21 @@ class ContainerExecutor:
                         await self._containers.remove(found[0], force=True)
             await asyncio.to_thread(self._places.remove, name)
         self._locks.pop(name, None)
+
+    async def gpu_problem(self, name: str) -> str:
+        """See `runner.ports.ChecksGpus`."""
+        attempt, _ = self._attempts.get(name, (None, None))
+        if attempt is None or not attempt.launched.gpus:
+            return ""
+        nodes = [f"/dev/nvidia{minor}" for minor in attempt.launched.gpus]
+        container = attempt.launched.container
+        try:
+            it = await self._containers.state(container)
+        except EngineError:  # then nothing is known; its end is told by `wait`
+            return ""
+        if not it.pid:
+            return ""
+        return await asyncio.to_thread(device_access.problem, container, it.pid, nodes)
 
     @property
     def active(self) -> int:

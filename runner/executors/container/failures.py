@@ -11,9 +11,14 @@ from runner.domain.limits import size_text
 from runner.domain.plan import Plan
 from runner.executors.container.engine import Conflict, EngineError, Refused
 
+_LACKING = "its engine cannot give it a GPU (docs/gpu.md says what that needs)"
+
 LEAST_MEMORY = 6 << 20
 """Bytes. Docker's own least; with less, Podman fails in ways that do not tell why."""
 
+_NO_TOOLKIT = re.compile(
+    r"could not select device driver|nvidia-container-(cli|runtime)|CDI device"
+)
 _OUT_OF_MEMORY = re.compile(r"oom-?killed|memory limit too low", re.IGNORECASE)
 
 
@@ -26,6 +31,8 @@ def too_little_memory(plan: Plan, why: str = "") -> Failure:
 
 def of_create(error: EngineError) -> Failure:
     """Why it was not created."""
+    if _NO_TOOLKIT.search(str(error)):
+        return no_gpus(f"{_LACKING}: {error!s:.300}")
     # what a request lacks, another try lacks too
     lasting = isinstance(error, Refused) and not isinstance(error, Conflict)
     text = f"its container was not created: {error}"
@@ -38,8 +45,15 @@ def of_start(error: EngineError, said: str, plan: Plan) -> Failure:
     text = said or str(error)
     if _OUT_OF_MEMORY.search(text):
         return too_little_memory(plan, text)
+    if _NO_TOOLKIT.search(text):
+        return no_gpus(f"{_LACKING}: {text:.300}")
     text = f"its container was not started: {text:.400}"
     return Failure(Reason.EXECUTOR, text, Fault.SYSTEM, retryable=True)
+
+
+def no_gpus(why: str) -> Failure:
+    """Its engine can give no container a GPU."""
+    return Failure(Reason.EXECUTOR, why, Fault.SYSTEM)
 
 
 def of_difference(lines: list[str]) -> Failure:

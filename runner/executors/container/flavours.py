@@ -23,7 +23,8 @@ class Flavour:
     containers run on when the engine itself is stopped, `waits` that it can be asked to tell of
     a container's end: Podman 4 looks four times a second then, which slows the container down to
     a third. `ulimits` says that it sets those that are asked for: rootless Podman gives what its
-    own configuration has."""
+    own configuration has. GPUs are asked for of `gpu_driver`, each by `gpu_prefix` and its UUID;
+    `tells_gpus` says that such a request is read back."""
 
     name: str
     log_config: Callable[[int], dict[str, Any]]
@@ -33,6 +34,9 @@ class Flavour:
     outlived: bool = False
     waits: bool = True
     ulimits: bool = True
+    gpu_driver: str = "nvidia"
+    gpu_prefix: str = ""
+    tells_gpus: bool = True
 
 
 def _local(limit: int) -> dict[str, Any]:
@@ -66,6 +70,9 @@ PODMAN = Flavour(
     tmpfs=frozenset({"/run", "/var/tmp"}),  # noqa: S108 - in the container
     outlived=True,
     waits=False,
+    gpu_driver="cdi",
+    gpu_prefix="nvidia.com/gpu=",
+    tells_gpus=False,
 )
 
 ROOTLESS = Flavour(
@@ -77,5 +84,8 @@ ROOTLESS = Flavour(
     tmpfs=PODMAN.tmpfs,
     outlived=True,
     waits=False,
+    gpu_driver="cdi",
+    gpu_prefix="nvidia.com/gpu=",
+    tells_gpus=False,
     ulimits=False,
 )

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.domain.failure import Failure
-from runner.executors.container import failures, granted, peek, readback, records, spec
+from runner.executors import gpu_nodes
+from runner.executors.container import failures, gpus, granted, peek, readback, records, spec
 from runner.executors.container.attach import Attached
 from runner.executors.container.attempt import now
 from runner.executors.container.containers import Containers, State, state
@@ -105,6 +106,8 @@ class Launching:
         if owner and plan.user not in ("", owner):
             text = f"its engine runs tasks as its own user {owner} alone, not as {plan.user}"
             raise LaunchFailed(failures.unfit(text))
+        if request.gpus and known.readiness.no_gpus:
+            raise LaunchFailed(failures.no_gpus(known.readiness.no_gpus))
         if 0 < plan.limits.memory_bytes < failures.LEAST_MEMORY and "memory" not in plan.unheld:
             raise LaunchFailed(failures.too_little_memory(plan))
         request = replace(request, plan=replace(plan, user=plan.user or owner))
@@ -141,13 +144,14 @@ class Launching:
         try:
             own = str(self._settings.root.parent)
             seen = granted.look(request.plan.mounts, self._settings.granted, own)
+            minors = gpu_nodes.minors(request.gpus)
             body = spec.body(request, ready.facts, self._settings, flavour, seen)
             self._places.make(request.name, _owner(body["User"]), request.context)
             made = await self._create(request, body)
             await self._check(made, body, flavour)
             launched = self.shape(request, made, body["User"])
             launched.image, launched.digest, launched.ready = ready.id, ready.digest, since
-            launched.asked = time.time_ns()
+            launched.asked, launched.gpus = time.time_ns(), minors
             records.write(self._places.of(request.name), records.LAUNCH, launched)
             records.reserve(self._places.of(request.name))
         except LaunchFailed:
@@ -155,7 +159,7 @@ class Launching:
             raise
         except (spec.Unfit, granted.Denied) as error:
             raise LaunchFailed(failures.unfit(str(error))) from error
-        except (EngineError, OSError) as error:
+        except (EngineError, OSError, gpu_nodes.Unknown) as error:
             await self._undo(request.name, made)
             raise LaunchFailed(failures.of_host(str(error))) from error
         attached = await self._attach(request, made)
@@ -223,6 +227,9 @@ class Launching:
             await self._undo(launched.name, container)
             text = "what it was to have mounted was exchanged for something else meanwhile"
             raise LaunchFailed(failures.unfit(text))
+        if it.pid and (other := gpus.difference(it.pid, launched.gpus)):
+            await self._undo(launched.name, container)
+            raise LaunchFailed(failures.of_difference([other]))
         return Begun(launched, attached, running, it.pid)
 
     @staticmethod

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from runner.executors.container import gpus
 from runner.executors.container.flavours import Flavour
 from runner.executors.container.image import full_id
 from runner.executors.container.spec import Body
@@ -33,7 +34,6 @@ _NOTHING = (
     "Privileged",
     "CapAdd",
     "Devices",
-    "DeviceRequests",
     "DeviceCgroupRules",
     "GroupAdd",
     "VolumesFrom",
@@ -61,6 +61,7 @@ def differences(told: Mapping[str, Any], asked: Body, flavour: Flavour) -> list[
         *_program(told, config, asked),
         *_variables(config, asked),
         *_privileges(host, asked["HostConfig"]),
+        *_gpus(host, asked["HostConfig"], flavour),
         *_apart(host, asked["HostConfig"], flavour),
         *_limits(host, asked["HostConfig"]),
         *_places(told, host, asked["HostConfig"], flavour),
@@ -108,6 +109,14 @@ def _privileges(host: Mapping[str, Any], asked: Body) -> Iterator[str]:
         yield _differ("SecurityOpt", options, asked["SecurityOpt"])
     if any("unconfined" in each or "disable" in each for each in options):
         yield _differ("SecurityOpt", options, asked["SecurityOpt"])
+
+
+def _gpus(host: Mapping[str, Any], asked: Body, flavour: Flavour) -> Iterator[str]:
+    """What of them is not told here is seen once the container runs."""
+    found = gpus.as_told(host.get("DeviceRequests"))
+    wanted = gpus.as_told(asked["DeviceRequests"])
+    if found != wanted and (found or flavour.tells_gpus):
+        yield _differ("DeviceRequests", found, wanted)
 
 
 def _apart(host: Mapping[str, Any], asked: Body, flavour: Flavour) -> Iterator[str]:

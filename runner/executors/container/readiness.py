@@ -7,6 +7,7 @@ nowhere else.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ _DISK = (
     "runner's own sandbox has disks of a size"
 )
 _V1_ROOTLESS = "rootless Podman on cgroup v1 ignores it without a word; it needs cgroup v2"
+_WITH_GPUS = (5, 4)  # the first Podman whose API, where it is Docker's, heeds CDI devices
 _LIMITS = {"memory": "memory", "cpu": "cpu", "processes": "pids"}
 
 
@@ -109,7 +111,16 @@ def of_podman(version: str, info: Mapping[str, Any], owner: str = "") -> Known:
     release = f"Podman {version}{', rootless' if rootless else ''}"
     flavour = ROOTLESS if rootless else PODMAN
     said = _said(release, problem, unheld, notes)
+    if _numbers(version) < _WITH_GPUS:
+        why = f"Podman {version} leaves GPUs out of a container without a word; 5.4 does not"
+        said = replace(said, no_gpus=why)
     return Known(flavour, replace(said, user=owner if rootless else ""), flavour.outlived)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The first two; nothing for a version that is written in another way."""
+    found = re.match(r"(\d+)\.(\d+)", version, re.ASCII)
+    return () if found is None else (int(found[1]), int(found[2]))
 
 
 def _cgroups(version: object) -> str:

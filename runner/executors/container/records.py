@@ -11,7 +11,7 @@ import base64
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Launched:
     start_time: int = 0  # nanoseconds since the epoch
     start_boot: int = 0
     stdin: bool = True
+    gpus: list[int] = field(default_factory=list)  # the numbers of their device nodes
 
 
 @dataclass(slots=True)

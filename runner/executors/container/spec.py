@@ -13,6 +13,7 @@ from typing import Any
 
 from runner.domain import paths
 from runner.domain.plan import Plan
+from runner.executors.container import gpus
 from runner.executors.container.flavours import Flavour
 from runner.executors.container.granted import Seen
 from runner.executors.container.image import ImageFacts
@@ -161,6 +162,7 @@ def _host(
         "RestartPolicy": {"Name": "no"},
         "AutoRemove": False,
         "OomKillDisable": False,
+        "DeviceRequests": gpus.requests(request.gpus, flavour),
         "Ulimits": _ulimits(settings.hard) if flavour.ulimits else [],
         "LogConfig": flavour.log_config(limits.output_bytes),
         **flavour.extra,

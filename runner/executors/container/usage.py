@@ -18,7 +18,7 @@ from runner.domain.exit import Usage
 
 _FIRST, _LONGEST = 0.05, 5.0  # seconds between two looks
 _SOON = 0.02  # seconds from the kernel's word of a kill until it is counted
-_CGROUP, _PROC = Path("/sys/fs/cgroup"), Path("/proc")
+CGROUP, PROC = Path("/sys/fs/cgroup"), Path("/proc")
 
 _FILES_V1 = {
     "oom": ("memory", "memory.oom_control"),
@@ -38,21 +38,19 @@ class Counters:
     """Of a container, by its id, whose first process is `pid` on this host. Where it has no
     control group of its own that can be read, nothing is told."""
 
-    def __init__(
-        self, container: str, pid: int, proc: Path = _PROC, cgroup: Path = _CGROUP
-    ) -> None:
+    def __init__(self, container: str, pid: int, proc: Path = PROC, cgroup: Path = CGROUP) -> None:
         self._files: dict[str, int] = {}
         self._seen: dict[str, int] = {}
         self._event = -1
         self._timer: asyncio.TimerHandle | None = None
         self._pause = _FIRST
         # Podman's own one, where it makes none: what others use is not the task's
-        groups = {name: path for name, path in _groups(pid, proc).items() if container in path}
-        for name, path in _paths(groups, cgroup).items():
+        mine = {name: path for name, path in groups(pid, proc).items() if container in path}
+        for name, path in _paths(mine, cgroup).items():
             with contextlib.suppress(OSError):
                 self._files[name] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        if "memory" in groups and "oom" in self._files:
-            self._count_kills(_under(cgroup, "memory", groups["memory"]) / "cgroup.event_control")
+        if "memory" in mine and "oom" in self._files:
+            self._count_kills(under(cgroup, "memory", mine["memory"]) / "cgroup.event_control")
         self.look()
         self._again()
 
@@ -132,7 +130,7 @@ class Counters:
         return min(1, max(0, self._events - ended))
 
 
-def _groups(pid: int, proc: Path) -> dict[str, str]:
+def groups(pid: int, proc: Path) -> dict[str, str]:
     """The path of its group in each hierarchy, by controller; "" is that of cgroup v2."""
     try:
         lines = (proc / str(pid) / "cgroup").read_text().splitlines()
@@ -146,20 +144,21 @@ def _groups(pid: int, proc: Path) -> dict[str, str]:
     return found
 
 
-def _paths(groups: Mapping[str, str], cgroup: Path) -> dict[str, Path]:
+def _paths(mine: Mapping[str, str], cgroup: Path) -> dict[str, Path]:
     """Where its counters are."""
-    if "memory" in groups:
+    if "memory" in mine:
         return {
-            name: _under(cgroup, controller, groups[controller]) / file
+            name: under(cgroup, controller, mine[controller]) / file
             for name, (controller, file) in _FILES_V1.items()
-            if controller in groups
+            if controller in mine
         }
-    if "" in groups:
-        return {name: _under(cgroup, "", groups[""]) / file for name, file in _FILES_V2.items()}
+    if "" in mine:
+        return {name: under(cgroup, "", mine[""]) / file for name, file in _FILES_V2.items()}
     return {}
 
 
-def _under(cgroup: Path, controller: str, path: str) -> Path:
+def under(cgroup: Path, controller: str, path: str) -> Path:
+    """The directory of a group of that hierarchy."""
     return cgroup / controller / path.lstrip("/")
 
 

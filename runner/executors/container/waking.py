@@ -15,7 +15,7 @@ from pathlib import Path
 from runner.domain.exit import Exit
 from runner.domain.plan import Mode
 from runner.domain.task import Handle
-from runner.ports import Executor, Found, Launch, Readiness, Started
+from runner.ports import ChecksGpus, Executor, Found, Launch, Readiness, Started
 
 
 class WakingExecutor:
@@ -70,6 +70,11 @@ class WakingExecutor:
     async def remove(self, name: str) -> None:
         """See Executor."""
         await self._awake().remove(name)
+
+    async def gpu_problem(self, name: str) -> str:
+        """See `runner.ports.ChecksGpus`."""
+        inner = self._awake()
+        return await inner.gpu_problem(name) if isinstance(inner, ChecksGpus) else ""
 
     async def close(self) -> None:
         """See Executor."""

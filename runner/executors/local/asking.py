@@ -6,6 +6,7 @@ Not here: which sandbox that is (`levels.py`), or asking (`executor.py`).
 from __future__ import annotations
 
 from runner.domain import paths
+from runner.executors import gpu_nodes
 from runner.keeper.messages import Message
 from runner.ports import Launch
 
@@ -17,7 +18,7 @@ _IN_STRICT = ("/workspace", "/tmp", "/run/env-runner")  # noqa: S108 - the task'
 
 def launch(request: Launch, level: str, root: str, user: tuple[int, int] | None) -> Message:
     """The keeper's message. `root` is its directory, `user` whom tasks run as where they do
-    not have one each."""
+    not have one each. Raises gpu_nodes.Unknown."""
     plan = request.plan
     limits = plan.limits
     amounts = {
@@ -26,6 +27,7 @@ def launch(request: Launch, level: str, root: str, user: tuple[int, int] | None)
         "processes": limits.max_processes,
         "disk": plan.sized_disk,
     }
+    nodes = gpu_nodes.paths(request.gpus)
     held = plan.level != ""  # before there were sandboxes, plans said that nothing is held
     return {
         "type": "launch",
@@ -61,6 +63,7 @@ def launch(request: Launch, level: str, root: str, user: tuple[int, int] | None)
         ],
         "keep": _patterns(request, "success"),
         "keep_always": _patterns(request, "always"),
+        **({"devices": nodes} if nodes else {}),
     }
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from runner.domain.exit import Exit
 from runner.domain.task import Handle
+from runner.executors.gpu_nodes import Unknown
 from runner.executors.local import asking, exits, failures, levels
 from runner.executors.local.link import KeeperRefused
 from runner.executors.local.session import Session, Unreachable
@@ -120,7 +121,7 @@ class LocalExecutor:
             if error.code == _UNREADABLE:  # it was started before, and `wait` says the rest
                 return Started(self._handle(request, ""), 0)
             raise LaunchFailed(failures.of_keeper(str(error))) from error
-        except (Unreachable, Malformed, OSError) as error:
+        except (Unreachable, Malformed, Unknown, OSError) as error:
             raise LaunchFailed(failures.of_keeper(str(error))) from error
         finally:
             for file in files:

@@ -78,7 +78,15 @@ def readiness(
         why=choice.why,
         unheld=unheld,
         user=pool or ("" if task_user else _name(welcome["uid"])),
+        gpus_open=_gpus_open(welcome, choice.level),
     )
+
+
+def _gpus_open(welcome: Mapping[str, Any], level: str) -> str:
+    """Why tasks of that level can open GPUs that are not theirs; empty where they cannot."""
+    if "devices" not in welcome:
+        return "the keeper is of a version that knows of no GPUs: reload it"
+    return "" if level == "strict" else str(welcome["devices"])
 
 
 def _pool(welcome: Mapping[str, Any], level: str, task_user: tuple[int, int] | None) -> str:

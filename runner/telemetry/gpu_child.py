@@ -1,0 +1,54 @@
+"""`python -m runner.telemetry.gpu_child [LIBRARY]`: asks NVIDIA's driver, in a process of its own.
+
+For each line on the socket that is its stdin it answers with one (`gpu_answer.py`). It ends when
+nobody asks any more, and after an answer that the driver is not there: who comes after it loads
+whichever library is there by then. Not here: whoever asks (`gpu_asking.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import struct
+import sys
+
+from runner.telemetry.gpu_answer import Answer, encode
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Answer until there is nobody to."""
+    asked = socket.socket(fileno=os.dup(0))
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    daemon, _, _ = struct.unpack("3i", asked.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    if os.getppid() != daemon:  # it died before it could take this one along
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's: the daemon's end is this one's
+    try:
+        from runner.telemetry.gpu_driver import Driver  # noqa: PLC0415 - it may not be there
+
+        look = Driver(*sys.argv[1:2]).look
+    except ImportError as error:
+        problem = f"the NVIDIA driver's Python binding cannot be used: {error}"
+
+        def look() -> Answer:
+            return Answer(problem=problem)
+
+    with (
+        contextlib.suppress(ConnectionError),
+        asked,
+        asked.makefile("rb") as lines,
+    ):
+        for _ in lines:
+            answer = look()
+            asked.sendall(encode(answer))
+            if answer.problem:
+                return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""NVIDIA's driver, asked through NVML: all of it runs in the process of `gpu_child.py`, which may
+hang or die of it.
+
+Devices are told by UUID; an index is only what the driver counts by at this moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pynvml
+
+from runner.domain.gpu import Gpu
+from runner.telemetry.gpu_answer import Answer, Event, Silent
+
+T = TypeVar("T")
+
+_UNTOLD = (
+    pynvml.NVMLError_NotSupported,
+    pynvml.NVMLError_FunctionNotFound,
+    pynvml.NVMLError_NoPermission,
+    pynvml.NVMLError_NotFound,
+    pynvml.NVMLError_ArgumentVersionMismatch,
+)
+"""This device or driver does not tell that; all else is an answer about the device's health."""
+
+_NO_DRIVER = (
+    pynvml.NVMLError_Uninitialized,
+    pynvml.NVMLError_DriverNotLoaded,
+    pynvml.NVMLError_LibRmVersionMismatch,
+    pynvml.NVMLError_LibraryNotFound,
+)
+"""It is the driver that is not there, not a device."""
+
+_EVENTS = 256  # of one look: a device that throws more tells nothing new
+
+
+class Driver:
+    """Loaded and asked for the first time by `look`; use it in one thread."""
+
+    def __init__(self, library: str = "") -> None:
+        """`library` is the driver's, where it is not the one that the loader finds."""
+        self._library = library
+        self._handles: dict[str, Any] = {}  # by UUID, as they were first seen
+        self._uuids: dict[int | None, str] = {}  # by the address of a handle
+        self._set: Any = None
+        self._version = ""
+
+    def look(self) -> Answer:
+        """All devices as they are now. Does not raise for what the driver says."""
+        try:
+            if not self._version:
+                self._open()
+            return self._look()
+        except pynvml.NVMLError as error:
+            return Answer(problem=f"the NVIDIA driver cannot be asked: {error}")
+        except OSError as error:  # of the library
+            return Answer(problem=f"the NVIDIA driver's library cannot be loaded: {error}")
+
+    def _open(self) -> None:
+        if self._library:  # of the same name as the one that pynvml asks for, which then is this
+            ctypes.CDLL(self._library, ctypes.RTLD_GLOBAL)
+        pynvml.nvmlInit()
+        self._version = str(pynvml.nvmlSystemGetDriverVersion())
+        with contextlib.suppress(*_UNTOLD):
+            self._set = pynvml.nvmlEventSetCreate()
+
+    def _look(self) -> Answer:
+        found: list[Gpu] = []
+        silent: list[Silent] = []
+        seen: set[str] = set()
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            try:
+                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+                uuid = str(pynvml.nvmlDeviceGetUUID(handle))
+            except _NO_DRIVER:
+                raise
+            except pynvml.NVMLError as error:
+                silent.append(Silent(index, _why(error)))
+                continue
+            self._follow(uuid, handle)
+            seen.add(uuid)
+            try:
+                found.append(_device(uuid, index, handle))
+            except _NO_DRIVER:
+                raise
+            except pynvml.NVMLError as error:
+                silent.append(Silent(index, _why(error), uuid))
+        silent += [self._gone(uuid) for uuid in self._handles if uuid not in seen]
+        events = tuple(self._events())
+        return Answer(tuple(found), "", self._version, tuple(silent), events)
+
+    def _gone(self, uuid: str) -> Silent:
+        """A device that has been there, and is counted no more: what its old handle says."""
+        try:
+            pynvml.nvmlDeviceGetUUID(self._handles[uuid])
+        except _NO_DRIVER:
+            raise
+        except pynvml.NVMLError as error:
+            return Silent(-1, _why(error), uuid)
+        return Silent(-1, "the driver counts it no more", uuid)
+
+    # --- events
+
+    def _follow(self, uuid: str, handle: Any) -> None:
+        """Hear of the device's errors from now on."""
+        address = ctypes.cast(handle, ctypes.c_void_p).value
+        if self._uuids.get(address) == uuid:
+            return
+        self._uuids[address], self._handles[uuid] = uuid, handle
+        if self._set is None:
+            return
+        with contextlib.suppress(pynvml.NVMLError):  # then the device itself has to tell
+            kinds = pynvml.nvmlDeviceGetSupportedEventTypes(handle)
+            if kinds & pynvml.nvmlEventTypeXidCriticalError:
+                only = pynvml.nvmlEventTypeXidCriticalError
+                pynvml.nvmlDeviceRegisterEvents(handle, only, self._set)
+
+    def _events(self) -> list[Event]:
+        found: list[Event] = []
+        while self._set is not None and len(found) < _EVENTS:
+            try:
+                event = pynvml.nvmlEventSetWait_v2(self._set, 0)
+            except _NO_DRIVER:
+                raise
+            except pynvml.NVMLError:  # that there is none, or that a device is lost
+                break
+            if event.eventType == pynvml.nvmlEventTypeXidCriticalError:
+                address = ctypes.cast(event.device, ctypes.c_void_p).value
+                found.append(Event(self._uuids.get(address, ""), int(event.eventData)))
+        return found
+
+
+def _device(uuid: str, index: int, handle: Any) -> Gpu:
+    """Raises NVMLError where it does not answer."""
+    memory = _told(lambda: _memory(handle), None)  # some have the host's
+    used = _told(lambda: int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu), 0)
+    return Gpu(
+        uuid=uuid,
+        index=index,
+        name=_told(lambda: str(pynvml.nvmlDeviceGetName(handle)), ""),
+        minor=_told(lambda: int(pynvml.nvmlDeviceGetMinorNumber(handle)), -1),
+        memory_total=0 if memory is None else int(memory.total),
+        memory_used=0 if memory is None else int(memory.used),
+        utilization=min(max(used, 0), 100) / 100,
+        problem=_worn_out(handle),
+        mig=_told(lambda: bool(pynvml.nvmlDeviceGetMigMode(handle)[0]), otherwise=False),
+        processes=_processes(handle),
+    )
+
+
+def _memory(handle: Any) -> Any:
+    """What programs use, without what the driver keeps for itself, where that is told apart."""
+    try:
+        return pynvml.nvmlDeviceGetMemoryInfo(handle, pynvml.nvmlMemory_v2)
+    except (pynvml.NVMLError_FunctionNotFound, pynvml.NVMLError_ArgumentVersionMismatch):
+        return pynvml.nvmlDeviceGetMemoryInfo(handle)  # drivers before 510
+
+
+def _worn_out(handle: Any) -> str:
+    """What the device says of its memory, where that is no longer to be trusted."""
+    *_, failed = _told(lambda: pynvml.nvmlDeviceGetRemappedRows(handle), (0, 0, 0, 0))
+    if failed:
+        return "faulty rows of its memory can be remapped no more: it is to be replaced"
+    if _told(lambda: int(pynvml.nvmlDeviceGetRetiredPagesPendingStatus(handle)), 0):
+        return "faulty pages of its memory wait to be retired: it is to be reset"
+    return ""
+
+
+def _processes(handle: Any) -> tuple[int, ...] | None:
+    """The pids on it, None where they are not told."""
+    computing = _told(lambda: _compute(handle), None)
+    if computing is None:
+        return None
+    drawing: list[Any] = _told(lambda: pynvml.nvmlDeviceGetGraphicsRunningProcesses(handle), [])
+    return tuple(sorted({int(each.pid) for each in (*computing, *drawing)}))
+
+
+def _compute(handle: Any) -> list[Any]:
+    try:
+        return list(pynvml.nvmlDeviceGetComputeRunningProcesses_v3(handle))
+    except pynvml.NVMLError_FunctionNotFound:  # drivers before 510
+        return list(pynvml.nvmlDeviceGetComputeRunningProcesses_v2(handle))
+
+
+def _told(ask: Callable[[], T], otherwise: T) -> T:
+    """What is answered; `otherwise` where that is not told. Raises NVMLError for what is wrong."""
+    try:
+        return ask()
+    except _UNTOLD:
+        return otherwise
+
+
+def _why(error: pynvml.NVMLError) -> str:
+    if isinstance(error, pynvml.NVMLError_GpuIsLost):
+        return "it has fallen off the bus, or cannot be reached otherwise (GPU is lost)"
+    return f"the driver does not answer for it: {error}"

@@ -1,0 +1,79 @@
+"""What is remembered of devices from one look to the next. Pure.
+
+A device that was seen once is told of for as long as the runner lives: what has gone is lost, not
+forgotten. An error of a device stands until the device was away and is back, since that is how a
+reset looks from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from runner.domain.gpu import Gpu
+from runner.telemetry import gpu_xids
+from runner.telemetry.gpu_answer import Answer, Silent
+
+_GONE = "it is not among the devices that the driver tells of"
+
+
+class Seen:
+    """Devices by UUID. `devices` are those of the last look, by index and then those that are
+    gone."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Gpu] = {}  # as each was when it told of itself
+        self._errors: dict[str, int] = {}
+        self._away: set[str] = set()
+        self.devices: tuple[Gpu, ...] = ()
+
+    def take(self, answer: Answer) -> tuple[Gpu, ...]:
+        """All devices by that answer, which is one of a driver that is there."""
+        told = {each.uuid: each for each in answer.devices}
+        mute = {each.uuid: each for each in answer.silent if each.uuid}
+        for uuid in self._known.keys() - told.keys() - mute.keys():
+            mute[uuid] = Silent(-1, _GONE, uuid)
+        for uuid in self._away & told.keys():  # it is back
+            self._errors.pop(uuid, None)
+        self._away = set(mute)
+        for event in answer.events:
+            for uuid in (
+                [event.uuid] if event.uuid else [*told, *mute]
+            ):  # of none that is named: any
+                if gpu_xids.fatal(event.xid):
+                    self._errors.setdefault(uuid, event.xid)
+        self._known |= told
+        found = [*map(self._judged, told.values()), *map(self._lost, mute.values())]
+        self.devices = tuple(sorted(found, key=lambda each: (each.index < 0, each.index)))
+        return self.devices
+
+    def away(self) -> None:
+        """The driver is not there: with it, all devices are away."""
+        self._away.update(self._known)
+
+    def _judged(self, told: Gpu) -> Gpu:
+        error = self._errors.get(told.uuid)
+        if error is None or told.problem:
+            return told
+        return replace(told, problem=gpu_xids.sentence(error))
+
+    def _lost(self, mute: Silent) -> Gpu:
+        """With what does not change while it is away."""
+        known = self._known.setdefault(mute.uuid, Gpu(mute.uuid))
+        return Gpu(
+            uuid=mute.uuid,
+            index=mute.index,
+            name=known.name,
+            minor=known.minor,
+            memory_total=known.memory_total,
+            problem=mute.problem,
+            processes=None,
+        )
+
+
+def changes(before: Iterable[Gpu], after: Iterable[Gpu]) -> list[tuple[Gpu, str]]:
+    """Devices whose problem is another than before, with what it was."""
+    was = {each.uuid: each.problem for each in before}
+    return [
+        (each, was.get(each.uuid, "")) for each in after if each.problem != was.get(each.uuid, "")
+    ]

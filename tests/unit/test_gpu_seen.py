@@ -1,0 +1,101 @@
+"""What is remembered of devices from one look to the next, whatever they do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.domain.gpu import Gpu
+from runner.telemetry import gpu_xids
+from runner.telemetry.gpu_answer import Answer, Event, Silent, decode, encode
+from runner.telemetry.gpu_seen import Seen
+
+UUIDS = [f"GPU-{letter}" for letter in "abcd"]
+XIDS = [13, 31, 48, 63, 79, 95, 500]
+
+uuids = st.sampled_from(UUIDS)
+events = st.lists(st.builds(Event, uuids | st.just(""), st.sampled_from(XIDS)), max_size=3)
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> Answer:
+    """Each device tells of itself, or does not, or is not there; indexes are in any order."""
+    order = draw(st.permutations(UUIDS))
+    told, silent = [], []
+    for index, uuid in enumerate(order):
+        match draw(st.sampled_from(["well", "mute", "gone", "worn"])):
+            case "well":
+                told.append(Gpu(uuid, index, f"name of {uuid}", UUIDS.index(uuid), 100, 7))
+            case "worn":
+                told.append(Gpu(uuid, index, f"name of {uuid}", 0, 100, problem="worn"))
+            case "mute":
+                silent.append(Silent(draw(st.sampled_from([-1, index])), "lost", uuid))
+            case _:
+                pass
+    return Answer(tuple(told), "", "1", tuple(silent), tuple(draw(events)))
+
+
+@given(st.lists(answers() | st.none(), max_size=12))
+def test_every_device_ever_seen_is_told_of_once_and_as_itself(steps: list[Answer | None]) -> None:
+    seen, ever = Seen(), set()
+    for answer in steps:
+        if answer is None:
+            seen.away()
+            continue
+        devices = seen.take(answer)
+        there = {each.uuid: each for each in answer.devices}
+        ever |= there.keys() | {each.uuid for each in answer.silent}
+        assert sorted(each.uuid for each in devices) == sorted(ever)
+        for each in devices:
+            told = there.get(each.uuid)
+            if told is None:
+                assert each.problem
+                assert each.processes is None
+                assert each.memory_used == 0
+            else:
+                assert replace(each, problem="") == replace(told, problem="")
+            assert each.name in ("", f"name of {each.uuid}")
+
+
+@given(st.lists(answers(), min_size=1, max_size=12))
+def test_a_fatal_error_stands_for_as_long_as_its_device_is_there(steps: list[Answer]) -> None:
+    seen = Seen()
+    faulty: set[str] = set()
+    away: set[str] = set()
+    for answer in steps:
+        there = {each.uuid for each in answer.devices}
+        faulty -= away & there
+        away = (away | {each.uuid for each in answer.silent}) - there
+        known = {each.uuid for each in (*answer.devices, *answer.silent)}
+        for event in answer.events:
+            if gpu_xids.fatal(event.xid):
+                faulty |= {event.uuid} if event.uuid else known
+        for each in seen.take(answer):
+            if each.uuid in there:
+                assert bool(each.problem) == (
+                    each.uuid in faulty
+                    or "worn" in {d.problem for d in answer.devices if d.uuid == each.uuid}
+                )
+            else:
+                away.add(each.uuid)
+
+
+@given(answers())
+def test_an_answer_arrives_as_it_was_given(answer: Answer) -> None:
+    assert decode(encode(answer)) == answer
+
+
+def test_an_error_nobody_knows_is_held_against_the_device() -> None:
+    assert gpu_xids.fatal(4711)
+    assert gpu_xids.sentence(4711) == "Xid 4711: an error of the device"
+
+
+def test_any_other_line_is_no_answer() -> None:
+    for line in (b"", b"[]", b'{"devices": 1}', b'{"devices": [{"index": "x"}]}', b"\xff\n"):
+        try:
+            decode(line)
+        except ValueError:
+            continue
+        raise AssertionError(line)
