@@ -31,6 +31,15 @@ def runtime_directory(environ: Mapping[str, str], *, root: bool) -> Path:
     return state_directory(environ, root=root) / "run"
 
 
+def gpu_locks(environ: Mapping[str, str], *, root: bool) -> Path:
+    """One directory for all runners of a host, where there can be: that of the daemon, which
+    others than root find in the system's place, else each user's own."""
+    shared = Path("/run") / _NAME / "gpus"
+    if not (root or _first(environ, "RUNTIME_DIRECTORY")) and shared.is_dir():
+        return shared
+    return runtime_directory(environ, root=root) / "gpus"
+
+
 def _first(environ: Mapping[str, str], name: str) -> Path | None:
     """The first of systemd's directories, which come joined by colons."""
     first = environ.get(name, "").partition(":")[0]

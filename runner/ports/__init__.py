@@ -17,6 +17,7 @@ from runner.ports.executor import (
     unheard,
 )
 from runner.ports.gpus import Gpus, Look
+from runner.ports.guard import Guard
 from runner.ports.journal import (
     Event,
     Journal,
@@ -36,6 +37,7 @@ __all__ = [
     "Executor",
     "Found",
     "Gpus",
+    "Guard",
     "Journal",
     "JournalBroken",
     "JournalUnavailable",
