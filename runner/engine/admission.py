@@ -32,6 +32,7 @@ WORDS = {
     "class_busy": "as many tasks of its class run as may at once",
     "tenant_quota": "as many tasks of its tenant run as may at once",
     "capacity": "the cores or the memory that it needs are in use, or kept for another's turn",
+    "no_gpu": "no GPU is free: each is in use, in quarantine, or not clean (see info)",
 }
 """What PlanTask says of each obstacle."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from runner.domain.failure import Failure, Fault, Reason
@@ -57,7 +58,9 @@ class Devices:
         self._gpus, self._guard, self._journal = gpus, guard, journal
         self._clock, self._observer, self._boot_id = clock, observer, boot_id
         self._fleet = Fleet(idle_memory)
-        self._asked = asyncio.Event()
+        self._asked = False  # whether a look is to be made at once
+        self._sooner = asyncio.Event()  # the next look may be due sooner than it was
+        self._looked = -IDLE
         self._seen = -FRESH  # when the driver last answered
         self._answered = False  # whether it has at all, in this life
         self._problem = ""
@@ -85,19 +88,21 @@ class Devices:
         now = self._clock.monotonic()
         for uuid in self._guard.left():
             self._fleet.look_after(uuid, now)
-        self._asked.set()
+        self._ask()
 
     async def run(self) -> None:
         """Look again and again."""
         while True:
-            try:
-                async with asyncio.timeout(self._next_interval()):
-                    await self._asked.wait()
-            except TimeoutError:
-                pass
-            self._asked.clear()
-            await self._look()
-            self.changed()
+            left = self._looked + self._interval() - self._clock.monotonic()
+            if self._asked or left <= 0:
+                self._asked = False
+                await self._look()
+                self.changed()
+                continue
+            self._sooner.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._sooner.wait()
 
     def close(self) -> None:
         """Let the locks go. Leases stay as they are."""
@@ -108,16 +113,17 @@ class Devices:
     def any_free(self) -> bool:
         """Whether one could be leased, as far as is known."""
         free = not self._problem and bool(self._fleet.free())
-        self._starved = self._starved or not free
+        if not free:
+            self._starve()
         return free
 
     def lease(self, task: Task) -> bool:
         """Lease one to the task's next attempt. Where none can be had by a look that is fresh, the
         next is made soon, and `changed` is called after it."""
         if not self._is_fresh():
-            self._starved = True
+            self._starve()
             if not self._problem:
-                self._asked.set()
+                self._ask()
             return False
         number = len(task.attempts) + 1
         name = handle_name(self._journal.journal_id, task.task_id, number)
@@ -128,9 +134,10 @@ class Devices:
                 continue
             self._fleet.lease(task.task_id, gpu.uuid)
             self._note("gpu leased", gpu.uuid, **_whose(task, number))
+            self._sooner.set()
             return True
         self._fleet.lock(locked)
-        self._starved = True
+        self._starve()
         return False
 
     def hold(self, task: Task) -> None:
@@ -147,7 +154,7 @@ class Devices:
         clean."""
         if self._fleet.give_back(task_id, self._clock.monotonic()):
             self._pause = SOONEST
-            self._asked.set()
+            self._ask()
 
     def of(self, task_id: str) -> tuple[str, ...]:
         """What the task has."""
@@ -195,10 +202,19 @@ class Devices:
     def _is_fresh(self) -> bool:
         return not self._problem and self._clock.monotonic() - self._seen <= FRESH
 
-    def _next_interval(self) -> float:
+    def _ask(self) -> None:
+        """Let the next look be made at once."""
+        self._asked = True
+        self._sooner.set()
+
+    def _starve(self) -> None:
+        """A task waits for a device."""
+        self._starved = True
+        self._sooner.set()
+
+    def _interval(self) -> float:
         if self._fleet.returning:
-            self._pause = min(self._pause * 2, SOON)
-            return self._pause / 2
+            return self._pause
         if self._fleet.leases or self._starved:
             return WATCH
         return QUARANTINE if self._fleet.quarantined else IDLE
@@ -207,6 +223,8 @@ class Devices:
         """Look, and do what follows. Never raises: see Gpus."""
         began = self._clock.monotonic()
         look = await self._gpus.look()
+        self._looked = self._clock.monotonic()
+        self._pause = min(self._pause * 2, SOON)
         if look.problem:
             self._unseen(look.problem)
             return
@@ -216,7 +234,7 @@ class Devices:
         before = self._fleet.whole
         # others may have asked before: nothing is clean by a look from before its task ended
         news = self._fleet.see(look.devices, min(began, look.time))
-        self._seen, self._answered, self._starved = self._clock.monotonic(), True, False
+        self._seen, self._answered, self._starved = self._looked, True, False
         self._fleet.lock(self._locked_by_others())
         for each in news:
             self._tell(each)

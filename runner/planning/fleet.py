@@ -116,7 +116,8 @@ class Fleet:
         self._locked = locked
 
     def see(self, devices: Iterable[Gpu], now: float) -> list[News]:
-        """What a look changes. It must be one that the driver answered."""
+        """What a look changes that is of `now`, and that the driver answered. It says nothing of
+        devices that were given back later: what their tasks did may have come after it."""
         seen = {gpu.uuid: gpu for gpu in devices}
         self._devices.update(seen)
         self._listed = set(seen)
@@ -128,7 +129,7 @@ class Fleet:
                     self._told.add(uuid)
                     news.append(Lost(self._leases[uuid], uuid, fault))
                 self._quarantine(replace(gpu, problem=fault), fault, news)
-            elif uuid in self._leases:
+            elif uuid in self._leases or now < self._used.get(uuid, now):
                 continue
             elif uuid in self._returning:
                 self._look_at_returned(gpu, now, news)
