@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from runner.domain.task import Task, TaskClass
@@ -10,6 +10,7 @@ from runner.engine.api import GpuState
 from runner.engine.service import Engine
 from runner.executors.fake import FakeExecutor
 from runner.planning.policy import ClassRules, Rules
+from runner.ports import Executor, Journal
 from tests.support.engine import RULES, Rig
 from tests.support.gpus import FakeGuard, GpuWorld, Leases, WorldGpus, a_gpu
 from tests.support.tasks import LIMITS
@@ -30,20 +31,29 @@ def gpu_rules(gpus: int, rules: Rules = RULES) -> Rules:
 
 
 class GpuRig(Rig):
-    """See Rig. `gpus` are the devices; `guard` is that of the engine which was made last."""
+    """See Rig. `gpus` are the devices, `leases` what is written down of them for all runners, of
+    which this is the one named `runner`."""
 
-    def __init__(self, uuids: Iterable[str] = PAIR, *, lags: int = 0) -> None:
+    def __init__(
+        self,
+        uuids: Iterable[str] = PAIR,
+        *,
+        lags: int = 0,
+        world: Callable[..., GpuWorld] = GpuWorld,
+    ) -> None:
         devices = [a_gpu(uuid, index) for index, uuid in enumerate(uuids)]
         super().__init__(rules=gpu_rules(len(devices)))
-        self.world: GpuWorld = GpuWorld(wall=self.clock.wall, sink=self.output.sink)
+        self.world: GpuWorld = world(wall=self.clock.wall, sink=self.output.sink)
         self.gpus = WorldGpus(self.world, *devices, lags=lags)
-        self.leases = Leases()
+        self.leases, self.runner = Leases(), "runner-1"
 
-    def engine(self, **keys: object) -> Engine:
-        del keys
+    def engine(
+        self, *, executors: Mapping[str, Executor] | None = None, journal: Journal | None = None
+    ) -> Engine:
+        """An engine that was not started."""
         return Engine(
-            self.journal,
-            {"local": FakeExecutor(self.world)},
+            journal or self.journal,
+            executors or {"local": FakeExecutor(self.world)},
             self.output,
             self.clock,
             self.observer,
@@ -52,7 +62,7 @@ class GpuRig(Rig):
             disk=lambda _path: self.disk,
             there=lambda path: path.parent.name in self.world.known(),
             gpus=self.gpus,
-            guard=FakeGuard(self.leases),
+            guard=FakeGuard(self.leases, self.runner),
         )
 
     def told(self, event: str) -> list[dict[str, object]]:

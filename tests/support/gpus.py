@@ -75,6 +75,10 @@ class Leases:
     locks: dict[str, FakeGuard] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)  # runners whose state is no more
 
+    def die(self) -> None:
+        """Every process of every runner dies: locks go with them, leases stay."""
+        self.locks.clear()
+
 
 class FakeGuard:
     """See `runner.ports.Guard`: of one process of a runner."""
