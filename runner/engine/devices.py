@@ -125,20 +125,23 @@ class Devices:
             if not self._problem:
                 self._ask()
             return False
-        number = len(task.attempts) + 1
-        name = handle_name(self._journal.journal_id, task.task_id, number)
+        name = handle_name(self._journal.journal_id, task.task_id, len(task.attempts) + 1)
         locked: dict[str, str] = {}
         for gpu in self._fleet.free(_lost_before(task)):
             if why := self._guard.take(gpu.uuid, name):
                 locked[gpu.uuid] = why
                 continue
             self._fleet.lease(task.task_id, gpu.uuid)
-            self._note("gpu leased", gpu.uuid, **_whose(task, number))
             self._sooner.set()
             return True
         self._fleet.lock(locked)
         self._starve()
         return False
+
+    def stored(self, task: Task) -> None:
+        """Its latest attempt has been stored, with what is leased to it."""
+        for uuid in task.attempt.gpu_uuids:
+            self._note("gpu leased", uuid, **_whose(task))
 
     def hold(self, task: Task) -> None:
         """The task has its devices from an earlier daemon."""
@@ -146,8 +149,7 @@ class Devices:
             self._fleet.remember(Gpu(uuid))
             self._fleet.lease(task.task_id, uuid)
             if why := self._guard.take(uuid, task.attempt.name):
-                whose = _whose(task, task.attempt.number)
-                self._note("gpu lock not held", uuid, level="error", problem=why, **whose)
+                self._note("gpu lock not held", uuid, level="error", problem=why, **_whose(task))
 
     def give_back(self, task_id: str) -> None:
         """The task has ended, and nothing of it is left; its devices are free once they are
@@ -309,10 +311,10 @@ def _lost_before(task: Task) -> set[str]:
     }
 
 
-def _whose(task: Task, attempt: int) -> dict[str, object]:
+def _whose(task: Task) -> dict[str, object]:
     fields: dict[str, object] = {
         "task_id": task.task_id,
-        "attempt": attempt,
+        "attempt": task.attempt.number,
         "task_class": task.task_class.value,
         "tenant": task.tenant,
         "workflow_id": task.workflow_id,

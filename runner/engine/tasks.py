@@ -265,6 +265,8 @@ class Tasks:
             return
         for record, after in zip(records, stored, strict=True):
             self._observer.stored(record.before, after, record.type)
+            if record.type is EventType.PREPARING:
+                self._devices.stored(after)
 
     def _point(self, name: str) -> None:
         """A failpoint at which an error has nobody to go to."""

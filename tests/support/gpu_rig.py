@@ -39,12 +39,13 @@ class GpuRig(Rig):
         uuids: Iterable[str] = PAIR,
         *,
         lags: int = 0,
+        shy: bool = False,
         world: Callable[..., GpuWorld] = GpuWorld,
     ) -> None:
         devices = [a_gpu(uuid, index) for index, uuid in enumerate(uuids)]
         super().__init__(rules=gpu_rules(len(devices)))
         self.world: GpuWorld = world(wall=self.clock.wall, sink=self.output.sink)
-        self.gpus = WorldGpus(self.world, *devices, lags=lags)
+        self.gpus = WorldGpus(self.world, *devices, lags=lags, shy=shy)
         self.leases, self.runner = Leases(), "runner-1"
 
     def engine(

@@ -150,18 +150,21 @@ class GpuWorld(FakeWorld):
 
 
 class WorldGpus(FakeGpus):
-    """Devices on which the programs of a world are seen. `lags` says how many looks a device
-    keeps the memory of a program that has ended."""
+    """Devices on which the programs of a world are seen; where some are `shy`, half of them have
+    not touched theirs yet. `lags` says how many looks a device keeps the memory of a program that
+    has ended."""
 
-    def __init__(self, world: GpuWorld, *devices: Gpu, lags: int = 0) -> None:
+    def __init__(self, world: GpuWorld, *devices: Gpu, lags: int = 0, shy: bool = False) -> None:
         super().__init__(*devices)
-        self.world, self.lags = world, lags
+        self.world, self.lags, self.shy = world, lags, shy
         self._used: dict[str, int] = {}  # looks for which it still looks used
 
     def seen(self) -> tuple[Gpu, ...]:
         found = []
         for gpu in super().seen():
             pids = tuple(map(_pid, self.world.on(gpu.uuid)))
+            if self.shy:
+                pids = tuple(pid for pid in pids if pid % 2)
             left = self._used.get(gpu.uuid, 0)
             if pids:
                 self._used[gpu.uuid] = self.lags

@@ -129,7 +129,7 @@ class Story:
 
     async def tell(self) -> None:
         remember_lives()
-        self.rig = rig = GpuRig(lags=1, world=OutlivingWorld)
+        self.rig = rig = GpuRig(lags=1, shy=True, world=OutlivingWorld)
         for number, crash_after in enumerate([*self.crashes, 0]):
             if number in self.reboots:
                 rig.settings = replace(rig.settings, boot_id=f"boot-after-{number}")
