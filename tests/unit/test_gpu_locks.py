@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from runner.config import places
 from runner.storage.gpu_locks import GpuLocks
 
 
@@ -128,3 +129,30 @@ def test_roots_file_in_a_daemons_directory_is_the_daemons(tmp_path: Path) -> Non
     about = (tmp_path / "gpus" / "GPU-a.lock").stat()
     assert (about.st_uid, about.st_gid, about.st_mode & 0o777) == (65534, 65534, 0o660)
     guard.close()
+
+
+@pytest.mark.parametrize(
+    ("environ", "root", "found"),
+    [
+        ({"RUNTIME_DIRECTORY": "/run/env-runner"}, False, "/run/env-runner/gpus"),
+        ({"XDG_RUNTIME_DIR": "/run/user/7"}, True, "/run/env-runner/gpus"),
+        ({"XDG_RUNTIME_DIR": "/run/user/7"}, False, "/run/user/7/env-runner/gpus"),
+    ],
+)
+def test_the_directory_is_one_for_all_runners_of_the_host_where_that_can_be(
+    environ: dict[str, str],
+    root: bool,  # noqa: FBT001 - a case
+    found: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(places, "SHARED", tmp_path / "not there")
+    assert places.gpu_locks(environ, root=root) == Path(found)
+
+
+def test_others_than_root_find_the_directory_of_the_hosts_daemon(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(places, "SHARED", tmp_path)
+    environ = {"XDG_RUNTIME_DIR": "/run/user/7"}
+    assert places.gpu_locks(environ, root=False) == tmp_path
