@@ -146,7 +146,8 @@ class Devices:
     def hold(self, task: Task) -> None:
         """The task has its devices from an earlier daemon."""
         for uuid in task.attempt.gpu_uuids:
-            self._fleet.remember(Gpu(uuid))
+            if task.attempt.boot_id == self._boot_id:  # else it may be gone for good
+                self._fleet.remember(Gpu(uuid))
             self._fleet.lease(task.task_id, uuid)
             if why := self._guard.take(uuid, task.attempt.name):
                 self._note("gpu lock not held", uuid, level="error", problem=why, **_whose(task))
