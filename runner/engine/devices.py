@@ -24,8 +24,8 @@ from runner.ports import Clock, Gpus, Guard, Journal, LaunchFailed, Observer
 FRESH = 1.0
 """Seconds for which a look is good enough to lease a device by."""
 
-FIRST_LOOK = 5.0
-"""Seconds that the start waits for the driver: one that hangs keeps nobody from the CPU tasks."""
+FIRST_LOOK = 2.0
+"""Seconds that the start waits for the driver: one that hangs keeps nobody from other tasks."""
 
 SOONEST, SOON = 0.05, 1.0
 """Seconds between two looks at a device that was given back: doubling, from the first."""
@@ -33,6 +33,9 @@ SOONEST, SOON = 0.05, 1.0
 WATCH, QUARANTINE, IDLE = 2.0, 10.0, 30.0
 """Seconds between two looks while a task has a device, or waits for one; while one is in
 quarantine; and else."""
+
+
+_TOLD = 8  # devices in one sentence
 
 
 class Devices:
@@ -64,6 +67,7 @@ class Devices:
         self._seen = -FRESH  # when the driver last answered
         self._answered = False  # whether it has at all, in this life
         self._problem = ""
+        self._losses: list[tuple[str, str]] = []  # tasks that are to be told, and what
         self._starved = False  # whether a task waits for a device
         self._pause = SOONEST
         self._barred: frozenset[str] = frozenset()
@@ -71,28 +75,31 @@ class Devices:
 
     # --- its life
 
-    async def begin(self) -> None:
-        """Know what an earlier daemon knew, and look for the first time."""
+    async def recall(self) -> None:
+        """Know what an earlier daemon knew."""
         self._stored = await self._journal.get(device_record.KEY) or ""
         for gpu, why in device_record.read(self._stored, self._boot_id):
             self._fleet.remember(gpu, why)
+
+    async def begin(self) -> None:
+        """Look for the first time, once what runs has its devices: without that a look would give
+        them away. What else an earlier process had locked is looked after as if it had just been
+        given back."""
+        now = self._clock.monotonic()
+        for uuid in self._guard.left():
+            self._fleet.look_after(uuid, now)
         try:
             async with asyncio.timeout(FIRST_LOOK):
                 await self._look()
         except TimeoutError:
             self._unseen(f"it did not answer within {FIRST_LOOK:g} s of the start")
 
-    def resume(self) -> None:
-        """What runs has been taken in. What else an earlier process had locked is looked after as
-        if it had just been given back."""
-        now = self._clock.monotonic()
-        for uuid in self._guard.left():
-            self._fleet.look_after(uuid, now)
-        self._ask()
-
     async def run(self) -> None:
-        """Look again and again."""
+        """Look again and again, and tell tasks of what they have lost: those that were taken in
+        again have been told so before."""
         while True:
+            while self._losses:
+                self.lost(*self._losses.pop())
             left = self._looked + self._interval() - self._clock.monotonic()
             if self._asked or left <= 0:
                 self._asked = False
@@ -200,6 +207,13 @@ class Devices:
             found.append(GpuState(each.gpu, each.healthy, each.task_id, problem))
         return tuple(found)
 
+    @property
+    def taken(self) -> str:
+        """Why each is not given out now; whose task has one is not told."""
+        found = [f"{one.gpu.uuid}: {one.problem or 'a task has it'}" for one in self.states()]
+        more = [f"and {len(found) - _TOLD} more"] if len(found) > _TOLD else []
+        return "; ".join([*found[:_TOLD], *more])
+
     # --- how it is done
 
     def _is_fresh(self) -> bool:
@@ -254,15 +268,14 @@ class Devices:
         self._problem = problem
 
     def _locked_by_others(self) -> dict[str, str]:
-        self._fleet.lock({})
-        found = ((gpu.uuid, self._guard.other(gpu.uuid)) for gpu in self._fleet.free())
+        found = ((uuid, self._guard.other(uuid)) for uuid in self._fleet.unleased)
         return {uuid: why for uuid, why in found if why}
 
     def _tell(self, news: News) -> None:
         match news:
             case Lost(task_id, uuid, why):
                 self._note("gpu lost", uuid, level="error", task_id=task_id, problem=why)
-                self.lost(task_id, _lost(uuid, why))
+                self._losses.append((task_id, _lost(uuid, why)))
             case Quarantined(uuid, why, pids):
                 fields = {"problem": why, "pids": list(pids)}
                 self._note("gpu quarantined", uuid, level="warning", **fields)

@@ -144,16 +144,16 @@ class Engine:
         self._hub.begin(last)
         self._drain = standing.read_drain(await self._journal.get(standing.DRAINING))
         await self._board.ask()
-        await self.devices.begin()
+        await self.devices.recall()
         await recover(
             self._journal,
             self._tasks,
             self.scheduler,
+            self.devices,
             clock=self._clock,
             observer=self._observer,
             settings=self._settings,
         )
-        self.devices.resume()
         self._tasks.effects.spawn(self.devices.run())
         self._tasks.effects.spawn(self._board.watch())
         self._tasks.effects.spawn(self._retention.tidy())
@@ -186,6 +186,11 @@ class Engine:
     def queue(self) -> Queue:
         """The tasks that wait."""
         return self._tasks.queue
+
+    @property
+    def gpus_taken(self) -> str:
+        """Why each GPU is not given out now."""
+        return self.devices.taken
 
     def rule_by(self, rules: Rules) -> None:
         """Admit and give turns by other rules from now on. Tasks keep the plan that they were

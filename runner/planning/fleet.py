@@ -202,6 +202,11 @@ class Fleet:
         return dict(self._quarantined)
 
     @property
+    def unleased(self) -> set[str]:
+        """Devices that the latest look lists and no task has."""
+        return self._listed - self._leases.keys()
+
+    @property
     def returning(self) -> frozenset[str]:
         """Devices that were given back and are not clean yet, as far as was seen."""
         return frozenset(self._returning)

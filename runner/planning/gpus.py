@@ -60,7 +60,7 @@ def obstacle(gpu: Gpu, held: Held, idle_memory: int) -> str:
         return "it is cut into parts (MIG), and given out whole or not at all"
     if gpu.uuid in held.returning:
         return unclean(gpu, idle_memory) or "its task has just ended, and it is looked at"
-    return unclean(gpu, idle_memory) or held.locked.get(gpu.uuid, "")
+    return held.locked.get(gpu.uuid) or unclean(gpu, idle_memory)
 
 
 def free(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,8 +185,9 @@ async def test_a_command_beside_a_daemon_waits_for_a_device_that_a_task_has_daem
         assert host.lines("started") == ["held"]
         (host.root / "go").touch()
         assert (await ended(runner, "held")).state == v1.TASK_STATE_COMPLETED
-        out, err = await running.communicate()
-        assert (running.returncode, err) == (Code.OK, b""), out
+        _, err = await running.communicate()
+        assert running.returncode == Code.OK
+        assert b"it waits: no_gpu: no GPU is free (GPU-a: another runner of this host" in err
         assert len(host.lines("started")) == 2
         assert host.lines("met") == []
         await until(lambda: all_free(runner), "it is free")
@@ -211,6 +213,22 @@ async def test_a_command_that_was_killed_keeps_nobody_from_its_device_once_its_t
         assert host.lines("met") == []
         await until(lambda: all_free(runner), "it is free")
     assert host.leases() == []
+
+
+@on("GPU-a")
+async def test_a_command_that_cannot_lock_devices_says_what_to_do_and_runs_nothing(
+    host: Host,
+) -> None:
+    (host.root / "locks").write_text("no directory")
+    beside = command(host)
+    running = await beside.start(beside.payload("true", resources=SMALL))
+    assert running.stderr is not None
+    line = await running.stderr.readline()
+    assert b"let this user write there, or name another directory" in line
+    assert b"gpus.lock_directory" in line
+    running.send_signal(signal.SIGINT)
+    await running.communicate()
+    assert running.returncode == Code.CANCELLED
 
 
 class Beside(Command):

@@ -23,6 +23,7 @@ async def test_a_task_keeps_its_device_and_nobody_else_gets_it() -> None:
     uuid = gpu_of(await until(engine, "t1", EventType.STARTED))
     engine = await rig.restart(engine)
     assert state(engine, uuid).task_id == "t1"
+    assert not rig.told("gpu not given out")
     for number in range(2, 5):
         await assign(engine, f"t{number}", ["sleep", 1], of=GPU)
         assert gpu_of(await ended(engine, f"t{number}")) != uuid
@@ -99,6 +100,8 @@ async def test_what_the_verdict_was_is_kept_though_the_daemon_died_before_the_en
     assert rig.told("gpu lost")
     rig.gpus.set(uuid, problem="")
     engine = await rig.restart(engine)
+    assert not rig.told("gpu quarantine lifted")
+    assert uuid in rig.leases.held
     task = await ended(engine)
     assert task.failure is not None
     assert task.failure.reason is Reason.GPU_LOST

@@ -69,7 +69,9 @@ async def test_who_finds_none_free_waits_and_the_plan_says_so() -> None:
     rig.gpus.set("GPU-a", processes=(4711,))
     await asyncio.sleep(31)
     planned = await engine.plan(LOCAL, assignment("t2", ["exit", 0], of=GPU))
-    assert planned.blocked_by.startswith("no_gpu: ")
+    assert planned.blocked_by == (
+        "no_gpu: no GPU is free (GPU-a: process 4711 is on it that no task of this runner has)"
+    )
     await assign(engine, "t1", ["exit", 0], of=GPU)
     await asyncio.sleep(60)
     assert not rig.world.starts
@@ -152,6 +154,7 @@ async def test_a_strangers_process_keeps_a_free_device_from_being_given_out_and_
     rig = GpuRig()
     engine = await rig.start()
     rig.gpus.set("GPU-a", processes=(4711,))
+    await asyncio.sleep(2)
     for number in range(3):
         await assign(engine, f"t{number}", ["sleep", 5], of=GPU)
     for number in range(3):
