@@ -1,5 +1,6 @@
 """`env-runner` on a host whose GPUs a test owns: a file says which there are, and on each is what
-has its UUID in its environment. `python -m tests.support.gpu_host FILE COMMAND …`
+has its UUID in its environment, but for every other process, which has not touched it yet.
+`python -m tests.support.gpu_host FILE COMMAND …`
 
 For what is the engine's over real processes, restarts and locks; not NVML, which has a double.
 """
@@ -81,10 +82,10 @@ def _with(gpu: Gpu, on: dict[str, list[int]]) -> Gpu:
 
 
 def _users() -> dict[str, list[int]]:
-    """The pids of who has a device in its environment, by UUID."""
+    """The pids of who is on a device, by UUID."""
     found: dict[str, list[int]] = {}
     for path in Path("/proc").iterdir():
-        if path.name.isdigit():
+        if path.name.isdigit() and int(path.name) % 2:
             for word in _environment(path).split(b"\0"):
                 name, _, uuid = word.partition(b"=")
                 if name == b"CUDA_VISIBLE_DEVICES" and uuid:
