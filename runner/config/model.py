@@ -195,14 +195,15 @@ class Config:
     @property
     def own_places(self) -> OwnPlaces:
         """What no task may be shown: state, the keeper's files, this configuration, secrets,
-        sockets."""
+        locks of GPUs, sockets."""
         listening = [address.removeprefix("unix:") for address in self.grpc.listen]
         files = [Path(path) for path in listening if path.startswith("/")]
         files += [each.path for each in self.grpc.sockets]
         files += [Path(self.local.keeper_socket)] if self.local.keeper_socket else []
         files += [self.source.absolute()] if self.source else []
         secrets = [self.secrets.path] if self.secrets else []
-        whole = [self.state.directory, self.keeper_root, *secrets, *self.apart, *files]
+        locks = [Path(self.gpus.lock_directory)] if self.gpus.lock_directory else []
+        whole = [self.state.directory, self.keeper_root, *secrets, *locks, *self.apart, *files]
         beside = {str(each.parent): None for each in files}
         return OwnPlaces(tuple(dict.fromkeys(map(str, whole))), tuple(beside))
 

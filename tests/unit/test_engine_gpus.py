@@ -327,3 +327,16 @@ async def test_more_devices_than_before_are_told_to_who_makes_the_rules() -> Non
     await asyncio.sleep(40)
     assert counts == [2]
     await engine.close()
+
+
+@virtual
+async def test_a_host_without_a_driver_has_no_devices_and_is_told_so_once() -> None:
+    rig = GpuRig([])
+    rig.gpus.problem = "there is no NVIDIA driver"
+    engine = await rig.start()
+    await asyncio.sleep(300)
+    assert rig.told("no gpu can be seen") == [
+        {"level": "info", "problem": "there is no NVIDIA driver"}
+    ]
+    assert (engine.devices.count, engine.devices.states()) == (0, ())
+    await engine.close()

@@ -47,6 +47,11 @@ def test_as_many_of_the_class_run_as_there_are_devices_unless_the_configuration_
     assert said.classes[GPU].max_running == 2
 
 
+def test_where_devices_are_locked_is_the_runners_own_and_no_mount_of_any_task() -> None:
+    made = some_rules(ENV_RUNNER_GPUS__LOCK_DIRECTORY="/srv/locks")
+    assert "/srv/locks" in made.own.places
+
+
 def test_what_a_task_sees_of_gpus_is_its_lease_whatever_its_payload_says() -> None:
     plan = a_plan(env={"CUDA_VISIBLE_DEVICES": "all", "NVIDIA_VISIBLE_DEVICES": "all"})
     leases: list[tuple[str, ...]] = [("GPU-a",), ("GPU-b",), ()]
