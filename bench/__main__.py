@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import containers, footprint, gpus, isolation, output, round_trip, start
+from bench import containers, footprint, gpu_leases, gpus, isolation, output, round_trip, start
 from bench.daemon import ROOT
 from bench.figure import Figure
 from bench.place import facts
@@ -32,6 +32,7 @@ CASES = {
     "start": start.start,
     "containers": containers.containers,
     "gpus": gpus.scrape,
+    "gpu-leases": gpu_leases.leases,
 }
 DISK = "/var/tmp"  # noqa: S108 - not in memory as /tmp may be; what is made has a name of its own
 _MARK = {True: "yes", False: "NO", None: ""}

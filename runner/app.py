@@ -13,13 +13,12 @@ import os
 import pwd
 import sys
 import tempfile
-import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runner import __version__, failpoints
+from runner import __version__, failpoints, gpus
 from runner.config import Config, ConfigError, beyond_host, rules
 from runner.containers import Containers
 from runner.edges.rpc.listen import AddressTaken, BadAddress, Listener
@@ -35,7 +34,7 @@ from runner.links import on_this_host
 from runner.notify import notify, reloading, stay_alive
 from runner.planning.policy import Rules
 from runner.ports import Executor, JournalBroken, JournalUnavailable, Observer
-from runner.process import prepare
+from runner.process import leave_in_time, prepare
 from runner.signals import Signals
 from runner.storage.journal import JournalDamaged, SqliteJournal, StateLocked, open_journal
 from runner.storage.output import FileOutput
@@ -47,9 +46,6 @@ from runner.web import Asked, Web, unasked, web
 OK, FAILED, IN_USE, BAD_CONFIG = 0, 1, 75, 78
 """Exit codes of `serve`: the last two as in sysexits.h (EX_TEMPFAIL, EX_CONFIG)."""
 
-_STOP_SECONDS = 4.0
-"""A stop takes no longer, whatever hangs: what is acknowledged is durable without it."""
-
 _AT_START = (
     "runner",
     "grpc",
@@ -59,6 +55,7 @@ _AT_START = (
     "local",
     "docker",
     "podman",
+    "gpus",
     "secrets",
     "registries",
 )  # fmt: skip - sections that a reload cannot change
@@ -195,7 +192,7 @@ async def _serve(config: Config, reload: Callable[[], Config], log: Log) -> int:
                 log.error("the journal failed", problem=str(broken.result()))
                 code = FAILED
             broken.cancel()
-            _leave_in_time(code)
+            leave_in_time(code)
             notify("STOPPING=1")
             log.info("stopping")
             await _stop(servers, runner.engine)
@@ -244,15 +241,18 @@ async def _runner(
         stack.push_async_callback(gpus.close)
         if config.local.enabled:
             await local.probe()
-        latest = [config]
+        latest, made = [config], list[Engine]()
 
         def ruled(by: Config) -> Rules:
             latest[0] = by
             said = {name: one.said() for name, one in engines.items()}
-            return containers.ruled(on_this_host(rules(by, host, local.said(), said)))
+            devices = made[0].devices.count if made else 0
+            return containers.ruled(on_this_host(rules(by, host, local.said(), said, devices)))
 
         output = FileOutput()
         stack.callback(output.close)
+        seen = gpus.seen()
+        stack.push_async_callback(seen.close)
         engine = Engine(
             journal,
             {
@@ -265,15 +265,19 @@ async def _runner(
             ruled(config),
             _settings(config, host),
             reserve_out=lambda: journal.reserve_out,
+            gpus=seen,
+            guard=gpus.locks(config, journal, host.boot_id),
         )
+        made.append(engine)
         stack.push_async_callback(engine.close)
         await engine.start()
 
-        # a keeper that is there later, or another than before, may hold more or less
+        # a keeper that is there later, or another than before, may hold more or less, and the
+        # devices may be others
         def again() -> None:
             engine.rule_by(ruled(latest[0]))
 
-        local.changed = again
+        local.changed = engine.devices.counted = again
         for one in engines.values():
             one.changed = again
         again()  # by what they have said meanwhile
@@ -337,6 +341,7 @@ def _settings(config: Config, host: HostFacts) -> Settings:
         min_free_bytes=state.min_free.size,
         min_free_share=state.min_free.fraction,
         queue_bytes=config.runner.queue_memory,
+        gpu_idle_memory=config.gpus.idle_memory,
     )
 
 
@@ -374,19 +379,12 @@ async def _unless(stop: asyncio.Task[None], work: Coroutine[Any, Any, Runner]) -
     task = asyncio.create_task(work, name="start")
     await asyncio.wait({stop, task}, return_when=asyncio.FIRST_COMPLETED)
     if not task.done():
-        _leave_in_time(OK)  # opening a journal that is locked is not to be cut short
+        leave_in_time(OK)  # opening a journal that is locked is not to be cut short
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
         return None
     return task.result()
-
-
-def _leave_in_time(code: int) -> None:
-    """End the process if the stop hangs, on a thread that is not waited for."""
-    timer = threading.Timer(_STOP_SECONDS, os._exit, (code,))
-    timer.daemon = True
-    timer.start()
 
 
 def _left(log: Log | None, problem: object, code: int) -> int:

@@ -1,10 +1,14 @@
-"""What a daemon's process does to itself before it opens anything."""
+"""What a daemon's process does to itself: before it opens anything, and when it has to end."""
 
 from __future__ import annotations
 
 import os
 import resource
 import sys
+import threading
+
+_STOP_SECONDS = 4.0
+"""A stop takes no longer, whatever hangs: what is acknowledged is durable without it."""
 
 
 def prepare() -> None:
@@ -20,6 +24,13 @@ def open_standard_streams() -> None:
     """Give the process those of its standard streams that were closed when it began."""
     _open_standard_descriptors()
     _give_streams()
+
+
+def leave_in_time(code: int) -> None:
+    """End the process if its stop hangs, on a thread that is not waited for."""
+    timer = threading.Timer(_STOP_SECONDS, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
 
 
 def _open_standard_descriptors() -> None:

@@ -76,8 +76,11 @@ def _executors(runner: v1.Runner) -> Iterator[tuple[str, str]]:
 
 def _gpus(runner: v1.Runner) -> Iterator[tuple[str, str]]:
     for each in runner.gpus:
-        held = each.problem or each.task_id or "free"
-        yield f"gpu {each.index}", terminal.safe(f"{each.name} {each.uuid} {held}")
+        what = f"{each.name} with {words.size(each.memory_bytes)}, {each.uuid}"
+        holder = f"task {each.task_id}" if each.task_id else ""
+        stands = ": ".join(filter(None, (holder, each.problem))) or "free"
+        ill = "" if each.healthy else "unhealthy, "
+        yield f"gpu {each.index}", terminal.safe(f"{what}, {ill}{stands}")
 
 
 def _classes(runner: v1.Runner) -> Iterator[tuple[str, str]]:

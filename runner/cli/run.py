@@ -51,11 +51,20 @@ async def _run(config: Config, options: argparse.Namespace, payload: bytes) -> i
                 raise refused(error, "the runner of this command") from error
             if options.json:
                 print_json(answer)
+            if answer.task.state == v1.TASK_STATE_PENDING:
+                await _tell_wait(runner, payload, options.task_class)
             printed = follow_json if options.json else follow
             task = await _followed(runner, answer.task, interrupted, printed)
         if not options.json:
             tell_end(task)
         return of_task(task)
+
+
+async def _tell_wait(runner: Supervisor, payload: bytes, task_class: str) -> None:
+    """Say why it waits for a GPU, which others may have for long."""
+    planned = await runner.plan(payload, task_class=task_class)
+    if planned.blocked_by.startswith("no_gpu"):
+        note(f"it waits: {planned.blocked_by}")
 
 
 async def _followed(

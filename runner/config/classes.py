@@ -43,14 +43,15 @@ def rules(
     host: HostFacts,
     said: Readiness = _UNASKED,
     engines: Mapping[str, Readiness] = MappingProxyType({}),
+    gpus: int = 0,
 ) -> Rules:
     """Class table, policy and host as one value. `said` is what the local executor said of
     itself: where it does not know its sandbox yet, tasks are planned for the one that is named,
     else for strict, so that none runs with less than it was promised. `engines` is what the
-    executors of containers said."""
+    executors of containers said, and `gpus` how many devices could be given out."""
     memory = _memory(host)
     classes = {
-        name: _class(name, config.classes.get(name, Class()), host.cpu_cores, memory)
+        name: _class(name, config.classes.get(name, Class()), host.cpu_cores, memory, gpus)
         for name in TaskClass
     }
     modes = {name: one.modes for name, one in config.classes.items() if one.modes is not None}
@@ -73,6 +74,7 @@ def rules(
                 name: _engine(engines.get(name, _UNREADY), container_user(one))
                 for name, one in config.containers.items()
             },
+            gpus=gpus,
             leads_out=leads_out,
         ),
         tenants=config.tenants,
@@ -137,24 +139,24 @@ def _engine(said: Readiness, user: str) -> Engine:
     return Engine(said.ready, said.user or user, said.unheld, said.notes)
 
 
-def _class(name: TaskClass, said: Class, cores: float, memory: int) -> ClassRules:
+def _class(name: TaskClass, said: Class, cores: float, memory: int, gpus: int) -> ClassRules:
     table_defaults, table_limits = _table(name, cores, memory)
     limits = _over(table_limits, said.limits)
     if name is not TaskClass.GPU_SLURM:
         limits = _cut(limits, replace(limits, cpu_cores=cores, memory_bytes=memory))
     defaults = _cut(_over(table_defaults, said.defaults), limits)
-    running = _max_running(name, cores) if said.max_running is None else said.max_running
+    running = _max_running(name, cores, gpus) if said.max_running is None else said.max_running
     return ClassRules(defaults, limits, running, said.max_queued, said.executor, said.image)
 
 
-def _max_running(name: TaskClass, cores: float) -> int:
+def _max_running(name: TaskClass, cores: float, gpus: int) -> int:
     match name:
         case TaskClass.CPU_SHORT:
             return max(1, int(cores))
         case TaskClass.CPU_LONG:
             return max(1, int(cores) // 2)
         case TaskClass.GPU:
-            return 0  # as many as GPUs, of which this version sees none
+            return gpus
         case TaskClass.GPU_SLURM:
             return 256
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from runner.config import addresses
 from runner.config.executors import container, local
+from runner.config.gpus import GPUS
 from runner.config.later import EXECUTORS, GRPC_TLS, LATER
 from runner.config.listening import check_all, check_grpc
 from runner.config.model import (
@@ -290,6 +291,7 @@ def table(listen: str, directory: str) -> Record:
                 ),
                 default=EMPTY,
             ),
+            "gpus": Field(GPUS, default=EMPTY),
             "policy": Field(_policy_record, default=EMPTY),
             "testing": Field(
                 Record(

@@ -199,6 +199,7 @@ def _config(sections: dict[str, Any], notes: tuple[str, ...], source: Path | Non
         local=sections["executors"]["local"],
         docker=sections["executors"]["docker"],
         podman=sections["executors"]["podman"],
+        gpus=sections["gpus"],
         policy=sections["policy"],
         secrets=sections["secrets"],
         registries=sections["registries"],

@@ -13,6 +13,7 @@ from runner.domain.execution import Resources
 from runner.domain.plan import Mode
 from runner.domain.principal import Principal
 from runner.domain.task import TaskClass
+from runner.planning.gpus import IDLE_MEMORY
 from runner.planning.policy import OwnPlaces, Policy, TenantRules
 
 TASK_USERS = "2100000000-2100000999"
@@ -141,6 +142,15 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuRules:
+    """`idle_memory` is the bytes that may be in use on a device that counts as free;
+    `lock_directory` is empty for the one in the runtime directory."""
+
+    idle_memory: int = IDLE_MEMORY
+    lock_directory: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SecretsDirectory:
     """One file a secret, for the tenants that are named."""
 
@@ -164,6 +174,7 @@ class Config:
     local: Local = Local()
     docker: Container = Container(enabled=True, url=DOCKER_URL)
     podman: Container = Container(enabled=False, url=PODMAN_URL)
+    gpus: GpuRules = GpuRules()
     policy: Policy = field(default_factory=Policy)
     secrets: SecretsDirectory | None = None
     registries: Mapping[str, str] = field(default_factory=dict)
@@ -184,14 +195,15 @@ class Config:
     @property
     def own_places(self) -> OwnPlaces:
         """What no task may be shown: state, the keeper's files, this configuration, secrets,
-        sockets."""
+        locks of GPUs, sockets."""
         listening = [address.removeprefix("unix:") for address in self.grpc.listen]
         files = [Path(path) for path in listening if path.startswith("/")]
         files += [each.path for each in self.grpc.sockets]
         files += [Path(self.local.keeper_socket)] if self.local.keeper_socket else []
         files += [self.source.absolute()] if self.source else []
         secrets = [self.secrets.path] if self.secrets else []
-        whole = [self.state.directory, self.keeper_root, *secrets, *self.apart, *files]
+        locks = [Path(self.gpus.lock_directory)] if self.gpus.lock_directory else []
+        whole = [self.state.directory, self.keeper_root, *secrets, *locks, *self.apart, *files]
         beside = {str(each.parent): None for each in files}
         return OwnPlaces(tuple(dict.fromkeys(map(str, whole))), tuple(beside))
 

@@ -8,6 +8,8 @@ from pathlib import Path
 CONFIG_FILE = Path("/etc/env-runner/config.toml")
 SOCKET = "supervisor.sock"
 _NAME = "env-runner"
+SHARED = Path("/run") / _NAME / "gpus"
+"""Where a daemon of the system's locks the host's GPUs."""
 
 
 def state_directory(environ: Mapping[str, str], *, root: bool) -> Path:
@@ -29,6 +31,14 @@ def runtime_directory(environ: Mapping[str, str], *, root: bool) -> Path:
     if session := _absolute(environ, "XDG_RUNTIME_DIR"):
         return session / _NAME
     return state_directory(environ, root=root) / "run"
+
+
+def gpu_locks(environ: Mapping[str, str], *, root: bool) -> Path:
+    """One directory for all runners of a host, where there can be: that of the daemon, which
+    others than root find in the system's place, else each user's own."""
+    if not (root or _first(environ, "RUNTIME_DIRECTORY")) and SHARED.is_dir():
+        return SHARED
+    return runtime_directory(environ, root=root) / "gpus"
 
 
 def _first(environ: Mapping[str, str], name: str) -> Path | None:

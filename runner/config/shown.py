@@ -16,6 +16,7 @@ from runner.config.later import EXECUTORS, LATER
 from runner.config.load import Reading
 from runner.domain.pointer import below
 from runner.domain.shape import ListOf, MapOf, Record, Shape, Text
+from runner.domain.task import TaskClass
 from runner.host import HostFacts
 from runner.planning.bounds import NAMES
 from runner.planning.policy import Rules
@@ -122,7 +123,8 @@ def _of_classes(reading: Reading, rules: Rules) -> dict[str, object]:
     out: dict[str, object] = {}
     for name, ruled in rules.classes.items():
         at = f"/classes/{name.value}"
-        out[f"{at}/max_running"] = ruled.max_running
+        if name is not TaskClass.GPU:  # as many as devices, which a daemon alone has seen
+            out[f"{at}/max_running"] = ruled.max_running
         for part, limits in (("defaults", ruled.defaults), ("limits", ruled.limits)):
             for key, field in NAMES.items():
                 amount = getattr(limits, field)

@@ -20,7 +20,7 @@ from runner.domain.events import (
     Resumed,
 )
 from runner.domain.exit import Exit
-from runner.domain.failure import Failure
+from runner.domain.failure import Failure, Reason
 from runner.domain.task import Cancel, EventType, Result, State, Task
 from runner.domain.transition import Step, Transition, step, with_attempt
 from runner.domain.verdict import Verdict, judge, retry_delay
@@ -42,20 +42,22 @@ def cancel_waiting(task: Task, event: CancelRequested) -> Transition:
 
 
 def fail_launch(task: Task, event: LaunchFailed) -> Transition:
-    """The attempt was never started."""
+    """The attempt was never started. Where it was given up for what stands already, that is
+    why."""
+    failure = task.attempt.failure or event.failure
     attempts = with_attempt(
-        task, failure=event.failure, end_time=event.time, image_digest=event.image_digest
+        task, failure=failure, end_time=event.time, image_digest=event.image_digest
     )
     task = replace(task, attempts=attempts)
     if task.cancel is not None:
-        return _end(task, Verdict(event.failure, cancelled=True), event.time)
-    return _retry_or_end(task, event.failure, event.time, event.draw)
+        return _end(task, Verdict(failure, cancelled=True), event.time)
+    return _retry_or_end(task, failure, event.time, event.draw)
 
 
 def end_attempt(task: Task, event: Exited) -> Transition:
     """The attempt is over; its end is judged, and what it leaves is stored, if anything."""
     attempt, exit_ = task.attempt, event.exit
-    verdict = judge(exit_, task.plan.limits, cancelled=task.cancel is not None)
+    verdict = _judge(task, exit_)
     start = attempt.start_time or exit_.start_time
     attempts = with_attempt(
         task, exit=exit_, failure=verdict.failure, start_time=start, end_time=event.time
@@ -91,7 +93,7 @@ def end_task(task: Task, event: Finalized) -> Transition:
     exit_ = task.attempt.exit
     if exit_ is None:
         raise ValueError(f"task {task.task_id} is finalizing without an exit")
-    verdict = judge(exit_, task.plan.limits, cancelled=task.cancel is not None)
+    verdict = _judge(task, exit_)
     if event.failure is not None and verdict == Verdict():
         verdict = Verdict(event.failure)
     attempts = with_attempt(task, failure=verdict.failure, end_time=event.time)
@@ -108,6 +110,12 @@ def acknowledge(task: Task, _event: Acknowledged) -> Transition:
     if task.acknowledged:
         return Transition(task)
     return step(replace(task, acknowledged=True), None)
+
+
+def _judge(task: Task, exit_: Exit) -> Verdict:
+    failure = task.attempt.failure
+    lost = failure if failure is not None and failure.reason is Reason.GPU_LOST else None
+    return judge(exit_, task.plan.limits, cancelled=task.cancel is not None, standing=lost)
 
 
 def _retry_or_end(task: Task, failure: Failure, time: int, draw: float) -> Transition:

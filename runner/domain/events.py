@@ -24,12 +24,13 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """It is the task's turn and its share of the host is reserved. `name` and `boot_id` are
-    for the attempt that may now begin."""
+    """It is the task's turn and its share of the host is reserved. `name`, `boot_id` and the
+    devices that are leased are for the attempt that may now begin."""
 
     time: int
     name: str
     boot_id: str
+    gpu_uuids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,16 @@ class Finalized:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuLost:
+    """The device that the attempt has cannot be used any more; `message` says why, as a
+    sentence."""
+
+    time: int
+    number: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Progressed:
     """The attempt, or whoever prepares it, said how far it is."""
 
@@ -139,6 +150,7 @@ Event = (
     | LaunchFailed
     | Exited
     | Finalized
+    | GpuLost
     | Progressed
     | RetryDue
     | CancelRequested

@@ -21,6 +21,7 @@ from runner.domain.events import (
     Event,
     Exited,
     Finalized,
+    GpuLost,
     Granted,
     Launched,
     LaunchFailed,
@@ -75,16 +76,18 @@ TRANSITIONS: Mapping[tuple[Phase, type[Event]], Rule] = {
     (P, Resumed): Rule(starts.find_again, (P,)),
     (P, Launched): Rule(starts.run, (R,)),
     (P, Adopted): Rule(starts.run, (R,)),
-    (P, NotStarted): Rule(starts.launch_again, (P, E)),
+    (P, NotStarted): Rule(starts.launch_again, (P, B, E)),
     (P, LaunchFailed): Rule(endings.fail_launch, (B, E)),
     (P, Exited): Rule(endings.end_attempt, (B, F, E)),  # of an earlier boot
     (P, Progressed): Rule(starts.note_progress, (P,)),  # a pull, for one
+    (P, GpuLost): Rule(starts.note_lost_gpu, (P,)),
     (P, CancelRequested): Rule(starts.note_cancel, (P,)),
     (R, Resumed): Rule(starts.find_again, (R,)),
     (R, Adopted): Rule(starts.await_again, (R,)),
     (R, NotStarted): Rule(endings.lose_attempt, (B, E)),
     (R, Exited): Rule(endings.end_attempt, (B, F, E)),
     (R, Progressed): Rule(starts.note_progress, (R,)),
+    (R, GpuLost): Rule(starts.stop_without_gpu, (R,)),
     (R, CancelRequested): Rule(starts.stop, (R,)),
     (F, Resumed): Rule(endings.finalize_again, (F,)),
     (F, Finalized): Rule(endings.end_task, (E,)),
@@ -96,15 +99,19 @@ TRANSITIONS: Mapping[tuple[Phase, type[Event]], Rule] = {
 IGNORED: Mapping[tuple[Phase, type[Event]], str] = {
     (W, Acknowledged): "only a task that has ended can be acknowledged",
     (W, Progressed): "late word of an attempt that is over",
+    (W, GpuLost): "late word of an attempt that is over",
     (B, Acknowledged): "only a task that has ended can be acknowledged",
     (B, Progressed): "late word of an attempt that is over",
+    (B, GpuLost): "late word of an attempt that is over",
     (P, Acknowledged): "only a task that has ended can be acknowledged",
     (R, Acknowledged): "only a task that has ended can be acknowledged",
     (F, Acknowledged): "only a task that has ended can be acknowledged",
     (F, CancelRequested): "its process has ended, and the verdict on it stands",
     (F, Progressed): "late word of an attempt that is over",
+    (F, GpuLost): "its process has ended, and the verdict on it stands",
     (E, CancelRequested): "it has ended, and is answered as it is",
     (E, Progressed): "late word of an attempt that is over",
+    (E, GpuLost): "late word of an attempt that is over",
     (E, RetryDue): "it was cancelled while the timer ran out",
     (E, Resumed): "there is nothing left to be done for it",
 }
@@ -121,7 +128,7 @@ def handle(task: Task, event: Event) -> Transition:
         raise IllegalEvent(f"{cell[1].__name__} cannot happen to a task that is {cell[0]}")
     number = getattr(event, "number", None)
     if number is not None and number != task.attempt.number:
-        if isinstance(event, Progressed):
+        if isinstance(event, Progressed | GpuLost):
             return Transition(task)
         latest = task.attempt.number
         raise IllegalEvent(f"{cell[1].__name__} is of attempt {number}, not of {latest}")

@@ -19,16 +19,20 @@ from runner.domain.effects import (
     SetTimer,
     Stop,
 )
+from runner.domain.endings import fail_launch
 from runner.domain.events import (
     Adopted,
     CancelRequested,
+    GpuLost,
     Granted,
     Launched,
+    LaunchFailed,
     NotStarted,
     Progressed,
     Resumed,
     RetryDue,
 )
+from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.task import Attempt, Cancel, EventType, State, Task
 from runner.domain.transition import Transition, step, with_attempt
 
@@ -69,6 +73,7 @@ def begin_attempt(task: Task, event: Granted) -> Transition:
         executor=task.plan.executor,
         name=event.name,
         boot_id=event.boot_id,
+        gpu_uuids=event.gpu_uuids,
         prepare_time=event.time,
     )
     task = replace(
@@ -119,7 +124,10 @@ def await_again(task: Task, event: Adopted) -> Transition:
 
 def launch_again(task: Task, event: NotStarted) -> Transition:
     """The intent was stored and never carried out: the same attempt is launched now, unless
-    the task was cancelled meanwhile."""
+    the task was cancelled meanwhile, or its device was lost."""
+    lost = task.attempt.failure
+    if task.cancel is None and lost is not None:
+        return fail_launch(task, LaunchFailed(event.time, event.number, lost, event.draw))
     if task.cancel is None:
         return Transition(task, effects=(Launch(event.number),))
     task = replace(
@@ -145,13 +153,30 @@ def stop(task: Task, event: CancelRequested) -> Transition:
     return step(changed, None, Stop(task.attempt.number, grace_of(changed)))
 
 
+def note_lost_gpu(task: Task, event: GpuLost) -> Transition:
+    """A launch is under way that has no device any more: it is stopped as soon as it is known to
+    be there. The first verdict stands."""
+    if task.cancel is not None or task.attempt.failure is not None:
+        return Transition(task)
+    failure = Failure(Reason.GPU_LOST, event.message, Fault.SYSTEM, retryable=True)
+    return step(replace(task, attempts=with_attempt(task, failure=failure)), None)
+
+
+def stop_without_gpu(task: Task, event: GpuLost) -> Transition:
+    """The attempt runs on a device that it has lost: it is asked to end."""
+    noted = note_lost_gpu(task, event)
+    if not noted.steps:
+        return noted
+    return step(noted.task, None, Stop(event.number, task.plan.limits.grace))
+
+
 def note_progress(task: Task, event: Progressed) -> Transition:
     """The attempt said how far it is; before its start, whoever prepares it."""
     return step(replace(task, progress=event.progress), EventType.PROGRESS)
 
 
 def grace_of(task: Task) -> float:
-    """Seconds that a cancelled task may take to stop by itself."""
+    """Seconds that a task may take to stop by itself, a cancelled one or another."""
     if task.cancel is None or task.cancel.grace is None:
         return task.plan.limits.grace
     return task.cancel.grace
@@ -168,6 +193,6 @@ def _cancelled(task: Task, event: CancelRequested) -> Task:
 
 def _watch_it(task: Task) -> tuple[Effect, ...]:
     number = task.attempt.number
-    if task.cancel is None:
+    if task.cancel is None and task.attempt.failure is None:
         return (Await(number),)
     return (Await(number), Stop(number, grace_of(task)))

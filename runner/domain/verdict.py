@@ -6,7 +6,7 @@ in as a number that was drawn elsewhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from signal import Signals
 
 from runner.domain.exit import Exit, Stopped
@@ -36,23 +36,25 @@ class Verdict:
     cancelled: bool = False
 
 
-def judge(exit_: Exit, limits: Limits, *, cancelled: bool) -> Verdict:
-    """The verdict on an attempt that ended so. `cancelled` says that a stop was asked for.
+def judge(
+    exit_: Exit, limits: Limits, *, cancelled: bool, standing: Failure | None = None
+) -> Verdict:
+    """The verdict on an attempt that ended so. `cancelled` says that a stop was asked for;
+    `standing` is what it was stopped for while it ran, if anything.
 
     The first verdict stands: whatever it exits with after it ran out of time, it timed out;
-    whatever it exits with after a cancel, it was cancelled.
+    whatever it exits with after a cancel, it was cancelled, and after its device was lost, that
+    was lost. Only an end that cannot be learned is told as that, since it may still run.
     """
-    if exit_.stopped is Stopped.WALL_TIME:
-        text = f"it ran longer than its wall time of {_seconds(limits.wall_time)}"
-        return Verdict(_task_fault(Reason.TIMED_OUT, text, exit_))
-    if exit_.stopped is Stopped.IDLE_TIME:
-        text = f"it was silent on both streams longer than {_seconds(limits.idle_time)}"
-        return Verdict(_task_fault(Reason.TIMED_OUT, f"{text}, its idle time", exit_))
+    if exit_.stopped in {Stopped.WALL_TIME, Stopped.IDLE_TIME}:
+        return Verdict(_task_fault(Reason.TIMED_OUT, _over_time(exit_, limits), exit_))
     if exit_.lost:
         failure = Failure(
             Reason.LOST, exit_.lost, Fault.SYSTEM, retryable=True, stderr_tail=_tail(exit_)
         )
         return Verdict(failure, cancelled=cancelled)
+    if standing is not None:
+        return Verdict(replace(standing, stderr_tail=_tail(exit_)))
     if cancelled or exit_.stopped is Stopped.REQUESTED:
         return Verdict(cancelled=True)
     if exit_.interrupted:
@@ -124,6 +126,13 @@ def _ending(exit_: Exit) -> str:
     number = exit_.signal or 0
     name = _SIGNALS.get(number, "no standard signal")
     return f"was ended by signal {number} ({name})"
+
+
+def _over_time(exit_: Exit, limits: Limits) -> str:
+    if exit_.stopped is Stopped.WALL_TIME:
+        return f"it ran longer than its wall time of {_seconds(limits.wall_time)}"
+    text = f"it was silent on both streams longer than {_seconds(limits.idle_time)}"
+    return f"{text}, its idle time"
 
 
 def _over_memory(exit_: Exit, limits: Limits) -> str:

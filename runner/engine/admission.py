@@ -23,7 +23,7 @@ from runner.engine.governor import Governor
 from runner.engine.queue import Queue
 from runner.engine.scheduler import Scheduler
 from runner.engine.settings import Settings
-from runner.planning.capacity import need
+from runner.planning.capacity import Lack, need
 from runner.planning.planner import plan
 from runner.planning.policy import Rules
 
@@ -32,6 +32,7 @@ WORDS = {
     "class_busy": "as many tasks of its class run as may at once",
     "tenant_quota": "as many tasks of its tenant run as may at once",
     "capacity": "the cores or the memory that it needs are in use, or kept for another's turn",
+    "no_gpu": "no GPU is free",
 }
 """What PlanTask says of each obstacle."""
 
@@ -51,6 +52,11 @@ class Room(Protocol):
     @property
     def queue(self) -> Queue:
         """The tasks that wait, those included that are being stored."""
+        ...
+
+    @property
+    def gpus_taken(self) -> str:
+        """Why each GPU is not given out now, in a sentence."""
         ...
 
 
@@ -126,7 +132,8 @@ class Admission:
             return Planned(planned, f"{word}: {refused.message}")
         wanted = need(read.task_class, planned, payload.tenant)
         word = self._scheduler.obstacle(planned.executor, wanted)
-        return Planned(planned, f"{word}: {WORDS[word]}" if word else "")
+        why = f" ({self._room.gpus_taken})" if word == Lack.GPU else ""
+        return Planned(planned, f"{word}: {WORDS[word]}{why}" if word else "")
 
     def _planned(self, who: Principal, read: Read) -> tuple[Payload, Plan]:
         payload = validate(read.document)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from runner.domain.gpu import Gpu
 from runner.domain.limits import Limits
 from runner.domain.plan import Mode, Plan
 from runner.domain.task import State, TaskClass
@@ -144,6 +145,17 @@ class ClassState:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuState:
+    """One device: `task_id` of who has it, empty where it is free; `problem` says why it is not
+    given out, or what is wrong with it while a task has it."""
+
+    gpu: Gpu
+    healthy: bool
+    task_id: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Vitals:
     """What probes and gauges are made of: in memory all of it, but for a look at the disk.
 
@@ -164,6 +176,7 @@ class Vitals:
     memory_reserved: int
     followers: int
     containers: Mapping[str, int]  # that run now, by executor
+    gpus: tuple[GpuState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,3 +196,4 @@ class Status:
     first_sequence: int
     last_sequence: int
     journal_id: str
+    gpus: tuple[GpuState, ...] = ()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from runner.domain import effects as do
 from runner.domain import events as happened
@@ -18,6 +19,7 @@ from runner.domain.exit import Exit
 from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.task import Handle, Progress, Task
 from runner.engine.bodies import Bodies
+from runner.engine.devices import Devices
 from runner.engine.outputs import collect
 from runner.failpoints import failpoint
 from runner.planning.environment import environment
@@ -43,11 +45,12 @@ class Performer:
         bodies: Bodies,
         clock: Clock,
         observer: Observer,
+        devices: Devices,
     ) -> None:
-        self._executors, self._bodies = executors, bodies
+        self._executors, self._bodies, self._devices = executors, bodies, devices
         self._clock, self._observer = clock, observer
         self.tell: Callable[[str, Event], None] = lambda _task_id, _event: None
-        self.cancelled: Callable[[str], bool] = lambda _task_id: False
+        self.unwanted: Callable[[str], bool] = lambda _task_id: False
         self._adopting = asyncio.Semaphore(ADOPTIONS)
 
     async def perform(self, effect: do.Effect, task: Task) -> Event | None:
@@ -81,7 +84,10 @@ class Performer:
         raise AssertionError(f"{type(effect).__name__} is not for an executor")
 
     async def _launch(self, executor: Executor, task: Task) -> Event:
-        request = await self._request(task)
+        try:
+            request = await self._request(task)
+        except LaunchFailed as failed:
+            return self._failed(task, failed.failure)
         try:
             started = await executor.launch(request)
             failpoint("after_spawn")
@@ -177,8 +183,10 @@ class Performer:
         return self._lost(task, text)
 
     async def _request(self, task: Task) -> Launch:
+        """Raises LaunchFailed where its device is lost already."""
         stdin, context = await self._bodies.of(task.task_id)
-        return self._shape(task, stdin, context)
+        shape = self._shape(task, stdin, context)
+        return replace(shape, gpus=await self._devices.ready(task, shape.wanted))
 
     def _shape(
         self, task: Task, stdin: bytes | None = None, context: bytes | None = None
@@ -196,14 +204,20 @@ class Performer:
             labels=task.labels,
             tenant=task.tenant,
             image_digest=next((one.image_digest for one in task.attempts if one.image_digest), ""),
+            gpus=self._devices.known(task),
             progress=lambda *said: self._progressed(task, *said),
-            wanted=lambda: not self.cancelled(task.task_id),
+            wanted=lambda: not self.unwanted(task.task_id),
+            gpu_lost=lambda why: self._lost_gpu(task, why),
         )
 
     def _progressed(self, task: Task, fraction: float, step: str, message: str) -> None:
         now = self._clock.wall()
         progress = Progress(min(max(fraction, 0.0), 1.0), step, message, now)
         self.tell(task.task_id, happened.Progressed(now, task.attempt.number, progress))
+
+    def _lost_gpu(self, task: Task, why: str) -> None:
+        now = self._clock.wall()
+        self.tell(task.task_id, happened.GpuLost(now, task.attempt.number, why))
 
     async def _pause(self, pause: float) -> float:
         await self._clock.sleep(pause)

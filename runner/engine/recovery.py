@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from runner.domain.events import Resumed
+from runner.engine.devices import Devices
 from runner.engine.scheduler import Scheduler
 from runner.engine.settings import Settings
 from runner.engine.tasks import Tasks
@@ -19,6 +20,7 @@ async def recover(
     journal: Journal,
     tasks: Tasks,
     scheduler: Scheduler,
+    devices: Devices,
     *,
     clock: Clock,
     observer: Observer,
@@ -28,6 +30,7 @@ async def recover(
     rest then goes on beside the service."""
     unfinished = await journal.unfinished()
     actors = [tasks.restore(task, age) for age, task in enumerate(unfinished, -len(unfinished))]
+    await devices.begin()
     for actor in actors:
         actor.tell(Resumed(clock.wall(), settings.boot_id))
     searching = tasks.searching()

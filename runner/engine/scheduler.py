@@ -29,11 +29,32 @@ class Waiting(Protocol):
         ...
 
 
+class Devices(Protocol):
+    """Who has which GPU."""
+
+    def any_free(self) -> bool:
+        """Whether one could be leased, as far as is known."""
+        ...
+
+    def lease(self, task: Task) -> bool:
+        """Lease one to the task's next attempt; False where none can be had now."""
+        ...
+
+    def hold(self, task: Task) -> None:
+        """The task's latest attempt has its devices already."""
+        ...
+
+    def give_back(self, task_id: str) -> None:
+        """The task has none any more. Fine where it had none."""
+        ...
+
+
 _ANSWERS = {
     None: Answer.GONE,
     Lack.CLASS: Answer.CLASS_FULL,
     Lack.TENANT: Answer.NOT_IT,
     Lack.CAPACITY: Answer.NO_ROOM,
+    Lack.GPU: Answer.CLASS_FULL,  # all of its class need one
 }
 
 
@@ -50,13 +71,18 @@ class Scheduler:
     `now` gives seconds that never jump."""
 
     def __init__(
-        self, rules: Rules, ready: Callable[[str], bool], now: Callable[[], float]
+        self,
+        rules: Rules,
+        ready: Callable[[str], bool],
+        now: Callable[[], float],
+        devices: Devices,
     ) -> None:
         host = rules.host
         self.ledger = Ledger(host.cpu_cores, host.memory_bytes, rules.slots, rules.tenant_slots)
         self._rules = rules
         self._ready = ready
         self._now = now
+        self._devices = devices
         self._lengths = Lengths()
         self._since: dict[str, tuple[Need, float]] = {}
         self._ends: dict[str, float] = {}  # when who holds something has given it back for certain
@@ -81,6 +107,7 @@ class Scheduler:
         """Reserve for what runs already."""
         need = need_of(task)
         self.ledger.hold(task.task_id, need)
+        self._devices.hold(task)
         self._ends[task.task_id] = self._now() + need.seconds
 
     def seize(self, task: Task) -> bool:
@@ -88,7 +115,7 @@ class Scheduler:
         if not self._open or self._waiting or not self._ready(task.plan.executor):
             return False
         need = need_of(task)
-        if self.ledger.lack(need) is not None:
+        if self._lack(need) is not None or not self._lease(task, need):
             return False
         self._pass_time()
         self._give(task.task_id, need)
@@ -100,7 +127,7 @@ class Scheduler:
         self._waiting[task.task_id] = who
         runs = self.ledger.holds(task.tenant)
         self._lines.join(task.task_id, task.task_class, task.tenant, who.age, runs=runs)
-        if self._ready(task.plan.executor) and self.ledger.lack(need_of(task)) is None:
+        if self._ready(task.plan.executor) and self._lack(need_of(task)) is None:
             self.dispatch()
 
     def leave(self, task_id: str) -> None:
@@ -115,6 +142,7 @@ class Scheduler:
         self._pass_time()
         if not self.ledger.release(task_id):
             return
+        self._devices.give_back(task_id)
         del self._ends[task_id]
         if (had := self._since.pop(task_id, None)) is not None:
             need, since = had
@@ -142,7 +170,7 @@ class Scheduler:
         if not self._ready(who.task.plan.executor):
             return Answer.NOT_IT
         need = need_of(who.task)
-        answer = _ANSWERS[self.ledger.lack(need)]
+        answer = _ANSWERS[self._lack(need)]
         if answer is Answer.NO_ROOM:
             if turn.held_until is not None:
                 return Answer.HELD
@@ -151,9 +179,11 @@ class Scheduler:
                 turn.held_until = self._room_for(need)
                 return Answer.HOLDS
         elif answer is Answer.GONE:
+            if turn.held_until is not None and not self._may_pass(need, turn.held_until):
+                return Answer.HELD
+            if not self._lease(who.task, need):
+                return Answer.CLASS_FULL
             if turn.held_until is not None:
-                if not self._may_pass(need, turn.held_until):
-                    return Answer.HELD
                 self._clearing.past.add(task_id)
             self._give(task_id, need)
             del self._waiting[task_id]
@@ -169,12 +199,23 @@ class Scheduler:
         """The word for why a new task could not start now; empty where it could."""
         if not self._ready(executor):
             return "executor_not_ready"
-        if lack := self.ledger.lack(need):
+        if lack := self._lack(need):
             return lack
         holder = self._waiting.get(self._clearing.task_id)
         if holder is None or self._may_pass(need, self._room_for(need_of(holder.task))):
             return ""
         return Lack.CAPACITY
+
+    def _lack(self, need: Need) -> Lack | None:
+        """What is missing for it now. Room is not made for who would have no device in it."""
+        lack = self.ledger.lack(need)
+        if need.gpus and lack in {None, Lack.CAPACITY} and not self._devices.any_free():
+            return Lack.GPU
+        return lack
+
+    def _lease(self, task: Task, need: Need) -> bool:
+        """Lease it what it needs beside its share; whether it has that."""
+        return not need.gpus or self._devices.lease(task)
 
     def _may_hold(self, task_id: str, need: Need) -> bool:
         """Whether others are held back for it, whose turn it is and that does not fit."""

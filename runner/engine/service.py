@@ -35,10 +35,12 @@ from runner.engine.api import (
 from runner.engine.aside import Aside
 from runner.engine.attempt_output import Sources
 from runner.engine.bodies import Bodies
+from runner.engine.devices import Devices
 from runner.engine.follow import Followers
 from runner.engine.governor import Disk, Governor
 from runner.engine.guarded import Guarded
 from runner.engine.hub import Hub
+from runner.engine.no_gpus import NoGpus, Unguarded
 from runner.engine.output import Output
 from runner.engine.perform import Performer
 from runner.engine.queue import Queue
@@ -55,6 +57,8 @@ from runner.ports import (
     Clock,
     Event,
     Executor,
+    Gpus,
+    Guard,
     Journal,
     Observer,
     OutputStore,
@@ -82,6 +86,8 @@ class Engine:
         disk: Disk = shutil.disk_usage,
         reserve_out: Callable[[], bool] = lambda: False,  # what is kept back on it is in use
         there: Callable[[Path], bool] = os.path.lexists,
+        gpus: Gpus | None = None,
+        guard: Guard | None = None,  # of those devices, which several runners may want
     ) -> None:
         journal, asked = self._guarded(journal), self._guarded(journal, refusing=True)
         self._journal, self._asked = journal, asked  # for its own work, and for calls
@@ -90,7 +96,16 @@ class Engine:
         self._hub, self._followers, self._turns = Hub(), Followers(), Turns()
         self._aside = Aside()
         self._board = Board(executors, observer, settings.probe_interval)
-        self.scheduler = Scheduler(rules, self._board.ready, clock.monotonic)
+        self.devices = Devices(
+            gpus or NoGpus(),
+            guard or Unguarded(),
+            journal,
+            clock,
+            observer,
+            boot_id=settings.boot_id,
+            idle_memory=settings.gpu_idle_memory,
+        )
+        self.scheduler = Scheduler(rules, self._board.ready, clock.monotonic, self.devices)
         bodies = Bodies(journal)
         self._tasks = Tasks(
             journal=journal,
@@ -98,13 +113,14 @@ class Engine:
             clock=clock,
             observer=observer,
             scheduler=self.scheduler,
-            performer=Performer(executors, bodies, clock, observer),
+            devices=self.devices,
+            performer=Performer(executors, bodies, clock, observer, self.devices),
             bodies=bodies,
             boot_id=settings.boot_id,
         )
         self._tasks.settled = self._followers.settled
         self._tasks.doubt = self._board.doubt
-        self._board.changed = self.scheduler.dispatch
+        self._board.changed = self.devices.changed = self.scheduler.dispatch
         self._retention = Retention(journal, executors, clock, observer, settings, there)
         self._governor = Governor(
             settings,
@@ -128,14 +144,17 @@ class Engine:
         self._hub.begin(last)
         self._drain = standing.read_drain(await self._journal.get(standing.DRAINING))
         await self._board.ask()
+        await self.devices.recall()
         await recover(
             self._journal,
             self._tasks,
             self.scheduler,
+            self.devices,
             clock=self._clock,
             observer=self._observer,
             settings=self._settings,
         )
+        self._tasks.effects.spawn(self.devices.run())
         self._tasks.effects.spawn(self._board.watch())
         self._tasks.effects.spawn(self._retention.tidy())
         self._tasks.effects.spawn(self._retention.run())
@@ -150,6 +169,7 @@ class Engine:
         await self._tasks.effects.close()
         await self._tasks.storing.close(patience=standing.PATIENCE)
         await self._tasks.effects.close()  # what the last steps asked for is left to a restart
+        self.devices.close()
 
     async def broken(self) -> Exception:
         """Returns once the journal has failed: nothing may be promised any more."""
@@ -166,6 +186,11 @@ class Engine:
     def queue(self) -> Queue:
         """The tasks that wait."""
         return self._tasks.queue
+
+    @property
+    def gpus_taken(self) -> str:
+        """Why each GPU is not given out now."""
+        return self.devices.taken
 
     def rule_by(self, rules: Rules) -> None:
         """Admit and give turns by other rules from now on. Tasks keep the plan that they were
@@ -253,8 +278,8 @@ class Engine:
         """Output, in order; see `StreamOutput`."""
         return self._output.stream(who, request)
 
-    async def status(self, who: Principal) -> Status:  # noqa: ARG002 - the same for whoever may ask
-        """What the runner is, and how full it is."""
+    async def status(self, who: Principal) -> Status:
+        """What the runner is, and how full it is; whose task has a GPU only to who may see it."""
         return standing.status(
             self._rules,
             self._settings,
@@ -265,6 +290,7 @@ class Engine:
             start_time=self._start_time,
             bounds=await self._asked.bounds(),
             journal_id=self._journal.journal_id,
+            gpus=standing.gpus(self.devices.states(), who, self._tasks.task),
         )
 
     def vitals(self) -> Vitals:
@@ -286,6 +312,7 @@ class Engine:
             memory_reserved=ledger.memory_reserved,
             followers=self._followers.count,
             containers=standing.containers(self._rules, self._tasks.running()),
+            gpus=self.devices.states(),
         )
 
     async def set_drain(self, who: Principal, drain: bool, reason: str) -> Status:  # noqa: FBT001 - the request's field

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.planning.gpus import IDLE_MEMORY
+
 _HOUR = 3600.0
 
 
@@ -27,3 +29,4 @@ class Settings:
     recovery_budget: float = 10.0  # the longest that the start waits for what it finds again
     sweep_interval: float = 60.0
     probe_interval: float = 10.0
+    gpu_idle_memory: int = IDLE_MEMORY  # bytes that may be in use on a device that is free

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from runner.domain.document import Document
 from runner.domain.identity import check_task_id
 from runner.domain.limits import Limits
 from runner.domain.payload import whose
+from runner.domain.principal import Principal
 from runner.domain.refusal import Refused
 from runner.domain.task import Task, TaskClass
 from runner.engine import refusals
-from runner.engine.api import Assignment, ClassState, ExecutorStatus, Status
+from runner.engine.api import Assignment, ClassState, ExecutorStatus, GpuState, Status
 from runner.engine.readiness import Board
 from runner.engine.settings import Settings
 from runner.planning.capacity import Ledger
@@ -33,6 +35,7 @@ STOP_ANSWER = 1.0
 """Seconds that the answer to a cancel waits for the executor to have heard of it."""
 
 _PREFIX = "draining: "
+_TAKEN = "a task of another tenant has it"
 
 
 def read_drain(stored: str | None) -> str | None:
@@ -98,6 +101,20 @@ def containers(rules: Rules, running: Iterable[Task]) -> dict[str, int]:
     return found
 
 
+def gpus(
+    states: Iterable[GpuState], who: Principal, find: Callable[[str], Task | None]
+) -> tuple[GpuState, ...]:
+    """The devices as `who` may see them: of a task that is not theirs, only that there is one."""
+    return tuple(
+        each if _is_seen(find(each.task_id), who) else replace(each, task_id="", problem=_TAKEN)
+        for each in states
+    )
+
+
+def _is_seen(task: Task | None, who: Principal) -> bool:
+    return task is None or who.sees(task.tenant)
+
+
 def status(
     rules: Rules,
     settings: Settings,
@@ -109,6 +126,7 @@ def status(
     start_time: int,
     bounds: tuple[int, int],
     journal_id: str,
+    gpus: tuple[GpuState, ...],
 ) -> Status:
     """What the runner is, what it can run, and how full it is."""
     return Status(
@@ -125,6 +143,7 @@ def status(
         first_sequence=bounds[0],
         last_sequence=bounds[1],
         journal_id=journal_id,
+        gpus=gpus,
     )
 
 

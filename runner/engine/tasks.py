@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from runner.domain import effects as do
 from runner.domain import starts
 from runner.domain.events import Event as DomainEvent
-from runner.domain.events import Exited, Granted, LaunchFailed, RetryDue
+from runner.domain.events import Exited, GpuLost, Granted, LaunchFailed, RetryDue
 from runner.domain.failure import Reason
 from runner.domain.lifecycle import IllegalEvent
 from runner.domain.task import EventType, State, Task, handle_name
@@ -20,6 +20,7 @@ from runner.engine import refusals
 from runner.engine.actor import Actor
 from runner.engine.background import Background
 from runner.engine.bodies import Bodies, Body
+from runner.engine.devices import Devices
 from runner.engine.hub import Hub
 from runner.engine.perform import Performer
 from runner.engine.queue import Queue
@@ -52,6 +53,7 @@ class Tasks:
         clock: Clock,
         observer: Observer,
         scheduler: Scheduler,
+        devices: Devices,
         performer: Performer,
         bodies: Bodies,
         boot_id: str,
@@ -68,7 +70,10 @@ class Tasks:
         self._scheduler, self._performer, self._bodies = scheduler, performer, bodies
         self._boot_id = boot_id
         performer.tell = self._tell_actor
-        performer.cancelled = self._is_cancelled
+        performer.unwanted = self._is_unwanted
+        self._devices = devices
+        devices.lost = self._lose_gpu
+        devices.spawn = self.effects.spawn
         self._budget, self._retrying = RetryBudget(), asyncio.Lock()
         self._searching: set[asyncio.Task[None]] = set()
         self._entering = 0  # new tasks that are being stored and have to wait for their turn
@@ -187,15 +192,24 @@ class Tasks:
 
     def _granted(self, task: Task) -> Granted:
         name = handle_name(self._journal.journal_id, task.task_id, len(task.attempts) + 1)
-        return Granted(self._clock.wall(), name, self._boot_id)
+        gpus = self._devices.of(task.task_id)
+        return Granted(self._clock.wall(), name, self._boot_id, gpus)
 
     def _tell_actor(self, task_id: str, event: DomainEvent) -> None:
         if (actor := self.actors.get(task_id)) is not None:
             actor.tell(event)
 
-    def _is_cancelled(self, task_id: str) -> bool:
+    def _lose_gpu(self, task_id: str, why: str) -> None:
         actor = self.actors.get(task_id)
-        return actor is not None and actor.task.cancel is not None
+        if actor is not None and actor.task.attempts:
+            actor.tell(GpuLost(self._clock.wall(), len(actor.task.attempts), why))
+
+    def _is_unwanted(self, task_id: str) -> bool:
+        """Whether an attempt that is being started is to be stopped as soon as it is there."""
+        actor = self.actors.get(task_id)
+        if actor is None or not actor.task.attempts:
+            return False
+        return actor.task.cancel is not None or actor.task.attempt.failure is not None
 
     async def _perform(self, actor: Actor, effect: do.Effect, task: Task) -> None:
         event = await self._performer.perform(effect, task)
@@ -251,6 +265,8 @@ class Tasks:
             return
         for record, after in zip(records, stored, strict=True):
             self._observer.stored(record.before, after, record.type)
+            if record.type is EventType.PREPARING:
+                self._devices.stored(after)
 
     def _point(self, name: str) -> None:
         """A failpoint at which an error has nobody to go to."""

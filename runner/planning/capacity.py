@@ -25,6 +25,7 @@ class Lack(StrEnum):
     CLASS = "class_busy"
     TENANT = "tenant_quota"
     CAPACITY = "capacity"
+    GPU = "no_gpu"  # said by whoever knows the devices, not by the ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Need:
     memory: int
     tenant: str = ""
     seconds: float = math.inf
+    gpus: int = 0
 
 
 def need_of(task: Task) -> Need:
@@ -49,7 +51,8 @@ def need(task_class: TaskClass, plan: Plan, tenant: str = "") -> Need:
     limits = plan.limits
     memory = limits.memory_bytes + plan.sized_disk
     seconds = math.inf if limits.wall_time is None else limits.wall_time + limits.grace
-    return Need(task_class, round(limits.cpu_cores * _MILLIONTHS), memory, tenant, seconds)
+    cpu = round(limits.cpu_cores * _MILLIONTHS)
+    return Need(task_class, cpu, memory, tenant, seconds, limits.gpus)
 
 
 class Ledger:

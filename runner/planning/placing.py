@@ -92,8 +92,11 @@ def check(asked: Execution, mode: Mode, executor: str, task_class: TaskClass, ru
     if mode not in host.executors.get(executor, ()):
         what = f"mode {mode} on executor {executor}"
         _no_executor("/execution/executor" if asked.executor else "/execution/mode", what, rules)
-    if task_class in {TaskClass.GPU, TaskClass.GPU_SLURM}:
+    if task_class is TaskClass.GPU_SLURM:
         _no_executor("task_class", f"class {task_class}", rules)
+    if task_class is TaskClass.GPU and not host.gpus:
+        message = "this host has no GPU that is given out; env-runner info shows those there are"
+        raise Refused.of_field(Code.FAILED_PRECONDITION, "task_class", "NO_GPU", message)
     if executor in host.engines:
         return
     if asked.mounts and not (executor == "local" and host.level == "strict"):

@@ -117,7 +117,8 @@ class Host:
     `executors` are those configured, in order, with the modes that each can run. What follows
     the memory is what the local executor holds here: the sandbox that its tasks get and why
     that one, limits that it cannot hold, each with why, and more lines for `Plan.decisions`.
-    `engines` are the executors that run containers. `leads_out` tells whether a link on the way
+    `engines` are the executors that run containers. `gpus` is how many devices could ever be given
+    out, busy or not. `leads_out` tells whether a link on the way
     to a path below a root leads out of that, as far as can be seen now.
     """
 
@@ -130,6 +131,7 @@ class Host:
     unheld: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     engines: Mapping[str, Engine] = field(default_factory=dict)
+    gpus: int = 0
     leads_out: Callable[[str, str], bool] = stays
 
 

@@ -18,6 +18,7 @@ from runner.ports.executor import (
     unheard,
 )
 from runner.ports.gpus import Gpus, Look
+from runner.ports.guard import Guard
 from runner.ports.journal import (
     Event,
     Journal,
@@ -38,6 +39,7 @@ __all__ = [
     "Executor",
     "Found",
     "Gpus",
+    "Guard",
     "Journal",
     "JournalBroken",
     "JournalUnavailable",

@@ -10,9 +10,9 @@ from runner.domain.gpu import Gpu
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """All devices as they were seen at `time` (seconds of the monotonic clock). `problem` says why
-    nothing could be seen (no driver, no answer), for a person; the devices are then those seen
-    last, or none."""
+    """All devices as they were seen, none of it before `time` (seconds of the monotonic clock):
+    when the look began. `problem` says why nothing could be seen (no driver, no answer), for a
+    person; the devices are then those seen last, or none."""
 
     devices: tuple[Gpu, ...] = ()
     problem: str = ""

@@ -29,7 +29,7 @@ from tests.contract.conftest import open_directory  # noqa: F401 - a fixture
 from tests.engines.engine import Engine
 from tests.engines.fixtures import PYTHON_IMAGE
 from tests.support.contained import contained
-from tests.support.gpu_rig import gpu
+from tests.support.gpu_ports import gpu
 from tests.support.launches import launch
 from tests.support.rig import Rig
 

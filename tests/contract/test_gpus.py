@@ -11,7 +11,7 @@ import pytest
 
 from runner.domain.gpu import Gpu
 from runner.ports import Look
-from tests.support.gpu_rig import MIB, GpuRig, gpu, rig_of
+from tests.support.gpu_ports import MIB, GpuRig, gpu, rig_of
 
 STEERED = ["fake", "double"]
 

@@ -16,7 +16,7 @@ import pytest
 
 from runner.telemetry.gpu import NvmlGpus, without
 from runner.telemetry.gpu_asking import Limits
-from tests.support.gpu_rig import MIB, QUICK, card, doubled, gpu
+from tests.support.gpu_ports import MIB, QUICK, card, doubled, gpu
 from tests.support.nvml import Card, Machine, build
 from tests.support.waiting import until
 

@@ -13,7 +13,7 @@ import pytest
 
 from runner.telemetry.gpu import without
 from tests.support.daemon import Daemon
-from tests.support.gpu_rig import card, doubled, gpu
+from tests.support.gpu_ports import card, doubled, gpu
 from tests.support.http import get
 from tests.support.metrics import promtool
 from tests.support.nvml import STATE, Machine, build

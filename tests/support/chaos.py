@@ -16,6 +16,7 @@ from runner.domain.task import Handle, Task
 from runner.executors.fake import FakeExecutor, FakeWorld
 from runner.ports import Launch, Readiness, Record, Started
 from runner.storage.memory import MemoryJournal
+from tests.support.gpus import GpuWorld
 
 Choose = Callable[[], float]
 """Draws from [0, 1]."""
@@ -81,8 +82,8 @@ def remember_lives() -> None:
     loop.set_task_factory(factory)  # type: ignore[arg-type] # typeshed's protocol wants any future
 
 
-class OutlivingWorld(FakeWorld):
-    """Its programs belong to no life."""
+class OutlivingWorld(GpuWorld):
+    """Its programs belong to no life, and neither do the devices that they use."""
 
     def start(self, request: Launch) -> Started:
         return contextvars.Context().run(super().start, request)

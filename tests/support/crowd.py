@@ -40,6 +40,33 @@ class Job:
 
 
 @dataclass
+class Counted:
+    """See `scheduler.Devices`: so many, each as good as the other."""
+
+    free: int = 0
+    holders: list[str] = field(default_factory=list)
+
+    def any_free(self) -> bool:
+        return self.free > 0
+
+    def lease(self, task: Task) -> bool:
+        if not self.free:
+            return False
+        self.hold(task)
+        return True
+
+    def hold(self, task: Task) -> None:
+        if task.plan.limits.gpus:
+            self.free -= 1
+            self.holders.append(task.task_id)
+
+    def give_back(self, task_id: str) -> None:
+        if task_id in self.holders:
+            self.holders.remove(task_id)
+            self.free += 1
+
+
+@dataclass
 class Crowd:
     """`cores` of a host. Whatever comes at once comes in the order of the calls."""
 
@@ -52,6 +79,7 @@ class Crowd:
     ends: list[tuple[float, str]] = field(default_factory=list)
     jobs: dict[str, Job] = field(default_factory=dict)
     used: dict[str, float] = field(default_factory=dict)  # seconds of a core, by tenant
+    devices: Counted = field(default_factory=Counted)
 
     def __post_init__(self) -> None:
         classes = {
@@ -60,7 +88,7 @@ class Crowd:
         }
         host = replace(RULES.host, cpu_cores=self.cores, memory_bytes=1 << 50)
         rules = replace(RULES, classes=classes, host=host, tenants=self.tenants)
-        self.scheduler = Scheduler(rules, self.ready, lambda: self.time)
+        self.scheduler = Scheduler(rules, self.ready, lambda: self.time, self.devices)
         self.scheduler.open()
 
     def join(
@@ -74,7 +102,8 @@ class Crowd:
         executor: str = "local",
     ) -> Job:
         number = len(self.jobs)
-        limits = replace(LIMITS, cpu_cores=cpu, wall_time=wall, grace=0.0)
+        gpus = int(of is TaskClass.GPU)
+        limits = replace(LIMITS, cpu_cores=cpu, wall_time=wall, grace=0.0, gpus=gpus)
         plan = a_plan(limits=limits, executor=executor)
         task = a_task(f"{tenant}-{number}", plan=plan, task_class=of, tenant=tenant)
         job = self.jobs[task.task_id] = Job(task, number, length, self.time, self)

@@ -57,6 +57,7 @@ class Daemon:
         }
         self.process: subprocess.Popen[bytes] | None = None
         self.prefix: tuple[str, ...] = ()  # such as strace and its words
+        self.command: tuple[str, ...] = SERVE
         self.markers.mkdir()
         self.markers.chmod(0o1777)
 
@@ -79,7 +80,7 @@ class Daemon:
         assert self.process is None, "one at a time"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.prefix, *SERVE],
+                [*self.prefix, *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

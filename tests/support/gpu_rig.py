@@ -1,107 +1,82 @@
-"""The port `Gpus` under test: the fake, the driver's double, or a real driver.
-
-The first two have whatever devices a test gives them; a real one has what it has.
-"""
+"""An engine with GPUs: the devices, their locks and what runs on them outlive it."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
-import pytest
+from runner.domain.task import Task, TaskClass
+from runner.engine.api import GpuState
+from runner.engine.service import Engine
+from runner.executors.fake import FakeExecutor
+from runner.planning.policy import ClassRules, Rules
+from runner.ports import Executor, Journal
+from tests.support.engine import RULES, Rig
+from tests.support.gpus import FakeGuard, GpuWorld, Leases, WorldGpus, a_gpu
+from tests.support.tasks import LIMITS
 
-from runner.domain.gpu import Gpu
-from runner.ports import Gpus
-from runner.telemetry.gpu import NvmlGpus, without
-from runner.telemetry.gpu_asking import Limits
-from tests.support.gpus import FakeGpus
-from tests.support.nvml import STATE, Card, Machine, build
-
-MIB = 1 << 20
-QUICK = Limits(pause=0.0, absent=0.0)
-
-
-def gpu(number: int, **words: object) -> Gpu:
-    """A device that is well, known by its number."""
-    facts: dict[str, object] = {
-        "uuid": f"GPU-{number:08x}-0000-0000-0000-000000000000",
-        "index": number,
-        "name": "Double 16G",
-        "minor": number,
-        "memory_total": 16_384 * MIB,
-        **words,
-    }
-    return Gpu(**facts)  # type: ignore[arg-type] # a test names its fields
+GPU = "gpu"
+PAIR = ("GPU-a", "GPU-b")
 
 
-@dataclass
-class GpuRig:
-    """`machine` is the double's, None for the fake."""
-
-    gpus: Gpus
-    machine: Machine | None = None
-
-    def has(self, *devices: Gpu) -> None:
-        """These, in the order of their indexes, and a driver that tells of them."""
-        if self.machine is None:
-            assert isinstance(self.gpus, FakeGpus)
-            self.gpus.devices, self.gpus.problem = devices, ""
-        else:
-            self.machine.has([card(each) for each in devices])
-
-    def without_driver(self) -> None:
-        """There is none any more, or not yet."""
-        if self.machine is None:
-            assert isinstance(self.gpus, FakeGpus)
-            self.gpus.problem = "there is no driver"
-        else:
-            self.machine.without_driver()
-
-
-def card(device: Gpu) -> Card:
-    """The double's device that is told so."""
-    return Card(
-        device.uuid,
-        device.memory_total // MIB,
-        device.memory_used // MIB,
-        round(device.utilization * 100),
-        "lost" if device.problem else "ok",
-        device.name,
-        device.minor,
-        mig=device.mig,
-        processes=device.processes or (),
+def gpu_rules(gpus: int, rules: Rules = RULES) -> Rules:
+    """The rules with so many devices, and as many slots for tasks that want one."""
+    limits = replace(LIMITS, idle_time=None, gpus=1)
+    of_class = ClassRules(limits, replace(limits, cpu_cores=4.0, grace=30.0), max_running=gpus)
+    return replace(
+        rules,
+        classes={**rules.classes, TaskClass.GPU: of_class},
+        host=replace(rules.host, gpus=gpus, cpu_cores=64.0, memory_bytes=1 << 40),
     )
 
 
-@contextlib.contextmanager
-def doubled(directory: Path, library: Path) -> Iterator[Machine]:
-    """A machine with the double, which processes started from here on see."""
-    with pytest.MonkeyPatch.context() as patch:
-        machine = Machine(directory / "machine", library)
-        patch.setenv(STATE, str(machine.file))
-        machine.has()
-        yield machine
-        machine.without_driver()
+class GpuRig(Rig):
+    """See Rig. `gpus` are the devices, `leases` what is written down of them for all runners, of
+    which this is the one named `runner`."""
+
+    def __init__(
+        self,
+        uuids: Iterable[str] = PAIR,
+        *,
+        lags: int = 0,
+        shy: bool = False,
+        world: Callable[..., GpuWorld] = GpuWorld,
+    ) -> None:
+        devices = [a_gpu(uuid, index) for index, uuid in enumerate(uuids)]
+        super().__init__(rules=gpu_rules(len(devices)))
+        self.world: GpuWorld = world(wall=self.clock.wall, sink=self.output.sink)
+        self.gpus = WorldGpus(self.world, *devices, lags=lags, shy=shy)
+        self.leases, self.runner = Leases(), "runner-1"
+
+    def engine(
+        self, *, executors: Mapping[str, Executor] | None = None, journal: Journal | None = None
+    ) -> Engine:
+        """An engine that was not started."""
+        return Engine(
+            journal or self.journal,
+            executors or {"local": FakeExecutor(self.world)},
+            self.output,
+            self.clock,
+            self.observer,
+            self.rules,
+            self.settings,
+            disk=lambda _path: self.disk,
+            there=lambda path: path.parent.name in self.world.known(),
+            gpus=self.gpus,
+            guard=FakeGuard(self.leases, self.runner),
+        )
+
+    def told(self, event: str) -> list[dict[str, object]]:
+        """The fields of each line of this name."""
+        return [fields for said, fields in self.notes.notes if said == event]
 
 
-async def rig_of(kind: str, directory: Path, libraries: Path) -> AsyncIterator[GpuRig]:
-    """`libraries` is where the double is built, once for many tests."""
-    if kind == "fake":
-        yield GpuRig(FakeGpus())
-    elif kind == "real":
-        if problem := without():
-            pytest.skip(f"cannot here: {problem}")
-        real = NvmlGpus()
-        looked = await real.look()
-        if looked.problem or not looked.devices:
-            await real.close()
-            pytest.skip(f"cannot here: no GPU: {looked.problem or 'the driver has none'}")
-        yield GpuRig(real)
-        await real.close()
-    else:
-        with doubled(directory, build(libraries)) as machine:
-            gpus = NvmlGpus(library=str(machine.library), limits=QUICK)
-            yield GpuRig(gpus, machine)
-            await gpus.close()
+def state(engine: Engine, uuid: str = "GPU-a") -> GpuState:
+    """How the device stands."""
+    return next(each for each in engine.devices.states() if each.gpu.uuid == uuid)
+
+
+def gpu_of(task: Task) -> str:
+    """The device of the task's latest attempt."""
+    (uuid,) = task.attempt.gpu_uuids
+    return uuid

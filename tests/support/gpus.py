@@ -1,49 +1,181 @@
-"""The port `Gpus` in the tests' own memory: devices that a test sets."""
+"""GPUs that a test owns: a fake of the ports `Gpus` and `Guard`, and a world in which programs use
+devices. What is here outlives an engine, as devices do. Not NVML: that has a double in C.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from runner.domain.gpu import Gpu
-from runner.ports import Look
+from runner.executors.fake import FakeWorld
+from runner.ports import Launch, Look, Started
 
-GONE = "it is not there any more"
+GIB = 1 << 30
+
+
+def a_gpu(uuid: str = "GPU-a", index: int = 0, **changes: object) -> Gpu:
+    """A healthy one with nothing on it."""
+    gpu = Gpu(uuid, index, "NVIDIA Fake", index, memory_total=80 * GIB, memory_used=GIB // 2)
+    return replace(gpu, **changes)  # type: ignore[arg-type] # fields of Gpu
 
 
 class FakeGpus:
-    """See `runner.ports.Gpus`. What was there once is told as lost where it is no more."""
+    """See `runner.ports.Gpus`. Change `devices` by `set`; give `problem` for a driver that does
+    not answer, `latency` for one that takes so many seconds; `looks` counts."""
 
-    def __init__(self, devices: Sequence[Gpu] = ()) -> None:
-        self.devices = tuple(devices)
-        self.problem = ""
-        self.looks = 0
-        self._last = Look(problem="the GPUs were not looked at yet")
+    def __init__(self, *devices: Gpu) -> None:
+        self.devices = {gpu.uuid: gpu for gpu in devices}
+        self.problem, self.latency, self.looks = "", 0.0, 0
+        self._last = Look()
+
+    def set(self, uuid: str, **changes: object) -> None:
+        """Let the device be different from now on."""
+        gpu = self.devices.get(uuid, Gpu(uuid))
+        self.devices[uuid] = replace(gpu, **changes)  # type: ignore[arg-type] # fields of Gpu
+
+    def lose(self, uuid: str) -> Gpu:
+        """Let it fall off the bus: the others shift their indices. Returns what it was."""
+        gone = self.devices.pop(uuid)
+        for index, each in enumerate(self.devices):
+            self.set(each, index=index)
+        return gone
+
+    def seen(self) -> tuple[Gpu, ...]:
+        """The devices at this moment."""
+        return tuple(self.devices.values())
 
     async def look(self) -> Look:
+        """See Gpus."""
         self.looks += 1
-        if self.problem:
-            self._last = Look(self._last.devices, self.problem, self._last.time)
-            return self._last
-        there = {each.uuid for each in self.devices}
-        gone = [
-            Gpu(
-                each.uuid,
-                -1,
-                each.name,
-                each.minor,
-                each.memory_total,
-                problem=GONE,
-                processes=None,
-            )
-            for each in self._last.devices
-            if each.uuid not in there
-        ]
-        self._last = Look((*self.devices, *gone), "", time.monotonic())
+        devices, problem = self.seen(), self.problem
+        began = asyncio.get_running_loop().time()
+        if self.latency:
+            await asyncio.sleep(self.latency)
+        if problem:
+            self._last = replace(self._last, problem=problem, time=began)
+        else:
+            self._last = Look(devices, time=began)
         return self._last
 
     def last(self) -> Look:
+        """See Gpus."""
         return self._last
 
     async def close(self) -> None:
-        pass
+        """See Gpus."""
+
+
+@dataclass
+class Leases:
+    """What is written down for all runners of a host, and who is there to lock it."""
+
+    held: dict[str, tuple[str, str]] = field(default_factory=dict)  # runner, attempt
+    locks: dict[str, FakeGuard] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)  # runners whose state is no more
+
+    def die(self) -> None:
+        """Every process of every runner dies: locks go with them, leases stay."""
+        self.locks.clear()
+
+
+class FakeGuard:
+    """See `runner.ports.Guard`: of one process of a runner."""
+
+    def __init__(self, leases: Leases, runner: str = "runner-1") -> None:
+        self._leases, self._runner = leases, runner
+
+    def take(self, uuid: str, attempt: str) -> str:
+        """See Guard."""
+        holder = self._leases.locks.get(uuid)
+        if holder is not None and holder is not self:
+            return "another runner of this host has it"
+        if why := self.other(uuid):
+            return why
+        self._leases.locks[uuid] = self
+        self._leases.held[uuid] = (self._runner, attempt)
+        return ""
+
+    def other(self, uuid: str) -> str:
+        """See Guard."""
+        runner, attempt = self._leases.held.get(uuid, (self._runner, ""))
+        if runner == self._runner or runner in self._leases.gone:
+            return ""
+        return f"another runner of this host has it for attempt {attempt!r}"
+
+    def left(self) -> list[str]:
+        """See Guard."""
+        return sorted(
+            uuid
+            for uuid, (runner, _) in self._leases.held.items()
+            if runner == self._runner and self._leases.locks.get(uuid) is not self
+        )
+
+    def give_back(self, uuid: str) -> None:
+        """See Guard."""
+        if uuid in self.left() and self.take(uuid, ""):
+            return
+        if self._leases.locks.get(uuid) is self:
+            del self._leases.locks[uuid], self._leases.held[uuid]
+
+    def close(self) -> None:
+        """See Guard."""
+        for uuid in [uuid for uuid, holder in self._leases.locks.items() if holder is self]:
+            del self._leases.locks[uuid]
+
+
+class GpuWorld(FakeWorld):
+    """Programs that use the devices that they were given: each is a process on them. Where two
+    meet on one, that is in `met` for ever; `served` has who was started on which, in order."""
+
+    def __init__(self, **keys: Any) -> None:
+        super().__init__(**keys)
+        self.given: dict[str, Launch] = {}
+        self.met: list[tuple[str, str, str]] = []
+        self.served: list[tuple[str, str]] = []
+
+    def start(self, request: Launch) -> Started:
+        if request.name not in self.known():
+            for gpu in request.gpus:
+                self.met += [(gpu.uuid, other, request.name) for other in self.on(gpu.uuid)]
+                self.served.append((gpu.uuid, request.task_id))
+            self.given[request.name] = request
+        return super().start(request)
+
+    def on(self, uuid: str) -> list[str]:
+        """The handle names of what runs on the device."""
+        given = self.given
+        return [name for name in self.running() if uuid in {g.uuid for g in given[name].gpus}]
+
+
+class WorldGpus(FakeGpus):
+    """Devices on which the programs of a world are seen; where some are `shy`, half of them have
+    not touched theirs yet. `lags` says how many looks a device keeps the memory of a program that
+    has ended."""
+
+    def __init__(self, world: GpuWorld, *devices: Gpu, lags: int = 0, shy: bool = False) -> None:
+        super().__init__(*devices)
+        self.world, self.lags, self.shy = world, lags, shy
+        self._used: dict[str, int] = {}  # looks for which it still looks used
+
+    def seen(self) -> tuple[Gpu, ...]:
+        found = []
+        for gpu in super().seen():
+            pids = tuple(map(_pid, self.world.on(gpu.uuid)))
+            if self.shy:
+                pids = tuple(pid for pid in pids if pid % 2)
+            left = self._used.get(gpu.uuid, 0)
+            if pids:
+                self._used[gpu.uuid] = self.lags
+                found.append(replace(gpu, processes=pids, memory_used=20 * GIB))
+            elif left:
+                self._used[gpu.uuid] = left - 1
+                found.append(replace(gpu, memory_used=20 * GIB))
+            else:
+                found.append(gpu)
+        return tuple(found)
+
+
+def _pid(name: str) -> int:
+    return 1000 + sum(map(ord, name))

@@ -71,6 +71,14 @@ def test_what_is_shown_comes_to_the_same(text: str, tmp_path: Path) -> None:
         assert getattr(loaded, part) == getattr(meant, part), part
 
 
+def test_how_many_gpu_tasks_run_is_left_to_the_devices_unless_it_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(show(None, {}))
+    assert load(path, {}, root=True).classes[TaskClass.GPU].max_running is None
+    path.write_text(show(None, {"ENV_RUNNER_CLASSES__GPU__MAX_RUNNING": "2"}))
+    assert load(path, {}, root=True).classes[TaskClass.GPU].max_running == 2
+
+
 def test_each_key_that_was_said_has_its_place(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(FULL)

@@ -18,7 +18,7 @@ from runner.executors.container.flavours import DOCKER, PODMAN, ROOTLESS
 from runner.executors.container.readback import differences
 from runner.executors.container.readiness import of_podman
 from runner.executors.container.spec import body
-from tests.support.gpu_rig import gpu
+from tests.support.gpu_ports import gpu
 from tests.support.launches import IMAGE, SETTINGS, docker_says, launch, podman_says
 
 LEASED = body(launch(gpus=(gpu(1),)), IMAGE, SETTINGS, DOCKER)

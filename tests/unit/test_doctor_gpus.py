@@ -11,7 +11,7 @@ from runner.config import load
 from runner.doctor import Finding, Verdict, gpus
 from runner.domain.gpu import Gpu
 from runner.keeper import devices
-from tests.support.gpu_rig import card, doubled, gpu
+from tests.support.gpu_ports import card, doubled, gpu
 from tests.support.nvml import build
 
 

@@ -1,7 +1,7 @@
 """The whole engine through crashes at every commit and call, cancels, retries and reboots.
 
-Whatever happens: one end for each task, at most one start of each attempt, events without
-gaps and in order, and the ledger back at zero.
+Whatever happens: one end for each task, at most one start of each attempt, never two on one GPU,
+events without gaps and in order, and the ledger back at zero.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from tests.support.chaos import (
     OutlivingWorld,
     remember_lives,
 )
-from tests.support.engine import LONG, SHORT, Rig, assignment
+from tests.support.engine import LONG, SHORT, assignment
+from tests.support.gpu_rig import GPU, PAIR, GpuRig
+from tests.support.gpus import a_gpu
 from tests.support.loop import run
 
 NEXT = {
@@ -51,7 +53,12 @@ PROGRAMS = st.sampled_from(
     ]
 )
 RETRIES = st.sampled_from(
-    [{}, {"on": ["EXIT_CODE", "SIGNAL", "LOST"], "max_attempts": 4}, {"on": ["START"]}]
+    [
+        {},
+        {"on": ["EXIT_CODE", "SIGNAL", "LOST"], "max_attempts": 4},
+        {"on": ["START"]},
+        {"on": ["GPU_LOST", "LOST"], "max_attempts": 3},
+    ]
 )
 
 
@@ -73,7 +80,7 @@ JOBS = st.lists(
         Job,
         PROGRAMS,
         RETRIES,
-        st.sampled_from([SHORT, SHORT, LONG]),
+        st.sampled_from([SHORT, SHORT, LONG, GPU, GPU]),
         st.sampled_from("ab"),
         st.none() | st.floats(0, 10),
     ),
@@ -82,25 +89,58 @@ JOBS = st.lists(
 )
 
 
+@dataclass
+class Fault:
+    """What fails in each life, from when on, and for how many seconds."""
+
+    kind: str
+    uuid: str
+    after: float
+    lasts: float
+
+
+FAULTS = st.lists(
+    st.builds(
+        Fault,
+        st.sampled_from(["gone", "problem", "stranger", "driver"]),
+        st.sampled_from(PAIR),
+        st.floats(0, 20),
+        st.floats(0.5, 20),
+    ),
+    max_size=3,
+)
+
+
 class Story:
     """Several lives, until every task has ended."""
 
-    def __init__(self, jobs: list[Job], crashes: list[int], reboots: set[int], seed: int) -> None:
+    def __init__(
+        self,
+        jobs: list[Job],
+        crashes: list[int],
+        reboots: set[int],
+        seed: int,
+        faults: list[Fault] | None = None,
+    ) -> None:
+        self.faults = faults or []
         self.jobs = [replace(job, task_id=f"t{n}") for n, job in enumerate(jobs)]
         self.crashes, self.reboots = crashes, reboots
         self.random = random.Random(seed)
 
     async def tell(self) -> None:
         remember_lives()
-        self.rig = rig = Rig()
-        rig.world = OutlivingWorld(wall=rig.clock.wall, sink=rig.output.sink)
+        self.rig = rig = GpuRig(lags=1, shy=True, world=OutlivingWorld)
         for number, crash_after in enumerate([*self.crashes, 0]):
             if number in self.reboots:
                 rig.settings = replace(rig.settings, boot_id=f"boot-after-{number}")
                 rig.world.lose_all("the host was rebooted")
+            for uuid in PAIR:
+                rig.gpus.devices[uuid] = a_gpu(uuid)
+            rig.gpus.problem = ""
             life = Life(crash_after, self.random.random)
             ended = await life.run(self._live(life))
             await life.end()
+            rig.leases.die()
             if ended:
                 break
             rig.journal = rig.journal.reopened()
@@ -109,23 +149,37 @@ class Story:
 
     async def _live(self, life: Life) -> None:
         rig = self.rig
-        self.engine = engine = Engine(
-            ChaoticJournal(rig.journal, life),
-            {"local": ChaoticExecutor(rig.world, life)},
-            rig.output,
-            rig.clock,
-            rig.notes,
-            rig.rules,
-            rig.settings,
-            disk=lambda _path: rig.disk,
+        self.engine = engine = rig.engine(
+            executors={"local": ChaoticExecutor(rig.world, life)},
+            journal=ChaoticJournal(rig.journal, life),
         )
         await engine.start()
+        for fault in self.faults:
+            life.tasks.add(asyncio.create_task(self._break(fault)))
         await asyncio.gather(*(self._assign(engine, job) for job in self.jobs))
         names = tuple(job.task_id for job in self.jobs)
         request = WatchRequest(task_ids=names, until_done=True)
-        async for _ in engine.watch(LOCAL, request):
-            pass
+        async with asyncio.timeout(6 * 3600):  # of its own time: none of them takes that long
+            async for _ in engine.watch(LOCAL, request):
+                pass
         await engine.close()
+
+    async def _break(self, fault: Fault) -> None:
+        """Let a device, or the driver, fail for a while."""
+        gpus = self.rig.gpus
+        await asyncio.sleep(fault.after)
+        match fault.kind:
+            case "driver":
+                gpus.problem = "it does not answer"
+            case "gone":
+                gpus.devices.pop(fault.uuid, None)
+            case "problem":
+                gpus.set(fault.uuid, problem="Xid 79")
+            case _:
+                gpus.set(fault.uuid, processes=(4711,))
+        await asyncio.sleep(fault.lasts)
+        gpus.problem = ""
+        gpus.devices[fault.uuid] = a_gpu(fault.uuid)
 
     async def _assign(self, engine: Engine, job: Job) -> None:
         request = assignment(job.task_id, *job.steps, of=job.of, retry=job.retry, tenant=job.tenant)
@@ -139,6 +193,8 @@ class Story:
     async def _check(self) -> None:
         rig, engine = self.rig, self.engine
         assert engine.scheduler.ledger.idle
+        assert not rig.world.met, "two attempts met on one device"
+        assert not any(each.task_id for each in engine.devices.states())
         assert set(rig.world.starts.values()) <= {1}, "an attempt was started twice"
         assert not rig.world.running()
         assert not rig.notes.said("impossible event")
@@ -170,11 +226,12 @@ class Story:
     st.lists(st.integers(1, 40), max_size=6),
     st.sets(st.integers(1, 6), max_size=1),
     st.integers(0, 1 << 32),
+    FAULTS,
 )
 def test_whatever_happens_each_task_ends_once(
-    jobs: list[Job], crashes: list[int], reboots: set[int], seed: int
+    jobs: list[Job], crashes: list[int], reboots: set[int], seed: int, faults: list[Fault]
 ) -> None:
-    run(Story(jobs, crashes, {n for n in reboots if n <= len(crashes)}, seed).tell())
+    run(Story(jobs, crashes, {n for n in reboots if n <= len(crashes)}, seed, faults).tell())
 
 
 def test_a_crash_at_every_single_step_of_a_life() -> None:
@@ -182,6 +239,7 @@ def test_a_crash_at_every_single_step_of_a_life() -> None:
         Job([["sleep", 1], ["exit", 0]], {}, SHORT, "a", None),
         Job([["exit", 3]], {"on": ["EXIT_CODE"], "max_attempts": 2}, SHORT, "a", None),
         Job([["on_term", 0], ["sleep", 20]], {}, LONG, "b", 2.0),
+        Job([["sleep", 1], ["exit", 0]], {}, GPU, "a", None),
     ]
     for step in range(1, 60):
         run(Story(jobs, [step], set(), step).tell())

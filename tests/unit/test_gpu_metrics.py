@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from runner.ports import Look
 from runner.telemetry.gpu_metrics import FRESH, GpuMetrics
-from tests.support.gpu_rig import MIB, gpu
-from tests.support.gpus import FakeGpus
+from tests.support.gpu_ports import MIB, gpu
+from tests.support.fake_gpus import FakeGpus
 from tests.support.metrics import promtool
 from tests.support.waiting import until
 

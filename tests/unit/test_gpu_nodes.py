@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from runner.executors.gpu_nodes import Unknown, paths
 from runner.executors.local.levels import readiness
 from runner.keeper.messages import DEVICE
-from tests.support.gpu_rig import gpu
+from tests.support.gpu_ports import gpu
 
 SHARED = ["/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"]
 

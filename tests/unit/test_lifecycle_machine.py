@@ -50,6 +50,7 @@ PLANS = st.sampled_from(
         a_plan(),
         retrying("EXIT_CODE", "LOST", attempts=4),
         retrying("TIMED_OUT", "START", attempts=2),
+        retrying("GPU_LOST", attempts=3),
         a_plan(outputs=(Artifact("out"),)),
     ]
 )
@@ -121,8 +122,8 @@ class Life(RuleBasedStateMachine):
         match effect:
             case do.Enqueue():
                 self.held = True
-                name = f"er-{len(self.task.attempts) + 1}"
-                return e.Granted(now, name, f"boot-{self.boot}")
+                number = len(self.task.attempts) + 1
+                return e.Granted(now, f"er-{number}", f"boot-{self.boot}", (f"GPU-{number}",))
             case do.Launch(number) if failure is not None and number not in self.starts:
                 return e.LaunchFailed(now, number, failure, draw)
             case do.Launch(number):
@@ -169,6 +170,12 @@ class Life(RuleBasedStateMachine):
     def cancel(self, grace: float | None) -> None:
         self._tell(e.CancelRequested(self._now(), grace, "enough"))
 
+    @precondition(lambda self: self.task.attempts)
+    @rule(late=st.booleans())
+    def lose_gpu(self, *, late: bool) -> None:
+        number = max(len(self.task.attempts) - late, 1)
+        self._tell(e.GpuLost(self._now(), number, "its GPU was lost"))
+
     @rule()
     def acknowledge(self) -> None:
         self._tell(e.Acknowledged(self._now()))
@@ -193,6 +200,14 @@ class Life(RuleBasedStateMachine):
     def only_who_has_a_share_runs(self) -> None:
         working = (Phase.PREPARING, Phase.RUNNING, Phase.FINALIZING)
         assert self.held == (phase_of(self.task) in working)
+
+    @invariant()
+    def an_attempt_that_lost_its_gpu_is_told_so_or_ended_before(self) -> None:
+        for attempt in self.task.attempts:
+            assert attempt.gpu_uuids == (f"GPU-{attempt.number}",)
+            if attempt.failure is not None and attempt.failure.reason is Reason.GPU_LOST:
+                assert attempt.failure.retryable
+                assert attempt.exit is None or attempt.exit.stopped is not Stopped.WALL_TIME
 
     @invariant()
     def a_cancelled_task_never_begins_again(self) -> None:

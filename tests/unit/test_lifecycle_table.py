@@ -26,6 +26,7 @@ EVENTS: dict[type[e.Event], e.Event] = {
     e.LaunchFailed: e.LaunchFailed(20, 1, Failure(Reason.START, "no", Fault.TASK)),
     e.Exited: e.Exited(20, 1, DONE),
     e.Finalized: e.Finalized(20, 1),
+    e.GpuLost: e.GpuLost(20, 1, "its GPU was lost"),
     e.Progressed: e.Progressed(20, 1, Progress(0.5)),
     e.RetryDue: e.RetryDue(20),
     e.CancelRequested: e.CancelRequested(20),
@@ -98,9 +99,9 @@ def test_each_cell_does_what_the_tables_say(phase: Phase, kind: type[e.Event]) -
             handle(task, event)
 
 
-def test_word_of_another_attempt_is_a_defect_but_for_late_progress() -> None:
-    late = e.Progressed(20, 7, Progress(0.5))
-    assert handle(RUNNING, late).steps == ()
+def test_word_of_another_attempt_is_a_defect_but_for_what_comes_late() -> None:
+    assert handle(RUNNING, e.Progressed(20, 7, Progress(0.5))).steps == ()
+    assert handle(RUNNING, e.GpuLost(20, 7, "its GPU was lost")).steps == ()
     with pytest.raises(IllegalEvent, match="attempt 7"):
         handle(RUNNING, e.Exited(20, 7, DONE))
 

@@ -153,7 +153,6 @@ def test_a_gpu_task_has_exactly_one(gpu: int) -> None:
         (IMAGE, CPU_SHORT, "/execution/mode"),
         (running(executor="ssh"), CPU_SHORT, "/execution/executor"),
         (running(executor="slurm"), CPU_SHORT, "/execution/executor"),
-        (running(), TaskClass.GPU, "task_class"),
         (running(), TaskClass.GPU_SLURM, "/execution/mode"),
         (running(executor="local"), TaskClass.GPU_SLURM, "task_class"),
     ],

@@ -59,6 +59,9 @@ class Scrape:
             metrics.ready.labels(name).set(said.ready)
         for name, count in now.containers.items():
             metrics.containers.labels(name).set(count)
+        metrics.gpus.set(len(now.gpus))
+        metrics.gpus_allocated.set(sum(bool(each.task_id) for each in now.gpus))
+        metrics.gpus_unhealthy.set(sum(not each.healthy for each in now.gpus))
         metrics.draining.set(now.draining is not None)
         metrics.disk_full.set(bool(now.disk_problem))
         for disk, free in now.disk_free.items():

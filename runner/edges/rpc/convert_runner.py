@@ -5,7 +5,7 @@ from __future__ import annotations
 from runner.edges.rpc.convert_task import to_limits
 from runner.edges.rpc.moments import timestamp
 from runner.edges.rpc.names import MODE, TASK_CLASS
-from runner.engine.api import ClassState, ExecutorStatus, Status
+from runner.engine.api import ClassState, ExecutorStatus, GpuState, Status
 from supervisor.v1 import supervisor_pb2 as v1
 
 
@@ -17,6 +17,7 @@ def to_runner(status: Status) -> v1.Runner:
         draining=status.draining,
         executors=[_executor(each) for each in status.executors],
         classes=[_class(each) for each in status.classes],
+        gpus=[_gpu(each) for each in status.gpus],
         cpu_cores=status.cpu_cores,
         cpu_cores_free=status.cpu_cores_free,
         memory_bytes=status.memory_bytes,
@@ -47,4 +48,16 @@ def _class(state: ClassState) -> v1.ClassStatus:
         queued=state.queued,
         max_queued=state.max_queued,
         default_executor=state.default_executor,
+    )
+
+
+def _gpu(state: GpuState) -> v1.Gpu:
+    return v1.Gpu(
+        uuid=state.gpu.uuid,
+        index=state.gpu.index,
+        name=state.gpu.name,
+        memory_bytes=state.gpu.memory_total,
+        healthy=state.healthy,
+        task_id=state.task_id,
+        problem=state.problem,
     )

@@ -20,7 +20,7 @@ from runner.keeper import device_rules, records
 from runner.keeper.cgroups import Cgroups, Unavailable
 from runner.keeper.devices import majors
 from runner.ports import Launch, LaunchFailed
-from tests.support.gpu_rig import gpu
+from tests.support.gpu_ports import gpu
 from tests.support.keeper_client import Client, Keeper, Refusal
 from tests.support.nodes import MAJOR, Nodes
 from tests.support.rig import LIMITS

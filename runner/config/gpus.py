@@ -1,0 +1,30 @@
+"""The form of `[gpus]`: when a device counts as free, and where runners lock them."""
+
+from __future__ import annotations
+
+from runner.config.model import GpuRules
+from runner.domain import paths, values
+from runner.domain.shape import Field, Quantity, Record, Text
+
+
+def _directory(text: str) -> tuple[str, str] | None:
+    return paths.absolute(text) if text else None
+
+
+GPUS = Record(
+    {
+        "idle_memory": Field(
+            Quantity(values.size, 1, 2**40, "bytes"),
+            "A device with less than this in use and no process counts as free; the driver's own "
+            "reserve is among it.",
+            GpuRules().idle_memory,
+        ),
+        "lock_directory": Field(
+            Text(check=_directory),
+            "Where all runners of this host lock devices; `gpus` in the runtime directory where "
+            "empty.",
+            "",
+        ),
+    },
+    GpuRules,
+)

@@ -1,0 +1,344 @@
+"""The host's GPUs, for as long as the daemon lives: looked at, leased, watched, given back.
+
+What a look changes is `planning.fleet`'s to say; here are the looks themselves, how often they are,
+the lock that goes with each lease, and who is told. A lease is made and ended at once, on the last
+look, and one that is too old is made anew first: whoever waits for a device waits for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from runner.domain.failure import Failure, Fault, Reason
+from runner.domain.gpu import Gpu
+from runner.domain.task import Task, handle_name
+from runner.engine import device_record
+from runner.engine.api import GpuState
+from runner.planning.fleet import GONE, Fleet, Freed, Lifted, Lost, News, Quarantined
+from runner.planning.gpus import IDLE_MEMORY
+from runner.ports import Clock, Gpus, Guard, Journal, LaunchFailed, Observer
+
+FRESH = 1.0
+"""Seconds for which a look is good enough to lease a device by."""
+
+FIRST_LOOK = 2.0
+"""Seconds that the start waits for the driver: one that hangs keeps nobody from other tasks."""
+
+SOONEST, SOON = 0.05, 1.0
+"""Seconds between two looks at a device that was given back: doubling, from the first."""
+
+WATCH, QUARANTINE, IDLE = 2.0, 10.0, 30.0
+"""Seconds between two looks while a task has a device, or waits for one; while one is in
+quarantine; and else."""
+
+
+_TOLD = 8  # devices in one sentence
+
+
+class Devices:
+    """See `scheduler.Devices`, which this is. `changed` is called when one may have become free,
+    `counted` when there are more or fewer, `lost` with task id and sentence when the device of a
+    task cannot be used any more; `spawn` starts what nobody waits for."""
+
+    def __init__(
+        self,
+        gpus: Gpus,
+        guard: Guard,
+        journal: Journal,
+        clock: Clock,
+        observer: Observer,
+        *,
+        boot_id: str,
+        idle_memory: int = IDLE_MEMORY,
+    ) -> None:
+        self.changed: Callable[[], None] = lambda: None
+        self.counted: Callable[[], None] = lambda: None
+        self.lost: Callable[[str, str], None] = lambda _task_id, _why: None
+        self.spawn: Callable[[Coroutine[Any, Any, None]], object] = lambda work: work.close()
+        self._gpus, self._guard, self._journal = gpus, guard, journal
+        self._clock, self._observer, self._boot_id = clock, observer, boot_id
+        self._fleet = Fleet(idle_memory)
+        self._asked = False  # whether a look is to be made at once
+        self._sooner = asyncio.Event()  # the next look may be due sooner than it was
+        self._looked = -IDLE
+        self._seen = -FRESH  # when the driver last answered
+        self._answered = False  # whether it has at all, in this life
+        self._problem = ""
+        self._losses: list[tuple[str, str]] = []  # tasks that are to be told, and what
+        self._starved = False  # whether a task waits for a device
+        self._pause = SOONEST
+        self._barred: frozenset[str] = frozenset()
+        self._stored = ""
+
+    # --- its life
+
+    async def recall(self) -> None:
+        """Know what an earlier daemon knew."""
+        self._stored = await self._journal.get(device_record.KEY) or ""
+        for gpu, why in device_record.read(self._stored, self._boot_id):
+            self._fleet.remember(gpu, why)
+
+    async def begin(self) -> None:
+        """Look for the first time, once what runs has its devices: without that a look would give
+        them away. What else an earlier process had locked is looked after as if it had just been
+        given back."""
+        now = self._clock.monotonic()
+        for uuid in self._guard.left():
+            self._fleet.look_after(uuid, now)
+        try:
+            async with asyncio.timeout(FIRST_LOOK):
+                await self._look()
+        except TimeoutError:
+            self._unseen(f"it did not answer within {FIRST_LOOK:g} s of the start")
+
+    async def run(self) -> None:
+        """Look again and again, and tell tasks of what they have lost: those that were taken in
+        again have been told so before."""
+        while True:
+            while self._losses:
+                self.lost(*self._losses.pop())
+            left = self._looked + self._interval() - self._clock.monotonic()
+            if self._asked or left <= 0:
+                self._asked = False
+                await self._look()
+                self.changed()
+                continue
+            self._sooner.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._sooner.wait()
+
+    def close(self) -> None:
+        """Let the locks go. Leases stay as they are."""
+        self._guard.close()
+
+    # --- what the scheduler asks
+
+    def any_free(self) -> bool:
+        """Whether one could be leased, as far as is known."""
+        free = not self._problem and bool(self._fleet.free())
+        if not free:
+            self._starve()
+        return free
+
+    def lease(self, task: Task) -> bool:
+        """Lease one to the task's next attempt. Where none can be had by a look that is fresh, the
+        next is made soon, and `changed` is called after it."""
+        if not self._is_fresh():
+            self._starve()
+            if not self._problem:
+                self._ask()
+            return False
+        name = handle_name(self._journal.journal_id, task.task_id, len(task.attempts) + 1)
+        locked: dict[str, str] = {}
+        for gpu in self._fleet.free(_lost_before(task)):
+            if why := self._guard.take(gpu.uuid, name):
+                locked[gpu.uuid] = why
+                continue
+            self._fleet.lease(task.task_id, gpu.uuid)
+            self._sooner.set()
+            return True
+        self._fleet.lock(locked)
+        self._starve()
+        return False
+
+    def stored(self, task: Task) -> None:
+        """Its latest attempt has been stored, with what is leased to it."""
+        for uuid in task.attempt.gpu_uuids:
+            self._note("gpu leased", uuid, **_whose(task))
+
+    def hold(self, task: Task) -> None:
+        """The task has its devices from an earlier daemon."""
+        for uuid in task.attempt.gpu_uuids:
+            if task.attempt.boot_id == self._boot_id:  # else it may be gone for good
+                self._fleet.remember(Gpu(uuid))
+            self._fleet.lease(task.task_id, uuid)
+            if why := self._guard.take(uuid, task.attempt.name):
+                self._note("gpu lock not held", uuid, level="error", problem=why, **_whose(task))
+
+    def give_back(self, task_id: str) -> None:
+        """The task has ended, and nothing of it is left; its devices are free once they are
+        clean."""
+        if self._fleet.give_back(task_id, self._clock.monotonic()):
+            self._pause = SOONEST
+            self._ask()
+
+    def of(self, task_id: str) -> tuple[str, ...]:
+        """What the task has."""
+        return self._fleet.of(task_id)
+
+    # --- what executors are told
+
+    def known(self, task: Task) -> tuple[Gpu, ...]:
+        """The devices of its latest attempt, as far as they are known."""
+        return tuple(self._fleet.gpu(uuid) or Gpu(uuid) for uuid in task.attempt.gpu_uuids)
+
+    async def ready(self, task: Task, wanted: Callable[[], bool]) -> tuple[Gpu, ...]:
+        """The same before its launch, once the driver has answered at all. Raises LaunchFailed
+        where one of them is lost, and where it is not `wanted` any more."""
+        while task.attempt.gpu_uuids and not self._answered:
+            if not wanted():
+                raise _gone(f"the driver does not answer: {self._problem}")
+            await self._clock.sleep(SOON)
+        found = []
+        for uuid in task.attempt.gpu_uuids:
+            gpu = self._fleet.gpu(uuid)
+            if gpu is None or gpu.problem:
+                raise _gone(_lost(uuid, GONE if gpu is None else gpu.problem))
+            found.append(gpu)
+        return tuple(found)
+
+    # --- what may be asked of it
+
+    @property
+    def count(self) -> int:
+        """How many there are that could ever be given out."""
+        return self._fleet.whole
+
+    def states(self) -> tuple[GpuState, ...]:
+        """Each device as it stands, by index."""
+        unseen = f"the driver does not answer: {self._problem}" if self._problem else ""
+        found = []
+        for each in self._fleet.standing():
+            problem = each.why or ("" if each.task_id else unseen)
+            found.append(GpuState(each.gpu, each.healthy, each.task_id, problem))
+        return tuple(found)
+
+    @property
+    def taken(self) -> str:
+        """Why each is not given out now; whose task has one is not told."""
+        found = [f"{one.gpu.uuid}: {one.problem or 'a task has it'}" for one in self.states()]
+        more = [f"and {len(found) - _TOLD} more"] if len(found) > _TOLD else []
+        return "; ".join([*found[:_TOLD], *more])
+
+    # --- how it is done
+
+    def _is_fresh(self) -> bool:
+        return not self._problem and self._clock.monotonic() - self._seen <= FRESH
+
+    def _ask(self) -> None:
+        """Let the next look be made at once."""
+        self._asked = True
+        self._sooner.set()
+
+    def _starve(self) -> None:
+        """A task waits for a device."""
+        self._starved = True
+        self._sooner.set()
+
+    def _interval(self) -> float:
+        if self._fleet.returning:
+            return self._pause
+        if self._fleet.leases or self._starved:
+            return WATCH
+        return QUARANTINE if self._fleet.quarantined else IDLE
+
+    async def _look(self) -> None:
+        """Look, and do what follows. Never raises: see Gpus."""
+        began = self._clock.monotonic()
+        look = await self._gpus.look()
+        self._looked = self._clock.monotonic()
+        self._pause = min(self._pause * 2, SOON)
+        if look.problem:
+            self._unseen(look.problem)
+            return
+        if self._problem:
+            self._problem = ""
+            self._observer.note("gpu driver answers again", devices=len(look.devices))
+        before = self._fleet.whole
+        # others may have asked before: nothing is clean by a look from before its task ended
+        news = self._fleet.see(look.devices, min(began, look.time))
+        self._seen, self._answered, self._starved = self._looked, True, False
+        self._fleet.lock(self._locked_by_others())
+        for each in news:
+            self._tell(each)
+        self._tell_barred()
+        self._remember()
+        if self._fleet.whole != before:
+            self.counted()
+
+    def _unseen(self, problem: str) -> None:
+        """Nothing could be seen, which says nothing of any device."""
+        if not self._problem:
+            level = "warning" if self._fleet.whole else "info"
+            self._observer.note("no gpu can be seen", level=level, problem=problem)
+        self._problem = problem
+
+    def _locked_by_others(self) -> dict[str, str]:
+        found = ((uuid, self._guard.other(uuid)) for uuid in self._fleet.unleased)
+        return {uuid: why for uuid, why in found if why}
+
+    def _tell(self, news: News) -> None:
+        match news:
+            case Lost(task_id, uuid, why):
+                self._note("gpu lost", uuid, level="error", task_id=task_id, problem=why)
+                self._losses.append((task_id, _lost(uuid, why)))
+            case Quarantined(uuid, why, pids):
+                fields = {"problem": why, "pids": list(pids)}
+                self._note("gpu quarantined", uuid, level="warning", **fields)
+            case Lifted(uuid):
+                self._guard.give_back(uuid)
+                self._note("gpu quarantine lifted", uuid)
+            case Freed(uuid):
+                self._guard.give_back(uuid)
+                self._note("gpu free", uuid)
+
+    def _tell_barred(self) -> None:
+        """Say once of each free device that it is not given out, and once that it is again."""
+        why = {
+            each.gpu.uuid: each.why
+            for each in self._fleet.standing()
+            if each.why and each.healthy and not each.task_id
+            and each.gpu.uuid not in self._fleet.returning
+        }  # fmt: skip
+        for uuid in sorted(why.keys() - self._barred):
+            self._note("gpu not given out", uuid, level="warning", problem=why[uuid])
+        for uuid in sorted(self._barred - why.keys() - self._fleet.quarantined.keys()):
+            self._note("gpu given out again", uuid)
+        self._barred = frozenset(why)
+
+    def _remember(self) -> None:
+        """Store what no look can tell the next daemon: see `device_record`."""
+        text = device_record.write(
+            self._boot_id,
+            [(each.gpu, self._fleet.quarantined.get(each.gpu.uuid, ""))
+             for each in self._fleet.standing()],
+        )  # fmt: skip
+        if text != self._stored:
+            self._stored = text
+            self.spawn(self._journal.put(device_record.KEY, text))
+
+    def _note(self, event: str, uuid: str, **fields: object) -> None:
+        self._observer.note(event, gpu=uuid, **fields)
+
+
+def _lost_before(task: Task) -> set[str]:
+    """The devices that attempts of the task have lost."""
+    return {
+        uuid
+        for attempt in task.attempts
+        if attempt.failure is not None and attempt.failure.reason is Reason.GPU_LOST
+        for uuid in attempt.gpu_uuids
+    }
+
+
+def _whose(task: Task) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "task_id": task.task_id,
+        "attempt": task.attempt.number,
+        "task_class": task.task_class.value,
+        "tenant": task.tenant,
+        "workflow_id": task.workflow_id,
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _lost(uuid: str, why: str) -> str:
+    return f"its GPU {uuid} was lost: {why}"
+
+
+def _gone(message: str) -> LaunchFailed:
+    return LaunchFailed(Failure(Reason.GPU_LOST, message, Fault.SYSTEM, retryable=True))

@@ -1,0 +1,42 @@
+"""For a runner that has no GPU to do with: nothing is seen, nothing is guarded."""
+
+from __future__ import annotations
+
+from runner.ports import Look
+
+
+class NoGpus:
+    """See `runner.ports.Gpus`: for a runner that has none to do with."""
+
+    async def look(self) -> Look:
+        """See Gpus."""
+        return self.last()
+
+    def last(self) -> Look:
+        """See Gpus."""
+        return Look()
+
+    async def close(self) -> None:
+        """See Gpus."""
+
+
+class Unguarded:
+    """See `runner.ports.Guard`: for a runner that has no device to guard."""
+
+    def take(self, uuid: str, attempt: str) -> str:  # noqa: ARG002 - see Guard
+        """See Guard."""
+        return "this runner guards no device"
+
+    def other(self, uuid: str) -> str:  # noqa: ARG002 - see Guard
+        """See Guard."""
+        return "this runner guards no device"
+
+    def left(self) -> list[str]:
+        """See Guard."""
+        return []
+
+    def give_back(self, uuid: str) -> None:
+        """See Guard."""
+
+    def close(self) -> None:
+        """See Guard."""

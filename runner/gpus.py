@@ -1,0 +1,25 @@
+"""What a runner has to do with the host's GPUs, put together: who sees them, and the locks that
+keep several runners of one host off each other's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from runner.config import Config
+from runner.config.places import gpu_locks
+from runner.engine.no_gpus import NoGpus
+from runner.ports import Gpus, Journal
+from runner.storage.gpu_locks import GpuLocks
+
+
+def seen() -> Gpus:
+    """Whoever sees the devices."""
+    return NoGpus()
+
+
+def locks(config: Config, journal: Journal, boot_id: str) -> GpuLocks:
+    """The locks, as the runner with this journal has them."""
+    given = config.gpus.lock_directory
+    found = Path(given) if given else gpu_locks(os.environ, root=os.geteuid() == 0)
+    return GpuLocks(found, boot_id=boot_id, runner=journal.journal_id, state=config.state.directory)

@@ -1,0 +1,37 @@
+"""What the engine needs of whoever keeps several runners of one host off each other's GPUs."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Guard(Protocol):
+    """A lock for each device, shared by all runners of this host: daemons and `env-runner run`.
+
+    A lease is written down with its lock and outlives the process, as tasks do: it stands until
+    it is given back, the host is rebooted, or the state of the runner that wrote it is no more.
+    Synchronous and quick; problems are sentences, and never raised.
+    """
+
+    def take(self, uuid: str, attempt: str) -> str:
+        """Hold the device for the attempt of that handle name, or go on holding it; why that is
+        not possible, empty where it is. What an earlier process of this runner left is taken."""
+        ...
+
+    def other(self, uuid: str) -> str:
+        """Whether another runner has the device, as a sentence; empty for no. Takes nothing."""
+        ...
+
+    def left(self) -> list[str]:
+        """The devices that are written down for this runner and that this process does not hold:
+        an earlier one had them."""
+        ...
+
+    def give_back(self, uuid: str) -> None:
+        """Nobody has the device any more. Fine where it is not held; what an earlier process
+        left is given back too."""
+        ...
+
+    def close(self) -> None:
+        """Let the locks go; what is leased stays written down."""
+        ...

@@ -1,0 +1,211 @@
+"""The guard of the host's GPUs: a lock file for each in a directory that all runners share.
+
+The lock (flock) is held while the runner lives; what is written in the file says who has the
+device when it does not, since tasks outlive their daemon. A lease in a file counts in the boot
+that it was made in, and for as long as the state directory that it names is there: without that
+nobody can come back for the task, as after an `env-runner run` that was killed. Files are never
+removed: whoever had one open would lock what nobody else sees.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.domain.refusal import quote
+
+VERSION = 1
+_LARGEST = 4096  # bytes of a lease that is read
+_SUFFIX = ".lock"
+_SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # whatever somebody has put there
+_PLAIN = re.compile(r"[A-Za-z0-9-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    """What a file says. `runner` is the journal's id, `state` the runner's state directory."""
+
+    boot_id: str
+    runner: str
+    state: str
+    attempt: str
+    pid: int
+    version: int = VERSION
+
+
+class GpuLocks:
+    """See `runner.ports.Guard`. `runner` is the id of the journal in `state`."""
+
+    def __init__(self, directory: Path, *, boot_id: str, runner: str, state: Path) -> None:
+        self.directory = directory
+        self._boot_id, self._runner, self._state = boot_id, runner, state
+        self._held: dict[str, int] = {}
+
+    def take(self, uuid: str, attempt: str) -> str:
+        """See Guard."""
+        descriptor = self._held.get(uuid)
+        try:
+            if descriptor is None:
+                descriptor = self._open(uuid)
+                if why := self._lock(descriptor):
+                    os.close(descriptor)
+                    return why
+                self._held[uuid] = descriptor
+            self._write(descriptor, attempt)
+        except OSError as error:
+            return self._unusable(error)
+        return ""
+
+    def other(self, uuid: str) -> str:
+        """See Guard."""
+        if uuid in self._held:
+            return ""
+        try:
+            lease = _read(self._path(uuid))
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            return self._unusable(error)
+        return self._told(lease)
+
+    def left(self) -> list[str]:
+        """See Guard. What cannot be read is no lease of this runner's."""
+        found = []
+        with contextlib.suppress(OSError):
+            for path in sorted(self.directory.glob(f"*{_SUFFIX}")):
+                uuid = path.name.removesuffix(_SUFFIX)
+                with contextlib.suppress(OSError):
+                    lease = _read(path)
+                    if lease and uuid not in self._held and self._is_own(lease):
+                        found.append(uuid)
+        return found
+
+    def give_back(self, uuid: str) -> None:
+        """See Guard."""
+        with contextlib.suppress(OSError):  # then it stays written down, for whoever comes next
+            if uuid not in self._held and (uuid not in self.left() or self.take(uuid, "")):
+                return
+            os.ftruncate(self._held[uuid], 0)
+        if (descriptor := self._held.pop(uuid, None)) is not None:
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """See Guard."""
+        for descriptor in self._held.values():
+            os.close(descriptor)
+        self._held.clear()
+
+    def _open(self, uuid: str) -> int:
+        """The file, made where it is not there. Raises OSError."""
+        self.directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        descriptor = os.open(self._path(uuid), os.O_RDWR | os.O_CREAT | _SAFELY, 0o660)
+        try:
+            about = _regular(descriptor)
+            if about.st_uid == os.geteuid():
+                os.fchmod(descriptor, 0o660)
+                if about.st_uid == 0:
+                    # the directory may be that of a daemon without privilege, who needs it too
+                    whose = self.directory.stat()
+                    os.fchown(descriptor, whose.st_uid, whose.st_gid)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _lock(self, descriptor: int) -> str:
+        """Lock it, unless it is leased to another runner. Raises OSError."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lease = _parse(os.pread(descriptor, _LARGEST, 0))
+            pid = f" (pid {lease.pid})" if lease else ""
+            return f"another runner of this host{pid} has it"
+        return self._told(_parse(os.pread(descriptor, _LARGEST, 0)))
+
+    def _told(self, lease: _Lease | None) -> str:
+        """Who else has the device by this lease, if that still counts."""
+        if lease is None or lease.boot_id not in {self._boot_id, ""} or self._is_own(lease):
+            return ""
+        if lease.version != VERSION:
+            return f"a runner of another version of env-runner (pid {lease.pid}) has it"
+        try:
+            there = Path(lease.state).exists()
+        except OSError:  # it may not be looked at
+            there = True
+        if not there:
+            return ""
+        return (
+            f"another runner of this host has it for attempt {quote(lease.attempt)}; that runner's "
+            f"state is in {quote(lease.state)}"
+        )
+
+    def _is_own(self, lease: _Lease) -> bool:
+        return (lease.boot_id, lease.runner) == (self._boot_id, self._runner)
+
+    def _write(self, descriptor: int, attempt: str) -> None:
+        """One write over all that was there, so that no moment has neither; the blanks go later.
+        Not synced: after a reboot it is void."""
+        lease = {
+            "version": VERSION,
+            "boot_id": self._boot_id,
+            "runner": self._runner,
+            "state": str(self._state.absolute()),
+            "attempt": attempt,
+            "pid": os.getpid(),
+        }
+        data = json.dumps(lease).encode()
+        os.pwrite(descriptor, data.ljust(os.fstat(descriptor).st_size), 0)
+        os.ftruncate(descriptor, len(data))
+
+    def _path(self, uuid: str) -> Path:
+        plain = _PLAIN.fullmatch(uuid)
+        name = uuid if plain else hashlib.sha256(uuid.encode()).hexdigest()
+        return self.directory / f"{name}{_SUFFIX}"
+
+    def _unusable(self, error: OSError) -> str:
+        problem = error.strerror or str(error)
+        return (
+            f"its lock in {self.directory} cannot be used ({problem}): let this user write there, "
+            f"or name another directory for all runners of this host (gpus.lock_directory)"
+        )
+
+
+def _read(path: Path) -> _Lease | None:
+    """Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | _SAFELY)
+    try:
+        _regular(descriptor)
+        return _parse(os.read(descriptor, _LARGEST))
+    finally:
+        os.close(descriptor)
+
+
+def _regular(descriptor: int) -> os.stat_result:
+    """Raises OSError for what is no plain file of one name: in a directory of somebody else's it
+    may lead anywhere."""
+    about = os.fstat(descriptor)
+    if not stat.S_ISREG(about.st_mode) or about.st_nlink != 1:
+        raise OSError(errno.EINVAL, "it is no plain file")
+    return about
+
+
+def _parse(data: bytes) -> _Lease | None:
+    """None for no lease, and for what is none: it is written before anything is launched. Of one
+    in another version only what is understood."""
+    try:
+        found = json.loads(data)
+        version = int(found["version"])
+        texts = {key: str(found.get(key, "")) for key in ("boot_id", "runner", "state", "attempt")}
+        if version == VERSION and not all(map(texts.get, ("boot_id", "runner", "state"))):
+            return None
+        return _Lease(**texts, pid=int(found.get("pid", 0)), version=version)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None

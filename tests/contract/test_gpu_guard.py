@@ -1,0 +1,138 @@
+"""The guard of the host's GPUs, on the fake and on lock files: one runner has a device, dead or
+alive, and nobody else gets it before it was given back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from runner.ports import Guard
+from runner.storage.gpu_locks import GpuLocks
+from tests.support.gpus import FakeGuard, Leases
+
+Make = Callable[[str], Guard]
+
+
+class Host:
+    """`process` is a new process of the runner of that name; `forget` removes its state."""
+
+    def __init__(self, make: Make, forget: Callable[[str], None]) -> None:
+        self._make, self.forget = make, forget
+        self._made: list[Guard] = []
+
+    def process(self, runner: str) -> Guard:
+        self._made.append(self._make(runner))
+        return self._made[-1]
+
+    def close(self) -> None:
+        for guard in self._made:
+            guard.close()
+
+
+@pytest.fixture(params=["fake", "files"])
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
+    if request.param == "fake":
+        leases = Leases()
+        made = Host(lambda runner: FakeGuard(leases, runner), leases.gone.add)
+    else:
+
+        def files(runner: str) -> Guard:
+            state = tmp_path / runner
+            state.mkdir(exist_ok=True)
+            locks = tmp_path / "run" / "gpus"
+            return GpuLocks(locks, boot_id="boot-1", runner=runner, state=state)
+
+        made = Host(files, lambda runner: (tmp_path / runner).rmdir())
+    yield made
+    made.close()
+
+
+def test_one_has_it_and_the_other_is_told_why_it_has_not(host: Host) -> None:
+    one, other = host.process("one"), host.process("other")
+    assert one.take("GPU-a", "er-1") == ""
+    assert one.other("GPU-a") == ""
+    assert "another runner of this host" in other.take("GPU-a", "er-2")
+    assert "another runner of this host" in other.other("GPU-a")
+    assert other.take("GPU-b", "er-2") == ""
+
+
+def test_to_ask_takes_nothing(host: Host) -> None:
+    one, other = host.process("one"), host.process("other")
+    assert one.other("GPU-a") == ""
+    assert other.take("GPU-a", "er-1") == ""
+
+
+def test_what_is_given_back_is_for_whoever_comes_first(host: Host) -> None:
+    one, other = host.process("one"), host.process("other")
+    one.take("GPU-a", "er-1")
+    one.give_back("GPU-a")
+    one.give_back("GPU-a")
+    assert other.other("GPU-a") == ""
+    assert other.take("GPU-a", "er-2") == ""
+    assert one.take("GPU-a", "er-3") != ""
+
+
+def test_who_has_it_may_take_it_again(host: Host) -> None:
+    one = host.process("one")
+    assert one.take("GPU-a", "er-1") == ""
+    assert one.take("GPU-a", "er-2") == ""
+    one.give_back("GPU-a")
+    assert host.process("other").take("GPU-a", "er-1") == ""
+
+
+def test_a_lease_outlives_its_process_and_the_next_one_goes_on_with_it(host: Host) -> None:
+    one, other = host.process("one"), host.process("other")
+    one.take("GPU-a", "er-1")
+    one.close()
+    assert "another runner of this host" in other.other("GPU-a")
+    assert "another runner of this host" in other.take("GPU-a", "er-2")
+    again = host.process("one")
+    assert again.left() == ["GPU-a"]
+    assert again.other("GPU-a") == ""
+    assert again.take("GPU-a", "er-1") == ""
+    assert again.left() == []
+    again.give_back("GPU-a")
+    assert other.take("GPU-a", "er-2") == ""
+
+
+def test_what_an_earlier_process_left_can_be_given_back_without_being_taken(host: Host) -> None:
+    one = host.process("one")
+    one.take("GPU-a", "er-1")
+    one.close()
+    again = host.process("one")
+    again.give_back("GPU-a")
+    assert again.left() == []
+    assert host.process("other").take("GPU-a", "er-2") == ""
+
+
+def test_nobody_gives_back_what_another_has(host: Host) -> None:
+    one, other = host.process("one"), host.process("other")
+    one.take("GPU-a", "er-1")
+    other.give_back("GPU-a")
+    assert other.take("GPU-a", "er-2") != ""
+    assert other.left() == []
+
+
+def test_a_lease_of_a_runner_that_lives_stands_whatever_became_of_its_state(host: Host) -> None:
+    one, other = host.process("one"), host.process("other")
+    one.take("GPU-a", "er-1")
+    host.forget("one")
+    assert other.take("GPU-a", "er-2") != ""
+
+
+def test_a_lease_of_a_dead_runner_without_state_is_void(host: Host) -> None:
+    one, other = host.process("one"), host.process("other")
+    one.take("GPU-a", "er-1")
+    one.close()
+    host.forget("one")
+    assert other.other("GPU-a") == ""
+    assert other.take("GPU-a", "er-2") == ""
+    assert other.left() == []
+
+
+def test_two_processes_of_one_runner_do_not_both_have_it(host: Host) -> None:
+    one, same = host.process("one"), host.process("one")
+    one.take("GPU-a", "er-1")
+    assert same.take("GPU-a", "er-2") != ""

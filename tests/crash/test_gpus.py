@@ -1,0 +1,261 @@
+"""GPUs of a real daemon through kill -9: of it, of its keeper, of its tasks, and of a runner beside
+it (F32 and F33 of faults.md). Each task takes an exclusive lock on a file of its device."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from runner.cli.exits import Code
+from supervisor.client import Supervisor
+from supervisor.v1 import supervisor_pb2 as v1
+from tests.support.command import Command
+from tests.support.daemon import Daemon
+from tests.support.gpu_host import GpuFile
+from tests.support.programs import SMALL, shell
+from tests.support.waiting import until
+
+TASKS = 200
+DAEMON_DEATHS, KEEPER_DEATHS = 8, 2
+FOUR = ("GPU-a", "GPU-b", "GPU-c", "GPU-d")
+GPU = "gpu"
+
+ALONE = """
+exec 9>>"{root}/$CUDA_VISIBLE_DEVICES"
+flock -n 9 || {{ echo "$CUDA_VISIBLE_DEVICES" >>"{root}/met"; exit 99; }}
+echo "$ENV_RUNNER_TASK_ID" >>"{root}/started"
+{rest}
+"""
+"""It says so where somebody else is on its device; `rest` is what it does else."""
+
+
+@dataclass
+class Host:
+    """A daemon, its devices, and a directory in which tasks lock them."""
+
+    daemon: Daemon
+    gpus: GpuFile
+    root: Path
+
+    def payload(self, rest: str, **execution: object) -> dict[str, object]:
+        return shell(ALONE.format(root=self.root, rest=rest), **execution)
+
+    def lines(self, name: str) -> list[str]:
+        path = self.root / name
+        return path.read_text().splitlines() if path.exists() else []
+
+    def leases(self) -> list[str]:
+        """What is written down of devices, of all runners."""
+        return [path.name for path in (self.root / "locks").iterdir() if path.stat().st_size]
+
+
+@pytest.fixture
+async def host(request: pytest.FixtureRequest, nothing_is_left: Path) -> AsyncIterator[Host]:
+    """A daemon that was not started yet, and the devices of its host."""
+    made = make(nothing_is_left / "h", request.param)
+    yield made
+    print(made.daemon.tail(20_000))  # noqa: T201 - shown where the test failed
+    await made.daemon.close()
+
+
+def make(root: Path, uuids: tuple[str, ...]) -> Host:
+    root.mkdir()
+    daemon = Daemon(root, GPUS__LOCK_DIRECTORY=str(root / "markers" / "locks"))
+    gpus = GpuFile(root / "gpus.json", *uuids)
+    daemon.command = gpus.command("serve")
+    return Host(daemon, gpus, daemon.markers)
+
+
+def on(*uuids: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("host", [uuids], indirect=True, ids=[f"{len(uuids)} devices"])
+
+
+async def all_free(runner: Supervisor) -> bool:
+    found = (await runner.info()).gpus
+    return bool(found) and all(g.healthy and not g.task_id and not g.problem for g in found)
+
+
+async def gpu(runner: Supervisor, uuid: str = "GPU-a") -> v1.Gpu:
+    return next(each for each in (await runner.info()).gpus if each.uuid == uuid)
+
+
+@on(*FOUR)
+@pytest.mark.timeout(400)
+async def test_two_hundred_tasks_race_for_four_devices_and_never_two_have_one(host: Host) -> None:
+    """F33."""
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")  # noqa: T201 - shown where the test failed
+    draw = random.Random(seed)
+    daemon = host.daemon
+    await daemon.start()
+    names = [f"t{number}" for number in range(TASKS)]
+    async with daemon.client() as runner:
+        for number, name in enumerate(names):
+            rest = f"sleep {draw.uniform(0.02, 0.4):.2f}\n" + (
+                "kill -9 $$" if number % 5 == 0 else ""
+            )
+            await runner.assign(host.payload(rest), task_class=GPU, task_id=name)
+        deaths = [daemon.kill] * DAEMON_DEATHS + [daemon.kill_keeper] * KEEPER_DEATHS
+        draw.shuffle(deaths)
+        for number, death in enumerate(deaths, 1):
+            await until(
+                lambda done=number: len(host.lines("started")) >= TASKS * done // (len(deaths) + 2),
+                "tasks go on",
+                120,
+            )
+            waited = death()
+            if waited is not None:
+                await waited
+            if daemon.process is None:
+                await daemon.start()
+        tasks = [await ended(runner, name) for name in names]
+        assert host.lines("met") == []
+        assert len(set(host.lines("started"))) == len(host.lines("started")), "started twice"
+        for number, task in enumerate(tasks):
+            if task.failure.reason == v1.FAILURE_REASON_LOST:
+                continue
+            code = task.attempts[-1].signal if number % 5 == 0 else task.attempts[-1].exit_code
+            assert code == (9 if number % 5 == 0 else 0), task
+        lost = sum(task.failure.reason == v1.FAILURE_REASON_LOST for task in tasks)
+        assert lost <= KEEPER_DEATHS * len(FOUR)
+        await until(lambda: all_free(runner), "all devices are free")
+        assert host.leases() == []
+    assert len(names) == len({task.task_id for task in tasks})
+
+
+async def ended(runner: Supervisor, task_id: str) -> v1.Task:
+    async for _ in runner.watch([task_id], until_done=True):
+        pass
+    return await runner.get(task_id)
+
+
+@on("GPU-a", "GPU-b")
+async def test_a_task_whose_device_is_lost_goes_on_with_another_and_both_are_told(
+    host: Host,
+) -> None:
+    """F32."""
+    await host.daemon.start()
+    async with host.daemon.client() as runner:
+        retry = {"on": ["GPU_LOST"], "max_attempts": 2, "initial_backoff": "10ms"}
+        slow = host.payload('[ "$ENV_RUNNER_ATTEMPT" = 2 ] || sleep 60', retry=retry)
+        await runner.assign(slow, task_class=GPU, task_id="slow")
+        await until(lambda: host.lines("started") == ["slow"], "it runs")
+        first = (await runner.get("slow")).attempts[0].gpu_uuids[0]
+        host.gpus.lose(first)
+        task = await ended(runner, "slow")
+        assert task.state == v1.TASK_STATE_COMPLETED
+        assert [list(each.gpu_uuids) for each in task.attempts] == [
+            [first],
+            [({"GPU-a", "GPU-b"} - {first}).pop()],
+        ]
+        assert task.attempts[0].failure.reason == v1.FAILURE_REASON_GPU_LOST
+        assert task.attempts[0].failure.retryable
+        assert not (await gpu(runner, first)).healthy
+        host.daemon.kill()
+        await host.daemon.start()
+        assert not (await gpu(runner, first)).healthy
+        host.gpus.set(first)
+        await until(lambda: all_free(runner), "it is given out again")
+
+
+@on("GPU-a")
+async def test_a_command_beside_a_daemon_waits_for_a_device_that_a_task_has_daemon_or_not(
+    host: Host,
+) -> None:
+    daemon = host.daemon
+    await daemon.start()
+    async with daemon.client() as runner:
+        held = host.payload(f"while [ ! -e {host.root}/go ]; do sleep 0.05; done")
+        await runner.assign(held, task_class=GPU, task_id="held")
+        await until(lambda: host.lines("started") == ["held"], "it runs")
+        daemon.kill()
+        beside = command(host)
+        payload = beside.payload("sh", "-c", ALONE.format(root=host.root, rest=""), resources=SMALL)
+        running = await beside.start(payload)
+        await until(lambda: own_daemon(running.pid), "the command has a runner")
+        await daemon.start()
+        assert host.lines("started") == ["held"]
+        (host.root / "go").touch()
+        assert (await ended(runner, "held")).state == v1.TASK_STATE_COMPLETED
+        _, err = await running.communicate()
+        assert running.returncode == Code.OK
+        assert b"it waits: no_gpu: no GPU is free (GPU-a: another runner of this host" in err
+        assert len(host.lines("started")) == 2
+        assert host.lines("met") == []
+        await until(lambda: all_free(runner), "it is free")
+
+
+@on("GPU-a")
+async def test_a_command_that_was_killed_keeps_nobody_from_its_device_once_its_task_is_gone(
+    host: Host,
+) -> None:
+    beside = command(host)
+    payload = beside.payload(
+        "sh", "-c", ALONE.format(root=host.root, rest="sleep 300"), resources=SMALL
+    )
+    running = await beside.start(payload)
+    await until(lambda: len(host.lines("started")) == 1, "it runs")
+    assert host.leases() == ["GPU-a.lock"]
+    running.kill()
+    await running.communicate()
+    await host.daemon.start()
+    async with host.daemon.client() as runner:
+        await runner.assign(host.payload(""), task_class=GPU, task_id="next")
+        assert (await ended(runner, "next")).state == v1.TASK_STATE_COMPLETED
+        assert host.lines("met") == []
+        await until(lambda: all_free(runner), "it is free")
+    assert host.leases() == []
+
+
+@on("GPU-a")
+async def test_a_command_that_cannot_lock_devices_says_what_to_do_and_runs_nothing(
+    host: Host,
+) -> None:
+    (host.root / "locks").write_text("no directory")
+    beside = command(host)
+    running = await beside.start(beside.payload("true", resources=SMALL))
+    assert running.stderr is not None
+    line = await running.stderr.readline()
+    assert b"let this user write there, or name another directory" in line
+    assert b"gpus.lock_directory" in line
+    running.send_signal(signal.SIGINT)
+    await running.communicate()
+    assert running.returncode == Code.CANCELLED
+
+
+class Beside(Command):
+    """`env-runner run` for the class gpu, on the same host."""
+
+    def __init__(self, host: Host) -> None:
+        settings = {f"ENV_RUNNER_{key}": value for key, value in host.daemon.settings.items()}
+        super().__init__(host.root, settings)
+        self._gpus = host.gpus
+
+    async def start(
+        self, *arguments: str | Path, out: int = asyncio.subprocess.PIPE
+    ) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *self._gpus.command("run", "--class", GPU, *map(str, arguments)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=out,
+            stderr=asyncio.subprocess.PIPE,
+            env=self.environment,
+            cwd=self.directory,
+        )
+
+
+def command(host: Host) -> Beside:
+    return Beside(host)
+
+
+def own_daemon(pid: int) -> bool:
+    """Whether the command with that pid has a keeper, and so a runner that waits."""
+    return any("runner.keeper" in " ".join(p.cmdline()) for p in psutil.Process(pid).children())

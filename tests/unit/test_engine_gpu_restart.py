@@ -1,0 +1,196 @@
+"""What the next daemon knows of the host's GPUs: from the attempts, from looks, and from what was
+stored since no look could tell it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from runner.domain.failure import Reason
+from runner.domain.task import EventType, State
+from runner.planning.fleet import PATIENCE
+from tests.support.engine import assign, ended, until
+from tests.support.gpu_rig import GPU, GpuRig, gpu_of, state
+from tests.support.gpus import FakeGuard, a_gpu
+from tests.support.loop import virtual
+
+
+@virtual
+async def test_a_task_keeps_its_device_and_nobody_else_gets_it() -> None:
+    rig = GpuRig()
+    engine = await rig.start()
+    await assign(engine, "t1", ["sleep", 50], of=GPU)
+    uuid = gpu_of(await until(engine, "t1", EventType.STARTED))
+    engine = await rig.restart(engine)
+    assert state(engine, uuid).task_id == "t1"
+    assert not rig.told("gpu not given out")
+    for number in range(2, 5):
+        await assign(engine, f"t{number}", ["sleep", 1], of=GPU)
+        assert gpu_of(await ended(engine, f"t{number}")) != uuid
+    assert (await ended(engine, "t1")).state is State.COMPLETED
+    assert not rig.world.met
+    await engine.close()
+
+
+@virtual
+async def test_an_intent_that_was_never_carried_out_is_launched_on_its_own_device() -> None:
+    rig = GpuRig()
+    engine = await rig.start()
+    rig.world.hang("launch")
+    await assign(engine, "t1", ["exit", 0], of=GPU)
+    uuid = gpu_of(await until(engine, "t1", EventType.PREPARING))
+    await engine.close()
+    rig.world.release("launch")
+    rig.journal = rig.journal.reopened()
+    engine = await rig.start()
+    task = await ended(engine)
+    assert (task.state, task.attempt.gpu_uuids) == (State.COMPLETED, (uuid,))
+    assert rig.world.served == [(uuid, "t1")]
+    await engine.close()
+
+
+@virtual
+async def test_it_waits_for_a_driver_that_does_not_answer_and_is_then_told_its_device() -> None:
+    rig = GpuRig()
+    engine = await rig.start()
+    rig.world.hang("launch")
+    await assign(engine, "t1", ["exit", 0], of=GPU)
+    uuid = gpu_of(await until(engine, "t1", EventType.PREPARING))
+    await engine.close()
+    rig.world.release("launch")
+    rig.gpus.problem = "the driver is being loaded"
+    rig.journal = rig.journal.reopened()
+    engine = await rig.start()
+    await asyncio.sleep(20)
+    assert not rig.world.starts
+    assert engine.devices.count == 2
+    rig.gpus.problem = ""
+    task = await ended(engine)
+    assert task.state is State.COMPLETED
+    assert [gpu.minor for gpu in rig.world.given[task.attempt.name].gpus] == [
+        rig.gpus.devices[uuid].minor
+    ]
+    await engine.close()
+
+
+@virtual
+async def test_a_device_that_was_lost_while_no_daemon_ran_ends_its_task() -> None:
+    rig = GpuRig()
+    engine = await rig.start()
+    await assign(engine, "t1", ["sleep", 50], of=GPU)
+    uuid = gpu_of(await until(engine, "t1", EventType.STARTED))
+    await engine.close()
+    rig.gpus.lose(uuid)
+    rig.journal = rig.journal.reopened()
+    engine = await rig.start()
+    task = await ended(engine)
+    assert task.failure is not None
+    assert task.failure.reason is Reason.GPU_LOST
+    await engine.close()
+
+
+@virtual
+async def test_what_the_verdict_was_is_kept_though_the_daemon_died_before_the_end() -> None:
+    rig = GpuRig()
+    engine = await rig.start()
+    await assign(engine, "t1", ["ignore", 15], ["sleep", 50], of=GPU)
+    uuid = gpu_of(await until(engine, "t1", EventType.STARTED))
+    rig.gpus.set(uuid, problem="Xid 79")
+    await asyncio.sleep(3)
+    assert rig.told("gpu lost")
+    rig.gpus.set(uuid, problem="")
+    engine = await rig.restart(engine)
+    assert not rig.told("gpu quarantine lifted")
+    assert uuid in rig.leases.held
+    task = await ended(engine)
+    assert task.failure is not None
+    assert task.failure.reason is Reason.GPU_LOST
+    assert "Xid 79" in task.failure.message
+    await engine.close()
+
+
+@virtual
+async def test_a_device_that_fell_off_the_bus_is_missed_until_it_is_back() -> None:
+    rig = GpuRig()
+    engine = await rig.start()
+    rig.gpus.lose("GPU-a")
+    await asyncio.sleep(40)
+    engine = await rig.restart(engine)
+    assert not state(engine).healthy
+    assert engine.devices.count == 2
+    rig.gpus.set("GPU-a")
+    await asyncio.sleep(40)
+    assert state(engine).healthy
+    await engine.close()
+
+
+@virtual
+async def test_after_a_reboot_the_devices_are_those_that_are_found() -> None:
+    rig = GpuRig()
+    engine = await rig.start()
+    rig.gpus.lose("GPU-a")
+    await asyncio.sleep(40)
+    rig.settings = replace(rig.settings, boot_id="boot-2")
+    engine = await rig.restart(engine)
+    assert [each.gpu.uuid for each in engine.devices.states()] == ["GPU-b"]
+    await engine.close()
+
+
+@virtual
+async def test_a_device_that_was_given_back_just_before_is_looked_after_by_the_next() -> None:
+    rig = GpuRig(["GPU-a"])
+    engine = await rig.start()
+    await assign(engine, "t1", ["sleep", 5], of=GPU)
+    await until(engine, "t1", EventType.STARTED)
+    rig.gpus.set("GPU-a", memory_used=a_gpu().memory_total)
+    await ended(engine)
+    engine = await rig.restart(engine)
+    assert rig.leases.held
+    await asyncio.sleep(PATIENCE + 2)
+    assert len(rig.told("gpu quarantined")) == 1
+    rig.gpus.set("GPU-a", memory_used=0)
+    await asyncio.sleep(12)
+    assert not rig.leases.held
+    assert state(engine).healthy
+    await engine.close()
+
+
+@virtual
+async def test_another_runner_of_the_host_gets_none_of_its_devices_while_its_tasks_run() -> None:
+    rig, beside = GpuRig(["GPU-a"]), GpuRig(["GPU-a"])
+    beside.journal.journal_id = "another"
+    beside.leases = rig.leases
+    beside.runner = "another"
+    engine = await rig.start()
+    await assign(engine, "t1", ["sleep", 50], of=GPU)
+    await until(engine, "t1", EventType.STARTED)
+    other = await beside.start()
+    await assign(other, "t2", ["sleep", 5], of=GPU)
+    await asyncio.sleep(5)
+    assert not beside.world.starts
+    assert "another runner of this host" in state(other).problem
+    await engine.close()  # and the task runs on
+    await asyncio.sleep(10)
+    assert not beside.world.starts
+    rig.journal = rig.journal.reopened()
+    engine = await rig.start()
+    await ended(engine, "t1")
+    assert (await ended(other, "t2")).state is State.COMPLETED
+    assert not rig.told("gpu lock not held")
+    await engine.close()
+    await other.close()
+
+
+@virtual
+async def test_a_runner_whose_state_is_no_more_keeps_nobody_from_a_device() -> None:
+    rig = GpuRig(["GPU-a"])
+    killed = FakeGuard(rig.leases, "killed")
+    assert not killed.take("GPU-a", "er-x-1")
+    killed.close()
+    engine = await rig.start()
+    await assign(engine, "t1", ["exit", 0], of=GPU)
+    await asyncio.sleep(10)
+    assert not rig.world.starts
+    rig.leases.gone.add("killed")
+    assert (await ended(engine)).state is State.COMPLETED
+    await engine.close()
