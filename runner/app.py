@@ -33,12 +33,11 @@ from runner.host import HostFacts, facts
 from runner.links import on_this_host
 from runner.notify import notify, reloading, stay_alive
 from runner.planning.policy import Rules
-from runner.ports import Executor, JournalBroken, JournalUnavailable, Observer
+from runner.ports import Executor, Gpus, JournalBroken, JournalUnavailable, Observer
 from runner.process import leave_in_time, prepare
 from runner.signals import Signals
 from runner.storage.journal import JournalDamaged, SqliteJournal, StateLocked, open_journal
 from runner.storage.output import FileOutput
-from runner.telemetry.gpu import NvmlGpus
 from runner.telemetry.log import Log, open_log
 from runner.telemetry.observer import LogObserver
 from runner.web import Asked, Web, unasked, web
@@ -75,7 +74,7 @@ class Runner:
     local: LocalExecutor
     rules: Callable[[Config], Rules]  # what another configuration would come to here
     journal: SqliteJournal
-    gpus: NvmlGpus
+    gpus: Gpus
 
 
 def serve(config: Config, reload: Callable[[], Config]) -> int:
@@ -237,8 +236,8 @@ async def _runner(
         engines = containers.executors
         for each in engines.values():
             stack.push_async_callback(each.close)
-        gpus = NvmlGpus(observer.note)
-        stack.push_async_callback(gpus.close)
+        seen = gpus.seen(observer.note)
+        stack.push_async_callback(seen.close)
         if config.local.enabled:
             await local.probe()
         latest, made = [config], list[Engine]()
@@ -251,8 +250,6 @@ async def _runner(
 
         output = FileOutput()
         stack.callback(output.close)
-        seen = gpus.seen()
-        stack.push_async_callback(seen.close)
         engine = Engine(
             journal,
             {
@@ -281,7 +278,7 @@ async def _runner(
         for one in engines.values():
             one.changed = again
         again()  # by what they have said meanwhile
-        yield Runner(engine, local, ruled, journal, gpus)
+        yield Runner(engine, local, ruled, journal, seen)
 
 
 def _local(

@@ -4,18 +4,19 @@ keep several runners of one host off each other's."""
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from runner.config import Config
 from runner.config.places import gpu_locks
-from runner.engine.no_gpus import NoGpus
 from runner.ports import Gpus, Journal
 from runner.storage.gpu_locks import GpuLocks
+from runner.telemetry.gpu import NvmlGpus
 
 
-def seen() -> Gpus:
+def seen(note: Callable[..., None]) -> Gpus:
     """Whoever sees the devices."""
-    return NoGpus()
+    return NvmlGpus(note)
 
 
 def locks(config: Config, journal: Journal, boot_id: str) -> GpuLocks:

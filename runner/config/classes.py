@@ -75,6 +75,7 @@ def rules(
                 for name, one in config.containers.items()
             },
             gpus=gpus,
+            gpus_open=said.gpus_open,
             leads_out=leads_out,
         ),
         tenants=config.tenants,
@@ -136,7 +137,7 @@ def container_user(config: Container) -> str:
 
 
 def _engine(said: Readiness, user: str) -> Engine:
-    return Engine(said.ready, said.user or user, said.unheld, said.notes)
+    return Engine(said.ready, said.user or user, said.unheld, said.notes, said.no_gpus)
 
 
 def _class(name: TaskClass, said: Class, cores: float, memory: int, gpus: int) -> ClassRules:

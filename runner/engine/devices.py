@@ -148,7 +148,7 @@ class Devices:
     def stored(self, task: Task) -> None:
         """Its latest attempt has been stored, with what is leased to it."""
         for uuid in task.attempt.gpu_uuids:
-            self._note("gpu leased", uuid, **_whose(task))
+            self._note("GPU leased", uuid, **_whose(task))
 
     def hold(self, task: Task) -> None:
         """The task has its devices from an earlier daemon."""
@@ -157,7 +157,7 @@ class Devices:
                 self._fleet.remember(Gpu(uuid))
             self._fleet.lease(task.task_id, uuid)
             if why := self._guard.take(uuid, task.attempt.name):
-                self._note("gpu lock not held", uuid, level="error", problem=why, **_whose(task))
+                self._note("GPU lock not held", uuid, level="error", problem=why, **_whose(task))
 
     def give_back(self, task_id: str) -> None:
         """The task has ended, and nothing of it is left; its devices are free once they are
@@ -245,9 +245,7 @@ class Devices:
         if look.problem:
             self._unseen(look.problem)
             return
-        if self._problem:
-            self._problem = ""
-            self._observer.note("gpu driver answers again", devices=len(look.devices))
+        self._problem = ""
         before = self._fleet.whole
         # others may have asked before: nothing is clean by a look from before its task ended
         news = self._fleet.see(look.devices, min(began, look.time))
@@ -261,10 +259,7 @@ class Devices:
             self.counted()
 
     def _unseen(self, problem: str) -> None:
-        """Nothing could be seen, which says nothing of any device."""
-        if not self._problem:
-            level = "warning" if self._fleet.whole else "info"
-            self._observer.note("no gpu can be seen", level=level, problem=problem)
+        """Nothing could be seen, which says nothing of any device. Whoever looks logs it."""
         self._problem = problem
 
     def _locked_by_others(self) -> dict[str, str]:
@@ -274,17 +269,17 @@ class Devices:
     def _tell(self, news: News) -> None:
         match news:
             case Lost(task_id, uuid, why):
-                self._note("gpu lost", uuid, level="error", task_id=task_id, problem=why)
+                self._note("GPU lost", uuid, level="error", task_id=task_id, problem=why)
                 self._losses.append((task_id, _lost(uuid, why)))
             case Quarantined(uuid, why, pids):
                 fields = {"problem": why, "pids": list(pids)}
-                self._note("gpu quarantined", uuid, level="warning", **fields)
+                self._note("GPU quarantined", uuid, level="warning", **fields)
             case Lifted(uuid):
                 self._guard.give_back(uuid)
-                self._note("gpu quarantine lifted", uuid)
+                self._note("GPU quarantine lifted", uuid)
             case Freed(uuid):
                 self._guard.give_back(uuid)
-                self._note("gpu free", uuid)
+                self._note("GPU free", uuid)
 
     def _tell_barred(self) -> None:
         """Say once of each free device that it is not given out, and once that it is again."""
@@ -295,9 +290,9 @@ class Devices:
             and each.gpu.uuid not in self._fleet.returning
         }  # fmt: skip
         for uuid in sorted(why.keys() - self._barred):
-            self._note("gpu not given out", uuid, level="warning", problem=why[uuid])
+            self._note("GPU not given out", uuid, level="warning", problem=why[uuid])
         for uuid in sorted(self._barred - why.keys() - self._fleet.quarantined.keys()):
-            self._note("gpu given out again", uuid)
+            self._note("GPU given out again", uuid)
         self._barred = frozenset(why)
 
     def _remember(self) -> None:

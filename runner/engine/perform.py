@@ -23,13 +23,16 @@ from runner.engine.devices import Devices
 from runner.engine.outputs import collect
 from runner.failpoints import failpoint
 from runner.planning.environment import environment
-from runner.ports import Clock, Executor, Launch, LaunchFailed, Observer, Started
+from runner.ports import ChecksGpus, Clock, Executor, Launch, LaunchFailed, Observer, Started
 
 ADOPTIONS = 32
 """Attempts looked for at once after a restart: enough to be quick, few enough to be kind."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds between two tries of a call that an executor did not answer."""
+
+GPU_CHECK = 4.0
+"""Seconds between two questions whether a task can still open its GPU, where that can change."""
 
 INQUIRY = 5.0
 """Seconds that an executor has to tell the end of an attempt of an earlier boot. Whoever
@@ -120,6 +123,25 @@ class Performer:
             pause = await self._pause(pause)
 
     async def _await(self, executor: Executor, task: Task, handle: Handle | None) -> Event:
+        checking = None
+        if task.attempt.gpu_uuids and isinstance(executor, ChecksGpus):
+            checking = asyncio.create_task(self._check_gpus(executor, task), name="gpu-check")
+        try:
+            return await self._wait(executor, task, handle)
+        finally:
+            if checking is not None:
+                checking.cancel()
+
+    async def _check_gpus(self, executor: ChecksGpus, task: Task) -> None:
+        """Tell a task whose device is well and that can open it no more."""
+        why = ""
+        while not why:
+            await self._clock.sleep(GPU_CHECK)
+            why = await executor.gpu_problem(task.attempt.name)
+        now = self._clock.wall()
+        self.tell(task.task_id, happened.GpuLost(now, task.attempt.number, why))
+
+    async def _wait(self, executor: Executor, task: Task, handle: Handle | None) -> Event:
         pause = FIRST_PAUSE
         while handle is not None:
             try:
@@ -207,17 +229,12 @@ class Performer:
             gpus=self._devices.known(task),
             progress=lambda *said: self._progressed(task, *said),
             wanted=lambda: not self.unwanted(task.task_id),
-            gpu_lost=lambda why: self._lost_gpu(task, why),
         )
 
     def _progressed(self, task: Task, fraction: float, step: str, message: str) -> None:
         now = self._clock.wall()
         progress = Progress(min(max(fraction, 0.0), 1.0), step, message, now)
         self.tell(task.task_id, happened.Progressed(now, task.attempt.number, progress))
-
-    def _lost_gpu(self, task: Task, why: str) -> None:
-        now = self._clock.wall()
-        self.tell(task.task_id, happened.GpuLost(now, task.attempt.number, why))
 
     async def _pause(self, pause: float) -> float:
         await self._clock.sleep(pause)

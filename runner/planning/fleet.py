@@ -118,7 +118,7 @@ class Fleet:
     def see(self, devices: Iterable[Gpu], now: float) -> list[News]:
         """What a look changes that is of `now`, and that the driver answered. It says nothing of
         devices that were given back later: what their tasks did may have come after it."""
-        seen = {gpu.uuid: gpu for gpu in devices}
+        seen = {gpu.uuid: self._placed(gpu) for gpu in devices}
         self._devices.update(seen)
         self._listed = set(seen)
         news: list[News] = []
@@ -136,6 +136,11 @@ class Fleet:
             elif uuid in self._quarantined:
                 self._look_at_quarantined(gpu, now, news)
         return news
+
+    def _placed(self, gpu: Gpu) -> Gpu:
+        """One that is gone has no index: it is told by that which it had."""
+        known = self._devices.get(gpu.uuid)
+        return gpu if gpu.index >= 0 or known is None else replace(gpu, index=known.index)
 
     def _look_at_returned(self, gpu: Gpu, now: float, news: list[News]) -> None:
         why = unclean(gpu, self._idle_memory)

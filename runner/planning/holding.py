@@ -86,6 +86,8 @@ def _lacking(asked: Resources, limits: Limits, rules: Rules) -> Iterator[tuple[s
             yield kind, why
         elif kind == "disk" and rules.host.level == "none" and not _asked(asked, kind):
             yield kind, "without a sandbox only a task that asks for one has a disk of its own"
+    if limits.gpus and rules.host.gpus_open:
+        yield "gpu", f"others can open it: {rules.host.gpus_open}"
 
 
 def _asked(asked: Resources, kind: str) -> bool:

@@ -41,6 +41,8 @@ def _default(mode: Mode, task_class: TaskClass, rules: Rules) -> tuple[str, str]
     if mode is Mode.DOCKER:
         able = [name for name, modes in rules.host.executors.items() if mode in modes]
         there = [name for name in able if name in rules.host.engines and _is_ready(name, rules)]
+        if task_class is TaskClass.GPU and (giving := [n for n in there if not _no_gpus(n, rules)]):
+            return giving[0], "the first for mode docker that is ready and gives out GPUs"
         if there:
             return there[0], "the first that is configured for mode docker, and ready"
         return (able or ["docker"])[0], "the first that is configured for mode docker"
@@ -51,6 +53,12 @@ def _default(mode: Mode, task_class: TaskClass, rules: Rules) -> tuple[str, str]
 
 def _is_ready(name: str, rules: Rules) -> bool:
     return rules.host.engines[name].ready
+
+
+def _no_gpus(name: str, rules: Rules) -> str:
+    """Why the executor can give no task a GPU; empty where it can."""
+    engine = rules.host.engines.get(name)
+    return engine.no_gpus if engine else ""
 
 
 def default_executor(task_class: TaskClass, rules: Rules) -> str:
@@ -97,6 +105,10 @@ def check(asked: Execution, mode: Mode, executor: str, task_class: TaskClass, ru
     if task_class is TaskClass.GPU and not host.gpus:
         message = "this host has no GPU that is given out; env-runner info shows those there are"
         raise Refused.of_field(Code.FAILED_PRECONDITION, "task_class", "NO_GPU", message)
+    if task_class is TaskClass.GPU and (why := _no_gpus(executor, rules)):
+        field = "/execution/executor" if asked.executor else "task_class"
+        message = f"executor {executor} can't give a task a GPU: {why}"
+        raise Refused.of_field(Code.FAILED_PRECONDITION, field, "NO_EXECUTOR", message)
     if executor in host.engines:
         return
     if asked.mounts and not (executor == "local" and host.level == "strict"):
@@ -143,6 +155,8 @@ def caveats(payload: Payload, mode: Mode, executor: str, rules: Rules) -> list[s
     if executor == "local":
         why = f": {rules.host.why}" if rules.host.why else ""
         lines.append(f"sandbox {rules.host.level}{why}")
+        if rules.host.gpus and rules.host.gpus_open:
+            lines.append(f"GPUs: not kept from the others' here: {rules.host.gpus_open}")
     engine = rules.host.engines.get(executor)
     if payload.artifacts.outputs:
         lines.append("outputs: checked at the end, listed in the result, left in the workspace")

@@ -96,13 +96,14 @@ class TenantRules:
 @dataclass(frozen=True, slots=True)
 class Engine:
     """What planning knows of an engine of containers: whether it is there now, as whom its tasks
-    run ("uid:gid"), limits that it cannot hold, each with why, and more lines for
-    `Plan.decisions`."""
+    run ("uid:gid"), limits that it cannot hold, each with why, more lines for `Plan.decisions`, and
+    why it can give no task a GPU (empty where it can)."""
 
     ready: bool = False
     user: str = ""
     unheld: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    no_gpus: str = ""
 
 
 def stays(_path: str, _root: str) -> bool:
@@ -118,8 +119,9 @@ class Host:
     the memory is what the local executor holds here: the sandbox that its tasks get and why
     that one, limits that it cannot hold, each with why, and more lines for `Plan.decisions`.
     `engines` are the executors that run containers. `gpus` is how many devices could ever be given
-    out, busy or not. `leads_out` tells whether a link on the way
-    to a path below a root leads out of that, as far as can be seen now.
+    out, busy or not; `gpus_open`, why a task of the local executor could open those of others.
+    `leads_out` tells whether a link on the way to a path below a root leads out of that, as far as
+    can be seen now.
     """
 
     executors: Mapping[str, frozenset[Mode]]
@@ -132,6 +134,7 @@ class Host:
     notes: tuple[str, ...] = ()
     engines: Mapping[str, Engine] = field(default_factory=dict)
     gpus: int = 0
+    gpus_open: str = ""
     leads_out: Callable[[str, str], bool] = stays
 
 

@@ -18,10 +18,6 @@ def unheard(_fraction: float, _step: str, _message: str) -> None:
     """Progress that nobody wants to hear of."""
 
 
-def unlost(_why: str) -> None:
-    """A lost GPU that nobody wants to hear of."""
-
-
 def always() -> bool:
     """Of a launch that nobody takes back."""
     return True
@@ -39,9 +35,6 @@ class Launch:
     `progress` is told what is done before the start: a fraction (0 to 1), a word and a sentence.
     `wanted` says whether it is still to be started: what takes long before the start looks now
     and then, and gives up.
-    `gpu_lost` is to be told, with a sentence, that the attempt cannot get at its device any more
-    though that is there, as a container after `systemctl daemon-reload`: it is then stopped and
-    ends as GPU_LOST. The first word counts; fine after its end too.
     """
 
     name: str
@@ -59,7 +52,6 @@ class Launch:
     gpus: tuple[Gpu, ...] = ()
     progress: Callable[[float, str, str], None] = unheard
     wanted: Callable[[], bool] = always
-    gpu_lost: Callable[[str], None] = unlost
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,8 +83,9 @@ class NvmlGpus:
         await self._asking.close()
 
     async def _look(self) -> Look:
+        began = time.monotonic()
         try:
-            await self._ask()
+            await self._ask(began)
         except Unanswered as error:
             self._missed(str(error))
         except Exception as error:  # noqa: BLE001 - whoever asks relies on an answer
@@ -93,7 +94,7 @@ class NvmlGpus:
             self._looking = None
         return self._last
 
-    async def _ask(self) -> None:
+    async def _ask(self, began: float) -> None:
         """Raises Unanswered."""
         problem = without(self._library)
         if not problem:
@@ -105,7 +106,7 @@ class NvmlGpus:
             self._seen.away()
             self._missed(problem)
         else:
-            self._found(answer)
+            self._found(answer, began)
 
     def _missed(self, problem: str) -> None:
         self.driver = ""
@@ -122,10 +123,10 @@ class NvmlGpus:
             self._told = why
             self._note("no GPUs", why=why)
 
-    def _found(self, answer: Answer) -> None:
+    def _found(self, answer: Answer, began: float) -> None:
         before = self._last.devices
         devices = self._seen.take(answer)
-        self._last = Look(devices, "", time.monotonic())
+        self._last = Look(devices, "", began)
         self.driver = answer.driver
         if not devices:
             self._none(f"the NVIDIA driver {answer.driver} has no device")
@@ -136,13 +137,13 @@ class NvmlGpus:
             fatal = gpu_xids.fatal(event.xid)
             what = gpu_xids.sentence(event.xid) if fatal else f"Xid {event.xid}"
             level = "warning" if fatal else "info"
-            self._note("GPU error", level=level, uuid=event.uuid, error=what, fatal=fatal)
+            self._note("GPU error", level=level, gpu=event.uuid, error=what, fatal=fatal)
         for each, was in changes(before, devices):
             if each.problem:
                 problem = each.problem
-                self._note("GPU not well", level="warning", uuid=each.uuid, problem=problem)
+                self._note("GPU not well", level="warning", gpu=each.uuid, problem=problem)
             else:
-                self._note("GPU well again", uuid=each.uuid, was=was)
+                self._note("GPU well again", gpu=each.uuid, was=was)
         strangers = [each for each in answer.silent if not each.uuid]
         silent = tuple(each.index for each in strangers)
         if silent != self._silent and silent:

@@ -11,10 +11,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from runner.domain.gpu import Gpu
+from runner.planning.fleet import GONE
 from runner.telemetry import gpu_xids
 from runner.telemetry.gpu_answer import Answer, Silent
-
-_GONE = "it is not among the devices that the driver tells of"
 
 
 class Seen:
@@ -32,7 +31,7 @@ class Seen:
         told = {each.uuid: each for each in answer.devices}
         mute = {each.uuid: each for each in answer.silent if each.uuid}
         for uuid in self._known.keys() - told.keys() - mute.keys():
-            mute[uuid] = Silent(-1, _GONE, uuid)
+            mute[uuid] = Silent(-1, GONE, uuid)
         for uuid in self._away & told.keys():  # it is back
             self._errors.pop(uuid, None)
         self._away = set(mute)

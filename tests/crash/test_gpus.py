@@ -19,7 +19,9 @@ from supervisor.client import Supervisor
 from supervisor.v1 import supervisor_pb2 as v1
 from tests.support.command import Command
 from tests.support.daemon import Daemon
+from tests.support.gpu_double import GpuDouble
 from tests.support.gpu_host import GpuFile
+from tests.support.nvml import build
 from tests.support.programs import SMALL, shell
 from tests.support.waiting import until
 
@@ -27,6 +29,9 @@ TASKS = 200
 DAEMON_DEATHS, KEEPER_DEATHS = 8, 2
 FOUR = ("GPU-a", "GPU-b", "GPU-c", "GPU-d")
 GPU = "gpu"
+FILE, DOUBLE = "file", "double"
+
+pytestmark = pytest.mark.root  # the nodes of devices are made in a /dev apart
 
 ALONE = """
 exec 9>>"{root}/$CUDA_VISIBLE_DEVICES"
@@ -60,22 +65,36 @@ class Host:
 @pytest.fixture
 async def host(request: pytest.FixtureRequest, nothing_is_left: Path) -> AsyncIterator[Host]:
     """A daemon that was not started yet, and the devices of its host."""
-    made = make(nothing_is_left / "h", request.param)
+    library = None
+    if request.param[0] == DOUBLE:
+        library = build(request.getfixturevalue("nvml_library"))
+    made = make(nothing_is_left / "h", request.param[1:], library)
     yield made
     print(made.daemon.tail(20_000))  # noqa: T201 - shown where the test failed
     await made.daemon.close()
+    made.gpus.close()
 
 
-def make(root: Path, uuids: tuple[str, ...]) -> Host:
+def make(root: Path, uuids: tuple[str, ...], library: Path | None = None) -> Host:
+    """With the driver's double, where there is its `library`; else told by a file."""
     root.mkdir()
     daemon = Daemon(root, GPUS__LOCK_DIRECTORY=str(root / "markers" / "locks"))
-    gpus = GpuFile(root / "gpus.json", *uuids)
+    place = root / "dev"
+    place.mkdir()
+    if library is None:
+        gpus = GpuFile(root / "gpus.json", place, *uuids)
+    else:
+        gpus = GpuDouble(root / "gpus", place, library, *uuids)
     daemon.command = gpus.command("serve")
     return Host(daemon, gpus, daemon.markers)
 
 
-def on(*uuids: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("host", [uuids], indirect=True, ids=[f"{len(uuids)} devices"])
+def on(*uuids: str, by: tuple[str, ...] = (FILE,)) -> pytest.MarkDecorator:
+    """So many devices, told `by` a file, or by the driver's double."""
+    given = [(kind, *uuids) for kind in by]
+    return pytest.mark.parametrize(
+        "host", given, indirect=True, ids=[f"{len(uuids)} devices by {kind}" for kind in by]
+    )
 
 
 async def all_free(runner: Supervisor) -> bool:
@@ -87,7 +106,7 @@ async def gpu(runner: Supervisor, uuid: str = "GPU-a") -> v1.Gpu:
     return next(each for each in (await runner.info()).gpus if each.uuid == uuid)
 
 
-@on(*FOUR)
+@on(*FOUR, by=(FILE, DOUBLE))
 @pytest.mark.timeout(400)
 async def test_two_hundred_tasks_race_for_four_devices_and_never_two_have_one(host: Host) -> None:
     """F33."""
@@ -137,7 +156,7 @@ async def ended(runner: Supervisor, task_id: str) -> v1.Task:
     return await runner.get(task_id)
 
 
-@on("GPU-a", "GPU-b")
+@on("GPU-a", "GPU-b", by=(FILE, DOUBLE))
 async def test_a_task_whose_device_is_lost_goes_on_with_another_and_both_are_told(
     host: Host,
 ) -> None:

@@ -201,7 +201,7 @@ async def test_an_error_of_a_program_is_not_held_against_the_device(
     assert not problem_of(gpus, 0)
     assert noted.lines[-1] == (
         "GPU error",
-        {"level": "info", "uuid": ONE.uuid, "error": f"Xid {xid}", "fatal": False},
+        {"level": "info", "gpu": ONE.uuid, "error": f"Xid {xid}", "fatal": False},
     )
 
 

@@ -18,19 +18,23 @@ from runner.cli.main import main
 from runner.domain.gpu import Gpu
 from runner.ports import Look
 from tests.support.gpus import a_gpu
+from tests.support.nodes import Nodes
 
 
 class GpuFile:
-    """The file, as a test writes it. Each change is there at once and whole."""
+    """The file, as a test writes it. Each change is there at once and whole. `place` is an empty
+    directory, for the devices' nodes."""
 
-    def __init__(self, path: Path, *uuids: str) -> None:
+    def __init__(self, path: Path, place: Path, *uuids: str) -> None:
         self.path, self.problem = path, ""
+        self.nodes = Nodes(place).gpus(len(uuids))
         self.devices = {uuid: a_gpu(uuid, index) for index, uuid in enumerate(uuids)}
         self.write()
 
     def command(self, *words: str) -> tuple[str, ...]:
         """`env-runner` with these devices."""
-        return (sys.executable, "-m", "tests.support.gpu_host", str(self.path), *words)
+        host = (sys.executable, "-m", "tests.support.gpu_host", str(self.path))
+        return (*self.nodes.prefix, *host, *words)
 
     def set(self, uuid: str, **changes: object) -> None:
         """Let the device be different from now on, or be there again."""
@@ -42,6 +46,9 @@ class GpuFile:
         """Let it fall off the bus."""
         del self.devices[uuid]
         self.write()
+
+    def close(self) -> None:
+        """Nobody looks any more."""
 
     def write(self) -> None:
         """Put all of it into the file."""
@@ -64,7 +71,7 @@ class FileGpus:
         if told["problem"]:
             self._last = replace(self._last, problem=told["problem"], time=began)
         else:
-            on = _users()
+            on = users()
             devices = (Gpu(**each) for each in told["devices"])
             self._last = Look(tuple(_with(gpu, on) for gpu in devices), time=began)
         return self._last
@@ -81,7 +88,7 @@ def _with(gpu: Gpu, on: dict[str, list[int]]) -> Gpu:
     return replace(gpu, processes=(*(gpu.processes or ()), *on.get(gpu.uuid, ())))
 
 
-def _users() -> dict[str, list[int]]:
+def users() -> dict[str, list[int]]:
     """The pids of who is on a device, by UUID."""
     found: dict[str, list[int]] = {}
     for path in Path("/proc").iterdir():
@@ -102,5 +109,5 @@ def _environment(path: Path) -> bytes:
 
 if __name__ == "__main__":
     file = Path(sys.argv[1])
-    gpus.seen = lambda: FileGpus(file)
+    gpus.seen = lambda _note: FileGpus(file)
     sys.exit(main(sys.argv[2:]))

@@ -6,7 +6,7 @@ The first two have whatever devices a test gives them; a real one has what it ha
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from runner.domain.gpu import Gpu
 from runner.ports import Gpus
 from runner.telemetry.gpu import NvmlGpus, without
 from runner.telemetry.gpu_asking import Limits
-from tests.support.fake_gpus import FakeGpus
+from tests.support.gpus import FakeGpus
 from tests.support.nvml import STATE, Card, Machine, build
 
 MIB = 1 << 20
@@ -47,7 +47,8 @@ class GpuRig:
         """These, in the order of their indexes, and a driver that tells of them."""
         if self.machine is None:
             assert isinstance(self.gpus, FakeGpus)
-            self.gpus.devices, self.gpus.problem = devices, ""
+            self.gpus.has(*devices)
+            self.gpus.problem = ""
         else:
             self.machine.has([card(each) for each in devices])
 
@@ -60,8 +61,8 @@ class GpuRig:
             self.machine.without_driver()
 
 
-def card(device: Gpu) -> Card:
-    """The double's device that is told so."""
+def card(device: Gpu, processes: Sequence[int] = ()) -> Card:
+    """The double's device that is told so, with more processes on it."""
     return Card(
         device.uuid,
         device.memory_total // MIB,
@@ -71,7 +72,7 @@ def card(device: Gpu) -> Card:
         device.name,
         device.minor,
         mig=device.mig,
-        processes=device.processes or (),
+        processes=(*(device.processes or ()), *processes),
     )
 
 

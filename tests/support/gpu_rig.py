@@ -8,11 +8,10 @@ from dataclasses import replace
 from runner.domain.task import Task, TaskClass
 from runner.engine.api import GpuState
 from runner.engine.service import Engine
-from runner.executors.fake import FakeExecutor
 from runner.planning.policy import ClassRules, Rules
 from runner.ports import Executor, Journal
 from tests.support.engine import RULES, Rig
-from tests.support.gpus import FakeGuard, GpuWorld, Leases, WorldGpus, a_gpu
+from tests.support.gpus import FakeGuard, GpuExecutor, GpuWorld, Leases, WorldGpus, a_gpu
 from tests.support.tasks import LIMITS
 
 GPU = "gpu"
@@ -52,9 +51,10 @@ class GpuRig(Rig):
         self, *, executors: Mapping[str, Executor] | None = None, journal: Journal | None = None
     ) -> Engine:
         """An engine that was not started."""
+        self.gpus.restarted()
         return Engine(
             journal or self.journal,
-            executors or {"local": FakeExecutor(self.world)},
+            executors or {"local": GpuExecutor(self.world)},
             self.output,
             self.clock,
             self.observer,

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runner.domain.gpu import Gpu
-from runner.executors.fake import FakeWorld
+from runner.executors.fake import FakeExecutor, FakeWorld
+from runner.planning.fleet import GONE
 from runner.ports import Launch, Look, Started
 
 GIB = 1 << 30
@@ -23,12 +24,22 @@ def a_gpu(uuid: str = "GPU-a", index: int = 0, **changes: object) -> Gpu:
 
 class FakeGpus:
     """See `runner.ports.Gpus`. Change `devices` by `set`; give `problem` for a driver that does
-    not answer, `latency` for one that takes so many seconds; `looks` counts."""
+    not answer, `latency` for one that takes so many seconds; `looks` counts. What was there once
+    is told as lost where it is no more."""
 
     def __init__(self, *devices: Gpu) -> None:
         self.devices = {gpu.uuid: gpu for gpu in devices}
         self.problem, self.latency, self.looks = "", 0.0, 0
-        self._last = Look()
+        self._last, self._known = Look(), dict[str, Gpu]()
+        self.restarted()
+
+    def restarted(self) -> None:
+        """What was seen is remembered in a daemon, and goes with it."""
+        self._last, self._known = Look(problem="the GPUs were not looked at yet"), {}
+
+    def has(self, *devices: Gpu) -> None:
+        """These from now on, and no others."""
+        self.devices = {gpu.uuid: gpu for gpu in devices}
 
     def set(self, uuid: str, **changes: object) -> None:
         """Let the device be different from now on."""
@@ -54,9 +65,12 @@ class FakeGpus:
         if self.latency:
             await asyncio.sleep(self.latency)
         if problem:
-            self._last = replace(self._last, problem=problem, time=began)
+            self._last = replace(self._last, problem=problem)
         else:
-            self._last = Look(devices, time=began)
+            self._known |= {each.uuid: each for each in devices}
+            there = {each.uuid for each in devices}
+            gone = [_gone(each) for uuid, each in self._known.items() if uuid not in there]
+            self._last = Look((*devices, *gone), time=began)
         return self._last
 
     def last(self) -> Look:
@@ -65,6 +79,19 @@ class FakeGpus:
 
     async def close(self) -> None:
         """See Gpus."""
+
+
+def _gone(known: Gpu) -> Gpu:
+    """With what does not change while it is away."""
+    return Gpu(
+        known.uuid,
+        -1,
+        known.name,
+        known.minor,
+        known.memory_total,
+        problem=GONE,
+        processes=None,
+    )
 
 
 @dataclass
@@ -134,6 +161,7 @@ class GpuWorld(FakeWorld):
         self.given: dict[str, Launch] = {}
         self.met: list[tuple[str, str, str]] = []
         self.served: list[tuple[str, str]] = []
+        self.withheld: dict[str, str] = {}  # by handle name: why its device cannot be opened
 
     def start(self, request: Launch) -> Started:
         if request.name not in self.known():
@@ -147,6 +175,18 @@ class GpuWorld(FakeWorld):
         """The handle names of what runs on the device."""
         given = self.given
         return [name for name in self.running() if uuid in {g.uuid for g in given[name].gpus}]
+
+
+class GpuExecutor(FakeExecutor):
+    """Also as `runner.ports.ChecksGpus`, in a world of GPUs."""
+
+    def __init__(self, world: GpuWorld) -> None:
+        super().__init__(world)
+        self._of = world
+
+    async def gpu_problem(self, name: str) -> str:
+        """See ChecksGpus."""
+        return self._of.withheld.get(name, "")
 
 
 class WorldGpus(FakeGpus):

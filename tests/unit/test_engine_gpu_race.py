@@ -114,8 +114,8 @@ class Race:
         ] * len(DEVICES)
         assert rig.leases.held == {}
         assert self.engine.scheduler.ledger.idle
-        assert not rig.notes.said("gpu quarantined")
-        assert not rig.notes.said("gpu lock not held")
+        assert not rig.notes.said("GPU quarantined")
+        assert not rig.notes.said("GPU lock not held")
 
 
 @pytest.mark.parametrize("seed", range(3))

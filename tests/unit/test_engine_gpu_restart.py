@@ -23,7 +23,7 @@ async def test_a_task_keeps_its_device_and_nobody_else_gets_it() -> None:
     uuid = gpu_of(await until(engine, "t1", EventType.STARTED))
     engine = await rig.restart(engine)
     assert state(engine, uuid).task_id == "t1"
-    assert not rig.told("gpu not given out")
+    assert not rig.told("GPU not given out")
     for number in range(2, 5):
         await assign(engine, f"t{number}", ["sleep", 1], of=GPU)
         assert gpu_of(await ended(engine, f"t{number}")) != uuid
@@ -97,10 +97,10 @@ async def test_what_the_verdict_was_is_kept_though_the_daemon_died_before_the_en
     uuid = gpu_of(await until(engine, "t1", EventType.STARTED))
     rig.gpus.set(uuid, problem="Xid 79")
     await asyncio.sleep(3)
-    assert rig.told("gpu lost")
+    assert rig.told("GPU lost")
     rig.gpus.set(uuid, problem="")
     engine = await rig.restart(engine)
-    assert not rig.told("gpu quarantine lifted")
+    assert not rig.told("GPU quarantine lifted")
     assert uuid in rig.leases.held
     task = await ended(engine)
     assert task.failure is not None
@@ -147,7 +147,7 @@ async def test_a_device_that_was_given_back_just_before_is_looked_after_by_the_n
     engine = await rig.restart(engine)
     assert rig.leases.held
     await asyncio.sleep(PATIENCE + 2)
-    assert len(rig.told("gpu quarantined")) == 1
+    assert len(rig.told("GPU quarantined")) == 1
     rig.gpus.set("GPU-a", memory_used=0)
     await asyncio.sleep(12)
     assert not rig.leases.held
@@ -176,7 +176,7 @@ async def test_another_runner_of_the_host_gets_none_of_its_devices_while_its_tas
     engine = await rig.start()
     await ended(engine, "t1")
     assert (await ended(other, "t2")).state is State.COMPLETED
-    assert not rig.told("gpu lock not held")
+    assert not rig.told("GPU lock not held")
     await engine.close()
     await other.close()
 

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from runner.ports import Look
 from runner.telemetry.gpu_metrics import FRESH, GpuMetrics
 from tests.support.gpu_ports import MIB, gpu
-from tests.support.fake_gpus import FakeGpus
+from tests.support.gpus import FakeGpus
 from tests.support.metrics import promtool
 from tests.support.waiting import until
 
@@ -19,7 +19,7 @@ class Slow(FakeGpus):
     """Answers when it is told to."""
 
     def __init__(self) -> None:
-        super().__init__([gpu(0)])
+        super().__init__(gpu(0))
         self.answered = asyncio.Event()
 
     async def look(self) -> Look:
@@ -50,7 +50,7 @@ class Page:
 
 
 async def test_each_device_has_its_series() -> None:
-    page = Page(FakeGpus([gpu(0), gpu(1, memory_used=512 * MIB, utilization=0.25)]))
+    page = Page(FakeGpus(gpu(0), gpu(1, memory_used=512 * MIB, utilization=0.25)))
     promtool(await page.seen())
     assert page.value("memory_bytes", 1, 1) == 16_384 * MIB
     assert page.value("memory_used_bytes", 1, 1) == 512 * MIB
@@ -71,10 +71,10 @@ async def test_a_host_without_gpus_has_no_series_of_any() -> None:
 
 
 async def test_of_a_device_that_is_lost_nothing_is_told_that_is_not_known() -> None:
-    gpus = FakeGpus([gpu(0), gpu(1)])
+    gpus = FakeGpus(gpu(0), gpu(1))
     page = Page(gpus)
     await page.seen()
-    gpus.devices = (gpu(1, index=0),)
+    gpus.has(gpu(1, index=0))
     await page.seen()
     assert page.value("healthy", 0, -1) == 0
     assert page.value("memory_used_bytes", 0, -1) is None
@@ -86,7 +86,7 @@ async def test_of_a_device_that_is_lost_nothing_is_told_that_is_not_known() -> N
 
 
 async def test_no_device_is_well_while_its_driver_does_not_answer() -> None:
-    gpus = FakeGpus([gpu(0)])
+    gpus = FakeGpus(gpu(0))
     page = Page(gpus)
     await page.seen()
     gpus.problem = "it hangs"
@@ -110,7 +110,7 @@ async def test_a_scrape_of_what_is_old_asks_once_and_tells_the_next_one() -> Non
 
 
 async def test_what_is_fresh_is_not_asked_for_again() -> None:
-    gpus = FakeGpus([gpu(0)])
+    gpus = FakeGpus(gpu(0))
     page = Page(gpus)
     await page.seen()
     for _ in range(5):

@@ -19,7 +19,7 @@ from runner.telemetry.gpu_metrics import GpuMetrics
 from runner.telemetry.log import open_log
 from runner.telemetry.metrics import Metrics
 from runner.telemetry.observer import LogObserver
-from tests.support.fake_gpus import FakeGpus
+from tests.support.gpus import FakeGpus
 from tests.support.metrics import promtool
 from tests.support.tasks import PREPARING, RUNNING, WAITING, a_plan, a_task, an_attempt
 

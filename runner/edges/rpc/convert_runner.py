@@ -54,7 +54,7 @@ def _class(state: ClassState) -> v1.ClassStatus:
 def _gpu(state: GpuState) -> v1.Gpu:
     return v1.Gpu(
         uuid=state.gpu.uuid,
-        index=state.gpu.index,
+        index=max(0, state.gpu.index),  # of one that is gone, none may be known
         name=state.gpu.name,
         memory_bytes=state.gpu.memory_total,
         healthy=state.healthy,
