@@ -9,6 +9,8 @@ import pytest
 
 from supervisor.client import Supervisor
 from tests.support.daemon import Daemon
+from tests.support.gpu_daemon import DOUBLE, Host, make
+from tests.support.nvml import build
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,3 +36,16 @@ async def daemon(nothing_is_left: Path) -> AsyncIterator[Daemon]:
 async def runner(daemon: Daemon) -> AsyncIterator[Supervisor]:
     async with daemon.client() as client:
         yield client
+
+
+@pytest.fixture
+async def host(request: pytest.FixtureRequest, nothing_is_left: Path) -> AsyncIterator[Host]:
+    """A daemon that was not started yet, and the GPUs of its host: see `gpu_daemon.on`."""
+    library = None
+    if request.param[0] == DOUBLE:
+        library = build(request.getfixturevalue("nvml_library"))
+    made = make(nothing_is_left / "h", request.param[1:], library)
+    yield made
+    print(made.daemon.tail(20_000))  # noqa: T201 - shown where the test failed
+    await made.daemon.close()
+    made.gpus.close()

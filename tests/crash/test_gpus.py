@@ -7,103 +7,24 @@ import asyncio
 import random
 import secrets
 import signal
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
 from runner.cli.exits import Code
-from supervisor.client import Supervisor
 from supervisor.v1 import supervisor_pb2 as v1
 from tests.support.command import Command
-from tests.support.daemon import Daemon
-from tests.support.gpu_double import GpuDouble
-from tests.support.gpu_host import GpuFile
-from tests.support.nvml import build
-from tests.support.programs import SMALL, shell
+from tests.support.gpu_daemon import ALONE, DOUBLE, FILE, GPU, Host, all_free, gpu, on
+from tests.support.programs import SMALL
+from tests.support.verdicts import ended
 from tests.support.waiting import until
 
 TASKS = 200
 DAEMON_DEATHS, KEEPER_DEATHS = 8, 2
 FOUR = ("GPU-a", "GPU-b", "GPU-c", "GPU-d")
-GPU = "gpu"
-FILE, DOUBLE = "file", "double"
 
 pytestmark = pytest.mark.root  # the nodes of devices are made in a /dev apart
-
-ALONE = """
-exec 9>>"{root}/$CUDA_VISIBLE_DEVICES"
-flock -n 9 || {{ echo "$CUDA_VISIBLE_DEVICES" >>"{root}/met"; exit 99; }}
-echo "$ENV_RUNNER_TASK_ID" >>"{root}/started"
-{rest}
-"""
-"""It says so where somebody else is on its device; `rest` is what it does else."""
-
-
-@dataclass
-class Host:
-    """A daemon, its devices, and a directory in which tasks lock them."""
-
-    daemon: Daemon
-    gpus: GpuFile
-    root: Path
-
-    def payload(self, rest: str, **execution: object) -> dict[str, object]:
-        return shell(ALONE.format(root=self.root, rest=rest), **execution)
-
-    def lines(self, name: str) -> list[str]:
-        path = self.root / name
-        return path.read_text().splitlines() if path.exists() else []
-
-    def leases(self) -> list[str]:
-        """What is written down of devices, of all runners."""
-        return [path.name for path in (self.root / "locks").iterdir() if path.stat().st_size]
-
-
-@pytest.fixture
-async def host(request: pytest.FixtureRequest, nothing_is_left: Path) -> AsyncIterator[Host]:
-    """A daemon that was not started yet, and the devices of its host."""
-    library = None
-    if request.param[0] == DOUBLE:
-        library = build(request.getfixturevalue("nvml_library"))
-    made = make(nothing_is_left / "h", request.param[1:], library)
-    yield made
-    print(made.daemon.tail(20_000))  # noqa: T201 - shown where the test failed
-    await made.daemon.close()
-    made.gpus.close()
-
-
-def make(root: Path, uuids: tuple[str, ...], library: Path | None = None) -> Host:
-    """With the driver's double, where there is its `library`; else told by a file."""
-    root.mkdir()
-    daemon = Daemon(root, GPUS__LOCK_DIRECTORY=str(root / "markers" / "locks"))
-    place = root / "dev"
-    place.mkdir()
-    if library is None:
-        gpus = GpuFile(root / "gpus.json", place, *uuids)
-    else:
-        gpus = GpuDouble(root / "gpus", place, library, *uuids)
-    daemon.command = gpus.command("serve")
-    return Host(daemon, gpus, daemon.markers)
-
-
-def on(*uuids: str, by: tuple[str, ...] = (FILE,)) -> pytest.MarkDecorator:
-    """So many devices, told `by` a file, or by the driver's double."""
-    given = [(kind, *uuids) for kind in by]
-    return pytest.mark.parametrize(
-        "host", given, indirect=True, ids=[f"{len(uuids)} devices by {kind}" for kind in by]
-    )
-
-
-async def all_free(runner: Supervisor) -> bool:
-    found = (await runner.info()).gpus
-    return bool(found) and all(g.healthy and not g.task_id and not g.problem for g in found)
-
-
-async def gpu(runner: Supervisor, uuid: str = "GPU-a") -> v1.Gpu:
-    return next(each for each in (await runner.info()).gpus if each.uuid == uuid)
 
 
 @on(*FOUR, by=(FILE, DOUBLE))
@@ -148,12 +69,6 @@ async def test_two_hundred_tasks_race_for_four_devices_and_never_two_have_one(ho
         await until(lambda: all_free(runner), "all devices are free")
         assert host.leases() == []
     assert len(names) == len({task.task_id for task in tasks})
-
-
-async def ended(runner: Supervisor, task_id: str) -> v1.Task:
-    async for _ in runner.watch([task_id], until_done=True):
-        pass
-    return await runner.get(task_id)
 
 
 @on("GPU-a", "GPU-b", by=(FILE, DOUBLE))

@@ -20,6 +20,7 @@ class GpuDouble(GpuFile):
 
     def __init__(self, path: Path, place: Path, library: Path, *uuids: str) -> None:
         self.machine = Machine(path, library)
+        self.more: tuple[str, ...] = ()  # further lines for the double
         self._ended, self._telling = threading.Event(), threading.Lock()
         super().__init__(path, place, *uuids)
         self._thread = threading.Thread(target=self._tell)
@@ -36,7 +37,8 @@ class GpuDouble(GpuFile):
                 self.machine.without_driver()
                 return
             on = users()
-            self.machine.has([card(gpu, on.get(uuid, ())) for uuid, gpu in self.devices.items()])
+            cards = [card(gpu, on.get(uuid, ())) for uuid, gpu in self.devices.items()]
+            self.machine.has(cards, *self.more)
 
     def close(self) -> None:
         """Tell of nothing any more."""

@@ -1,0 +1,130 @@
+"""What may be wrong with a GPU by its driver, and what a daemon makes of it: in GetRunner, in the
+metrics, and by who gets the device."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from supervisor.client import Supervisor
+from supervisor.v1 import supervisor_pb2 as v1
+from tests.support.gpu_daemon import DOUBLE, GPU, Host, all_free, gpu, on
+from tests.support.gpu_double import GpuDouble
+from tests.support.gpus import GIB
+from tests.support.http import get
+from tests.support.verdicts import ended
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.root  # the nodes of devices are made in a /dev apart
+
+
+async def metric(host: Host, name: str) -> float:
+    lines = map(json.loads, host.daemon.log.read_text().splitlines())
+    address = [line["address"] for line in lines if line["event"] == "answering HTTP"][-1]
+    page = (await get(str(address), "/metrics")).text.splitlines()
+    return next(float(line.split()[1]) for line in page if line.startswith(f"{name} "))
+
+
+async def waits(runner: Supervisor, task_id: str) -> bool:
+    return (await runner.get(task_id)).state == v1.TASK_STATE_PENDING
+
+
+async def passed(host: Host, count: int) -> None:
+    """Once so many tasks have had a device."""
+    await until(lambda: len(host.lines("started")) == count, "the task has its device", 60)
+
+
+@on("GPU-a", by=(DOUBLE,))
+async def test_a_device_with_a_strangers_process_is_given_out_once_that_is_gone(host: Host) -> None:
+    stranger = os.getpid()  # this one, which goes on unharmed
+    host.gpus.set("GPU-a", processes=(stranger,))
+    await host.daemon.start()
+    async with host.daemon.client() as runner:
+        await runner.assign(host.payload(""), task_class=GPU, task_id="t1")
+
+        async def told() -> bool:
+            return str(stranger) in (await gpu(runner)).problem
+
+        await until(told, "whose process is on it is told")
+        assert (await gpu(runner)).healthy
+        assert await waits(runner, "t1")
+        assert "no_gpu" in (await runner.plan(host.payload(""), task_class=GPU)).blocked_by
+        host.gpus.set("GPU-a", processes=())
+        assert (await ended(runner, "t1")).state == v1.TASK_STATE_COMPLETED
+        await until(lambda: all_free(runner), "it is free")
+
+
+@on("GPU-a", by=(DOUBLE,))
+async def test_a_device_that_keeps_memory_after_its_task_is_quarantined_until_that_is_free(
+    host: Host,
+) -> None:
+    await host.daemon.start()
+    async with host.daemon.client() as runner:
+        await runner.assign(host.payload("sleep 1"), task_class=GPU, task_id="t1")
+        await passed(host, 1)
+        host.gpus.set("GPU-a", memory_used=20 * GIB)
+        assert (await ended(runner, "t1")).state == v1.TASK_STATE_COMPLETED
+
+        async def quarantined() -> bool:
+            return not (await gpu(runner)).healthy
+
+        await until(quarantined, "it is quarantined")
+        assert "memory" in (await gpu(runner)).problem
+        assert await metric(host, "env_runner_gpus_unhealthy") == 1
+        await runner.assign(host.payload(""), task_class=GPU, task_id="t2")
+        host.daemon.kill()
+        await host.daemon.start()
+        assert await quarantined()
+        assert await waits(runner, "t2")
+        host.gpus.set("GPU-a", memory_used=GIB // 4)
+        assert (await ended(runner, "t2")).state == v1.TASK_STATE_COMPLETED
+        await until(lambda: all_free(runner), "it is free")
+        assert await metric(host, "env_runner_gpus_unhealthy") == 0
+
+
+@on("GPU-a", "GPU-b", by=(DOUBLE,))
+async def test_a_task_keeps_its_device_though_its_index_shifts(host: Host) -> None:
+    await host.daemon.start()
+    async with host.daemon.client() as runner:
+        rest = f"while [ ! -e {host.root}/go ]; do sleep 0.05; done"
+        for name in ("t1", "t2"):
+            await runner.assign(host.payload(rest), task_class=GPU, task_id=name)
+        await passed(host, 2)
+        of = {n: (await runner.get(n)).attempts[0].gpu_uuids[0] for n in ("t1", "t2")}
+        (first,) = (name for name, uuid in of.items() if uuid == "GPU-a")
+        (second,) = of.keys() - {first}
+        host.gpus.lose("GPU-a")
+        task = await ended(runner, first)
+        assert task.failure.reason == v1.FAILURE_REASON_GPU_LOST
+        assert task.failure.fault == v1.FAULT_SYSTEM
+
+        async def shifted() -> bool:
+            return (await gpu(runner, "GPU-b")).index == 0
+
+        await until(shifted, "its index has shifted")
+        assert (await gpu(runner, "GPU-b")).task_id == second
+        (host.root / "go").touch()
+        task = await ended(runner, second)
+        assert (task.state, list(task.attempts[0].gpu_uuids)) == (
+            v1.TASK_STATE_COMPLETED, ["GPU-b"],
+        )  # fmt: skip
+        assert host.lines("met") == []
+
+
+@on("GPU-a", "GPU-b", by=(DOUBLE,))
+async def test_a_driver_that_hangs_for_seconds_loses_no_task_its_device(host: Host) -> None:
+    await host.daemon.start()
+    async with host.daemon.client() as runner:
+        await runner.assign(host.payload("sleep 6"), task_class=GPU, task_id="t1")
+        await passed(host, 1)
+        assert isinstance(host.gpus, GpuDouble)
+        host.gpus.more = ("sleep nvmlDeviceGetCount 4000",)
+        await runner.assign(host.payload("exit 3"), task_class=GPU, task_id="t2")
+        await runner.assign({"execution": {"command": ["true"]}}, task_id="t3")
+        assert (await ended(runner, "t3")).state == v1.TASK_STATE_COMPLETED
+        host.gpus.more = ()
+        assert (await ended(runner, "t1")).state == v1.TASK_STATE_COMPLETED
+        assert (await ended(runner, "t2")).attempts[0].exit_code == 3
+        await until(lambda: all_free(runner), "both are free", 60)
