@@ -10,7 +10,8 @@ TEST_COMMANDS := strace bwrap=bubblewrap promtool=prometheus setsid=util-linux p
 CHECK_COMMANDS := git node=nodejs npm
 # Arguments for pytest: `make test TESTS="tests/unit -k ledger"`.
 TESTS ?=
-WORKERS ?= auto
+# One more than there are cores: half of what tests do is to wait.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 # Arguments for the benchmarks: `make bench ARGS="round-trip --directory /srv"`.
 ARGS ?=
 # Where to leave pytest's exit code, for who needs it as it was (make has one of its own).

@@ -24,7 +24,10 @@ TASKS = 200
 DAEMON_DEATHS, KEEPER_DEATHS = 8, 2
 FOUR = ("GPU-a", "GPU-b", "GPU-c", "GPU-d")
 
-pytestmark = pytest.mark.root  # the nodes of devices are made in a /dev apart
+pytestmark = [
+    pytest.mark.root,  # the nodes of devices are made in a /dev apart
+    pytest.mark.xdist_group("gpus"),  # who is on a device is told by its name, of all processes
+]
 
 
 @on(*FOUR, by=(FILE, DOUBLE))

@@ -61,8 +61,18 @@ def problem_of(gpus: NvmlGpus, number: int) -> str:
 
 
 def children() -> list[psutil.Process]:
-    mine = psutil.Process().children()
-    return [each for each in mine if each.status() != psutil.STATUS_ZOMBIE]
+    """Those that ask the driver."""
+    return [each for each in psutil.Process().children() if _asks(each)]
+
+
+def _asks(process: psutil.Process) -> bool:
+    try:
+        return (
+            process.status() != psutil.STATUS_ZOMBIE
+            and "runner.telemetry.gpu_child" in process.cmdline()
+        )
+    except psutil.NoSuchProcess:
+        return False
 
 
 # --- hangs and crashes
