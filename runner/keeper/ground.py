@@ -139,7 +139,9 @@ class Ground:
     def _make(self) -> None:
         shape = self.shape
         self.directory = self.below(self.host.directory, self.name, 0o711)
-        out = self.below(self.directory, "output", 0o750, (-1, shape.reader))
+        # by a name of its own until it is readable: who looks meanwhile finds nothing there yet
+        made = "output" if self._has("output") else ".output"
+        out = self.below(self.directory, made, 0o750, (-1, shape.reader))
         disk = self._disk()
         self._stage = "directory"
         self.workspace = self.below(disk, "workspace", 0o700, self.user)
@@ -159,6 +161,7 @@ class Ground:
         for file in (self.copy.streams[1].file, self.copy.streams[2].file, self.copy.index):
             os.fchown(file, -1, shape.reader)
             os.fchmod(file, 0o640)  # whatever the umask
+        os.rename(made, "output", src_dir_fd=self.directory, dst_dir_fd=self.directory)
         self._stage = "record"
         records.prepare(self.directory, records.LAUNCH)
         records.reserve(self.directory, records.EXIT)
@@ -167,6 +170,14 @@ class Ground:
             membership = self.host.cgroups.create(self._group_name, shape.limits, shape.rules)
             self.opened.callback(membership.close)
             self.join = (membership.directory, membership.files)
+
+    def _has(self, name: str) -> bool:
+        """Whether an earlier launch of that name, which failed, has left it."""
+        try:
+            os.stat(name, dir_fd=self.directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
 
     def _disk(self) -> int:
         """Where the task may write; in memory where it is sized."""
