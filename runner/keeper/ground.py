@@ -15,6 +15,7 @@ import errno
 import os
 import socket
 import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from runner.keeper import output, records, tracing
@@ -109,6 +110,16 @@ class Shape(NamedTuple):
         return {"memory": memory, "cpu": self.cpu, "processes": processes}
 
 
+@contextlib.contextmanager
+def _exact_modes() -> Iterator[None]:
+    """Whom a directory lets in is right from its first moment: others may be looking already."""
+    before = os.umask(0)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 class Ground:
     """`name` is that of its directory; `opened` are descriptors that are of no use once the
     program was started, `unused` those that are the attempt's then. `own` are the processes of its
@@ -191,7 +202,7 @@ class Ground:
     def below(self, parent: int, name: str, mode: int, owner: User | None = None) -> int:
         """The directory of that name, made where it is not there; open until the start. Raises
         OSError."""
-        with contextlib.suppress(FileExistsError):
+        with contextlib.suppress(FileExistsError), _exact_modes():
             os.mkdir(name, mode, dir_fd=parent)
         directory = os.open(name, _DIRECTORY, dir_fd=parent)
         self.opened.callback(os.close, directory)

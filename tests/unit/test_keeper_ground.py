@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,13 @@ class NoDisks:
         pass
 
 
+@pytest.fixture(autouse=True)
+def as_the_keeper_has_it() -> Iterator[None]:
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
+
+
 @pytest.mark.parametrize("again", [False, True], ids=["first", "after a failure"])
 def test_output_is_found_only_once_its_reader_may_read_it(
     nothing_is_left: Path, monkeypatch: pytest.MonkeyPatch, *, again: bool
@@ -32,14 +40,23 @@ def test_output_is_found_only_once_its_reader_may_read_it(
     place = root / "er-1-1" / "output"
     if again:
         Ground(host, SHAPE, None, "er-1-1").undo()
-    given, seen = os.fchown, []
+    given, seen, let_in = os.fchown, [], []
 
     def fchown(*words: Any) -> None:
         seen.append(place.exists())
         given(*words)
 
+    chmod = os.fchmod
+
+    def fchmod(file: int, mode: int) -> None:
+        let_in.append(os.fstat(file).st_mode & 0o777 == mode)
+        chmod(file, mode)
+
     monkeypatch.setattr(os, "fchown", fchown)
+    monkeypatch.setattr(os, "fchmod", fchmod)
     ground = Ground(host, SHAPE, None, "er-1-1")
+    assert let_in
+    assert all(let_in), "a directory was shut to who may look into it"
     assert len(seen) == 4  # the directory and its files
     assert seen == [again] * 4
     assert {path.name: path.stat().st_mode & 0o777 for path in place.iterdir()} == dict.fromkeys(
