@@ -17,8 +17,9 @@ _PROGRAMS = (*_THE_SYSTEMS, "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib64")
 """What an image and its engine's init cannot do without. Below them much else may lie, as in
 /usr/src."""
 
-_OPTIONS = {"podman": ',"'}
-"""Signs that an engine takes for its own options in the path of a mount."""
+OPTIONS = {"podman": ',"'}
+"""Signs in the path of a mount that an engine takes for its own options: Podman's API makes a line
+of comma-separated options of each mount, and reads that anew."""
 
 
 def check(asked: Execution, mode: Mode, executor: str, faults: Faults) -> None:
@@ -77,6 +78,6 @@ def _hidden(place: str) -> str:
 
 
 def _signs(at: str, path: str, executor: str, faults: Faults) -> None:
-    if any(sign in path for sign in _OPTIONS.get(executor, "")):
+    if any(sign in path for sign in OPTIONS.get(executor, "")):
         message = f"{executor} takes no path with a comma or a quote: {quote(path)}"
         faults.add(at, "BAD_PATH", message)

@@ -69,7 +69,7 @@ async def test_docker_keeps_exactly_what_it_was_asked_for(docker: Engine, tmp_pa
             asked = spec.body(request, image, settings, DOCKER)
             made.append(await containers.create(f"gpus-{len(made)}", asked))
             told = await containers.inspect(made[-1])
-            assert differences(told, asked, DOCKER) == []
+            assert differences(told, asked, DOCKER, image) == []
             ids = [each["DeviceIDs"] for each in told["HostConfig"]["DeviceRequests"] or []]
             assert ids == ([[gpu(1).uuid]] if leased else [])
         other = spec.body(launch(argv=SLEEP, command=SLEEP), image, settings, DOCKER)

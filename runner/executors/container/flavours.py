@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.planning.targets import OPTIONS
+
 _MIB = 1 << 20
 _ROOM = 16 * _MIB
 _FILES = 3  # or, on Podman, one of that size
@@ -85,8 +87,6 @@ DOCKER = Flavour(
     extra={"UsernsMode": "host"},
 )
 
-# Its API makes a line of options of each mount, of comma-separated values, and reads that anew.
-_SIGNS = ',"'
 _VARIABLES = frozenset({"TERM", "container", "HOSTNAME"})
 
 PODMAN = Flavour(
@@ -101,7 +101,7 @@ PODMAN = Flavour(
     gpu_prefix="nvidia.com/gpu=",
     tells_gpus=False,
     tells_log=False,
-    no_signs=_SIGNS,
+    no_signs=OPTIONS["podman"],
     variables=_VARIABLES,
 )
 
@@ -118,7 +118,7 @@ ROOTLESS = Flavour(
     gpu_prefix="nvidia.com/gpu=",
     tells_gpus=False,
     tells_log=False,
-    no_signs=_SIGNS,
+    no_signs=OPTIONS["podman"],
     variables=_VARIABLES,
     ulimits=False,
 )
