@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runner.domain.failure import Fault, Reason
 from runner.executors.container import peek, readback, spec
 from runner.executors.container.engine import Engine as Client
 from runner.executors.container.flavours import DOCKER, PODMAN, Flavour
 from runner.executors.container.image import facts
 from runner.executors.container.readiness import ask
 from runner.executors.container.settings import Settings
-from tests.engines.engine import Private
+from runner.ports import LaunchFailed
+from tests.contract.conftest import open_directory  # noqa: F401 - a fixture
+from tests.engines.engine import Engine, Private
 from tests.engines.fixtures import PYTHON_IMAGE, Images, Own
+from tests.support.contained import contained
 from tests.support.launches import LIMITS, launch
+from tests.support.rig import Rig
 
 pytestmark = pytest.mark.root
 
@@ -76,3 +82,32 @@ async def test_what_podmans_own_configuration_takes_and_adds_is_found(
     finally:
         await client.close()
         engine.talk.remove("er-test")
+
+
+@pytest.fixture
+async def rig(engine: Engine, open_directory: Path) -> AsyncIterator[Rig]:  # noqa: F811 - a fixture
+    async for each in contained(engine, open_directory):
+        yield each
+
+
+async def test_what_the_kernel_calls_loose_is_ended_and_its_launch_failed(
+    rig: Rig, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def loosened(pid: int, user: str) -> str:
+        asked.append(user)
+        assert await found(pid, user) == ""  # of which nothing is true
+        return "it runs without a seccomp profile"
+
+    found = peek.loosened
+    monkeypatch.setattr(peek, "loosened", loosened)
+    with pytest.raises(LaunchFailed) as failed:
+        await rig.executor.launch(rig.request(("sleep", "600")))
+    failure = failed.value.failure
+    assert (failure.reason, failure.fault, failure.retryable) == (
+        Reason.EXECUTOR, Fault.SYSTEM, True,
+    )  # fmt: skip
+    assert "seccomp" in failure.message
+    assert len(asked) == 1
+    assert engine.talk.containers() == set()
