@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from runner.config import addresses
 from runner.config.model import TASK_USERS, Container, Local
-from runner.domain import paths, values
+from runner.domain import container_users, paths, values
 from runner.domain.refusal import quote
 from runner.domain.shape import Choice, Field, Flag, ListOf, Quantity, Record, Text
 
@@ -31,6 +31,12 @@ def _url(text: str) -> tuple[str, str] | None:
     return paths.absolute(path)
 
 
+def _user(text: str) -> tuple[str, str] | None:
+    if text and (why := container_users.problem(text)):
+        return "OUT_OF_RANGE", f"{quote(text)} {why}"
+    return None
+
+
 def container(name: str, url: str, *, enabled: bool) -> Record:
     """The form of an executor of containers."""
     return Record(
@@ -46,9 +52,9 @@ def container(name: str, url: str, *, enabled: bool) -> Record:
                 url,
             ),
             "user": Field(
-                Text("(?:[0-9]{1,10}:[0-9]{1,10})?", hint="uid:gid"),
-                "As whom containers run that name no user; the daemon's own ids where empty, or "
-                "65534:65534 where that is root.",
+                Text("(?:[0-9]{1,10}:[0-9]{1,10})?", hint="uid:gid", check=_user),
+                "As whom containers run that name no user, never root; the daemon's own ids where "
+                "empty, or 65534:65534 where that is root.",
                 "",
             ),
             "image_space": Field(

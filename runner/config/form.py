@@ -26,7 +26,7 @@ from runner.config.model import (
 )
 from runner.config.secrets import REGISTRIES, SECRETS
 from runner.config.tenants import TENANTS
-from runner.domain import image, paths, values
+from runner.domain import container_users, image, paths, values
 from runner.domain.document import FAULTY, Json
 from runner.domain.execution import Resources
 from runner.domain.identity import NAME
@@ -113,6 +113,13 @@ def _image(text: str) -> tuple[str, str] | None:
     if not text or image.parse(text):
         return None
     return "BAD_REFERENCE", f"{quote(text)} is no image reference"
+
+
+def _user(text: str) -> tuple[str, str] | None:
+    """A name is no fault: it grants nothing in a container, and what a native task has anyway."""
+    if container_users.parse(text) is not None and (why := container_users.problem(text)):
+        return "OUT_OF_RANGE", f"{quote(text)} {why}"
+    return None
 
 
 def _path_or_none(text: str) -> tuple[str, str] | None:
@@ -359,7 +366,9 @@ _policy_record = Record(
             ListOf(Choice(("none", "bridge", "host"))), "Networks that tasks may name.", ()
         ),
         "users": Field(
-            ListOf(Text(shortest=1, longest=64)), "Container users that tasks may name.", ()
+            ListOf(Text(shortest=1, longest=64, check=_user)),
+            "Container users that tasks may name, by number; never root.",
+            (),
         ),
         "env_denied": Field(
             ListOf(Text("[A-Za-z_*][A-Za-z0-9_*]{0,127}")),

@@ -52,7 +52,7 @@ def matches(pattern: str, image: Image) -> bool:
     """Whether `pattern` (of the configuration) grants `image`."""
     wanted = _split(pattern)
     return (
-        fnmatchcase(image.host.lower(), wanted.host.lower())
+        fnmatchcase(image.host, wanted.host)
         and len(wanted.path) == len(image.path)
         and all(fnmatchcase(a, b) for a, b in zip(image.path, wanted.path, strict=True))
         and (not wanted.tag or fnmatchcase(image.tag, wanted.tag))
@@ -63,8 +63,8 @@ def matches(pattern: str, image: Image) -> bool:
 def _split(text: str) -> Image:
     rest, _, digest = text.partition("@")
     first, slash, after = rest.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost" or first != first.lower()):
-        host, rest = first, after
+    if slash and ("." in first or ":" in first or first.lower() == "localhost"):
+        host, rest = first.lower(), after  # names of hosts are of one case
     else:
         host = _DEFAULT_HOST
     last = rest.rsplit("/", 1)[-1]

@@ -6,6 +6,7 @@ What is over the class's limit is refused, never cut; a default is cut to it.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import fields
 
 from runner.domain.execution import Resources
@@ -26,6 +27,9 @@ NAMES = {
     "gpu": "gpus",
 }
 """Keys of `resources` to fields of Limits."""
+
+LEAST_CPU = 0.01
+"""Cores. A container's share is a quota of 100 ms, and the kernel takes none below 1 ms."""
 
 _TIMES = frozenset({"timeout", "idle_timeout", "grace"})
 _SIZES = frozenset({"memory", "disk", "output"})
@@ -55,6 +59,13 @@ def resolve(
             values[name] = None if wanted == math.inf else wanted
     decisions = [f"defaults of class {task_class}: {', '.join(defaulted)}"] if defaulted else []
     return _limits(values), decisions
+
+
+def of_container(limits: Limits, unheld: Collection[str], faults: Faults) -> None:
+    """Note what is less than a container can be given of what is held there."""
+    if "cpu" not in unheld and 0 < limits.cpu_cores < LEAST_CPU:
+        message = f"{limits.cpu_cores:g} is less than a container can be given: {LEAST_CPU}"
+        faults.add("/execution/resources/cpu", "OUT_OF_RANGE", message)
 
 
 def show(key: str, amount: float | None) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from runner.domain import image, paths, uri
+from runner.domain import container_users, image, paths, uri
 from runner.domain.execution import Execution, Payload
 from runner.domain.plan import Artifact, Mode, Mount
 from runner.domain.pointer import below
@@ -172,10 +172,8 @@ def is_never(source: str) -> bool:
 def _user(asked: Execution, mode: Mode, rules: Rules) -> Iterator[Denial]:
     if not asked.user:
         return
-    if mode is Mode.DOCKER and not asked.user.replace(":", "").isdecimal():
-        message = (
-            f"a container's user is named by number: its image may call {quote(asked.user)} root"
-        )
+    if mode is Mode.DOCKER and (why := container_users.problem(asked.user)):
+        message = f"user {quote(asked.user)} {why}"
         yield _denial("/execution/user", "USER_DENIED", message, "policy.users")
         return
     if asked.user in rules.policy.users:

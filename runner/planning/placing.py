@@ -9,11 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from runner.domain import paths
 from runner.domain.execution import Execution, Payload
 from runner.domain.plan import Mode
 from runner.domain.refusal import Code, Refused, quote
-from runner.domain.shape import Faults
 from runner.domain.task import TaskClass
 from runner.planning.policy import Rules
 
@@ -70,28 +68,6 @@ def default_executor(task_class: TaskClass, rules: Rules) -> str:
 
 
 _OWN_USERS = re.compile(r"[0-9]+-[0-9]+")
-_RUNNERS_OWN = ("/workspace", "/run/env-runner", "/tmp", "/dev", "/proc", "/sys")  # noqa: S108 - the task's own
-_IN_CONTAINERS = ("/run/env-runner", "/tmp")  # noqa: S108 - the task's own
-_THE_SYSTEMS = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-
-
-def targets(asked: Execution, mode: Mode, faults: Faults) -> None:
-    """Note each mount that would hide something of what a task sees in its container or in the
-    strict sandbox; and a workspace that would itself."""
-    owned: tuple[str, ...] = (*_RUNNERS_OWN, *_THE_SYSTEMS)
-    if mode is Mode.DOCKER:
-        place = asked.working_dir
-        owned = (place or "/workspace", *_IN_CONTAINERS)
-        if any(paths.lies_below(own, place) or paths.lies_below(place, own) for own in owned[1:]):
-            message = f"the workspace cannot be at {quote(place)}: the runner has its own there"
-            if place.startswith("/"):
-                faults.add("/execution/working_dir", "BAD_PATH", message)
-    for i, mount in enumerate(asked.mounts):
-        for own in owned:
-            if paths.lies_below(own, mount.target) or paths.lies_below(mount.target, own):
-                message = f"nothing can be mounted at {quote(mount.target)}: {own} is there"
-                faults.add(f"/execution/mounts/{i}/target", "BAD_PATH", message)
-                break
 
 
 def check(asked: Execution, mode: Mode, executor: str, task_class: TaskClass, rules: Rules) -> None:

@@ -13,7 +13,7 @@ from runner.domain.plan import Mode, Plan
 from runner.domain.refusal import Code, Refused
 from runner.domain.shape import Faults
 from runner.domain.task import TaskClass
-from runner.planning import bounds, grants, holding, placing
+from runner.planning import bounds, grants, holding, placing, targets
 from runner.planning.environment import environment
 from runner.planning.policy import ClassRules, Rules
 
@@ -41,8 +41,11 @@ def plan(payload: Payload, task_class: TaskClass, rules: Rules) -> Plan:
     if mode is Mode.DOCKER and not image:
         message = f"mode docker needs an image, and class {task_class} has none of its own"
         faults.add("/execution/image", "REQUIRED", message)
-    placing.targets(asked, mode, faults)
+    targets.check(asked, mode, executor, faults)
     limits, said = bounds.resolve(asked.resources, task_class, of_class, faults)
+    engine = rules.host.engines.get(executor)
+    if engine is not None:
+        bounds.of_container(limits, engine.unheld, faults)
     decisions.extend(said)
     if faults.found:
         raise Refused.of_form(faults.found)
@@ -51,7 +54,7 @@ def plan(payload: Payload, task_class: TaskClass, rules: Rules) -> Plan:
     placing.check(asked, mode, executor, task_class, rules)
     network, why = placing.network(asked, mode, executor, rules)
     held = holding.Held(limits, (), ())
-    local, engine = executor == "local", rules.host.engines.get(executor)
+    local = executor == "local"
     if local or engine is not None:
         held = holding.hold(asked.resources, limits, task_class, rules, engine)
     decisions.extend(placing.caveats(payload, mode, executor, rules))

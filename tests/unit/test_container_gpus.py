@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.domain.failure import Fault
 from runner.executors.container import device_access, failures, gpus
 from runner.executors.container.engine import Failed
 from runner.executors.container.flavours import DOCKER, PODMAN, ROOTLESS
@@ -112,7 +113,7 @@ def test_a_podman_that_leaves_gpus_out_silently_is_known(version: str, *, can: b
 def test_an_engine_that_has_no_toolkit_is_told_as_such(text: str) -> None:
     failed = failures.of_start(Failed(text, 500), "", launch().plan)
     assert "docs/gpu.md" in failed.message
-    assert not failed.retryable
+    assert (failed.fault, failed.retryable) == (Fault.SYSTEM, True)  # it is tried again by itself
     assert failures.of_create(Failed(text, 500)) == failed
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from runner.executors.container.flavours import DOCKER, PODMAN
+from runner.executors.container.flavours import DOCKER, PODMAN, Flavour
 from runner.executors.container.readback import differences
 from runner.executors.container.spec import body
 from tests.support.launches import IMAGE, SETTINGS, docker_says, launch, podman_says
 
 ASKED = body(launch(stdin=b""), IMAGE, SETTINGS, DOCKER)
+LOG = ASKED["HostConfig"]["LogConfig"]["Config"]
 EXTRA = {"Type": "bind", "Source": "/", "Destination": "/host", "RW": True}
 
 
@@ -71,6 +73,10 @@ def test_a_program_that_differs_is_found(key: str, value: object) -> None:
         ("Ulimits", []),
         ("LogConfig", {"Type": "json-file"}),
         ("LogConfig", {"Type": "none"}),
+        ("LogConfig", {"Type": "local", "Config": None}),
+        ("LogConfig", {"Type": "local", "Config": {**LOG, "mode": "non-blocking"}}),
+        ("LogConfig", {"Type": "local", "Config": {**LOG, "max-buffer-size": "4k"}}),
+        ("LogConfig", {"Type": "local", "Config": {**LOG, "max-file": "1"}}),
         ("Tmpfs", {"/etc": ""}),
     ],
 )
@@ -102,6 +108,29 @@ def test_a_difference_in_a_variable_never_tells_its_value() -> None:
     told = docker_says(asked)
     told["Config"] = {**told["Config"], "Env": []}
     assert not any("hidden" in line for line in differences(told, asked, DOCKER))
+
+
+@pytest.mark.parametrize("line", ["LD_PRELOAD=/x.so", "HTTP_PROXY=http://hidden@proxy", "BARE"])
+@pytest.mark.parametrize("flavour", [DOCKER, PODMAN])
+def test_a_variable_that_an_engine_adds_is_found_and_its_value_not_told(
+    flavour: Flavour, line: str
+) -> None:
+    asked = body(launch(), IMAGE, SETTINGS, flavour)
+    told = docker_says(asked) if flavour is DOCKER else podman_says(asked)
+    told["Config"] = {**told["Config"], "Env": [*told["Config"]["Env"], line]}
+    found = differences(told, asked, flavour, IMAGE)
+    assert [line.partition("=")[0] in each for each in found] == [True]
+    assert "hidden" not in found[0]
+
+
+def test_a_variable_of_the_image_is_none_that_the_engine_added_unless_it_changed_it() -> None:
+    image = replace(IMAGE, env=(("MINE", "1"), ("PATH", "/image"), ("LD_PRELOAD", "/x")))
+    asked = body(launch(), image, SETTINGS, DOCKER)
+    for value, as_asked in (("1", True), ("2", False)):
+        told = docker_says(asked)
+        env = [*told["Config"]["Env"], f"MINE={value}", "PATH=/image"]
+        told["Config"] = {**told["Config"], "Env": env}
+        assert (differences(told, asked, DOCKER, image) == []) is as_asked
 
 
 def test_an_answer_with_nothing_in_it_is_all_differences() -> None:

@@ -55,6 +55,36 @@ def test_docker_without_seccomp_or_root_is_not_ready(options: list[str]) -> None
     assert (said.ready, bool(said.problem)) == (False, True)
 
 
+@pytest.mark.parametrize("options", [["name=seccomp,profile=unconfined"], ["name=apparmor"]])
+def test_an_engine_that_filters_no_system_calls_runs_no_task(options: list[str]) -> None:
+    podmans = podman(rootless=False)
+    podmans["host"]["security"]["seccompProfilePath"] = "unconfined"
+    for said in (
+        of_docker({}, {**INFO, "SecurityOptions": options}).readiness,
+        of_podman("4.3.1", podmans).readiness,
+    ):
+        assert (said.ready, "seccomp" in said.problem) == (False, True)
+        assert told("it", said).verdict is Verdict.FAIL
+
+
+def test_a_seccomp_profile_of_the_sites_own_is_told() -> None:
+    podmans = podman(rootless=False)
+    podmans["host"]["security"]["seccompProfilePath"] = "/srv/own.json"
+    docker = {**INFO, "SecurityOptions": ["name=seccomp,profile=/srv/own.json"]}
+    for said in (of_docker({}, docker).readiness, of_podman("4.3.1", podmans).readiness):
+        assert said.ready
+        assert any("/srv/own.json" in note for note in said.notes)
+    podmans["host"]["security"]["seccompProfilePath"] = "/usr/share/containers/seccomp.json"
+    for known in (of_docker({}, INFO), of_podman("4.3.1", podmans)):
+        assert not any("profile" in note for note in known.readiness.notes)
+
+
+def test_that_tasks_run_without_dockers_userns_remap_is_told() -> None:
+    options = [*INFO["SecurityOptions"], "name=userns"]
+    said = of_docker({}, {**INFO, "SecurityOptions": options}).readiness
+    assert any("userns-remap" in note for note in said.notes)
+
+
 def test_rootless_podman_on_cgroup_v1_holds_nothing_and_is_said_to() -> None:
     known = of_podman("4.3.1", podman(rootless=True, version="v1", controllers=None))
     assert set(known.readiness.unheld) == {"memory", "cpu", "processes", "disk"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from runner.domain.paths import output_places
 from runner.domain.plan import Mount
-from runner.executors.container.flavours import DOCKER, PODMAN
+from runner.executors.container.flavours import DOCKER, PODMAN, ROOTLESS, Flavour
 from runner.executors.container.granted import Seen
 from runner.executors.container.image import ImageFacts, facts
 from runner.executors.container.spec import Unfit, body
@@ -45,6 +46,28 @@ def test_its_limits_are_its_own_with_swap_off_and_room_for_the_init() -> None:
     assert host["OomKillDisable"] is False
 
 
+@pytest.mark.parametrize(
+    ("cores", "nano"),
+    [
+        (0.3333333, 333_330_000),
+        (0.29, 290_000_000),  # as a float a little less than that
+        (0.07, 70_000_000),
+        (0.01, 10_000_000),
+        (1.999999, 1_999_990_000),
+    ],
+)
+def test_a_share_of_a_core_is_what_engines_can_hold_and_no_more_than_granted(
+    cores: float, nano: int
+) -> None:
+    limits = replace(LIMITS, cpu_cores=cores)
+    assert asked(limits=limits)["HostConfig"]["NanoCpus"] == nano
+
+
+def test_less_of_a_core_than_a_container_can_be_given_is_the_tasks_own_fault() -> None:
+    with pytest.raises(Unfit, match="less than a container"):
+        asked(limits=replace(LIMITS, cpu_cores=0.0099))
+
+
 def test_a_limit_that_is_not_held_is_not_asked_for() -> None:
     host = asked(unheld=("memory", "cpu", "processes"))["HostConfig"]
     assert not {"Memory", "MemorySwap", "NanoCpus", "PidsLimit"} & set(host)
@@ -57,12 +80,32 @@ def test_ulimits_are_never_above_what_the_runner_itself_has() -> None:
     assert limits == {"core": (0, 0), "nofile": (1000, 1000), "nproc": (32_768, 32_768)}
 
 
-def test_the_log_has_more_room_than_the_output_limit_on_docker() -> None:
+def test_the_log_says_every_option_that_a_daemons_own_configuration_would_else_fill_in() -> None:
     log = asked()["HostConfig"]["LogConfig"]
-    assert log["Type"] == "local"
-    assert int(log["Config"]["max-size"].removesuffix("m")) << 20 > LIMITS.output_bytes
+    assert (log["Type"], set(log["Config"])) == (
+        "local", {"mode", "max-size", "max-file", "compress"},
+    )  # fmt: skip
+    assert (log["Config"]["mode"], log["Config"]["compress"]) == ("blocking", "false")
     podman = body(launch(), IMAGE, SETTINGS, PODMAN)["HostConfig"]["LogConfig"]
     assert podman["Type"] == "k8s-file"
+
+
+def room(flavour: Flavour, limit: int) -> int:
+    """Bytes that the log has before anything of it is lost."""
+    config = flavour.log_config(limit)["Config"]
+    number, unit = re.fullmatch(r"([0-9]+)(mb?)", config["max-size"]).groups()  # type: ignore[union-attr]
+    return int(number) * {"m": 1 << 20, "mb": 1_000_000}[unit] * int(config.get("max-file", 1))
+
+
+@pytest.mark.parametrize(("flavour", "a_line"), [(DOCKER, 28), (PODMAN, 47)])
+def test_the_log_has_room_for_empty_lines_alone_up_to_half_a_gib(
+    flavour: Flavour, a_line: int
+) -> None:
+    for limit in (0, 1, 1 << 20, 10 << 20):
+        assert room(flavour, limit) >= a_line * limit + (8 << 20)
+    for limit in (64 << 20, 1 << 30):
+        most = max(512 << 20, 4 * limit)
+        assert most <= room(flavour, limit) <= most + (20 << 20)
 
 
 @pytest.mark.parametrize(
@@ -92,8 +135,16 @@ def test_the_images_user_is_not_heeded_and_a_group_is_never_roots_by_default() -
     assert asked()["User"] == "65534:65534"
     assert asked(user="10001")["User"] == "10001:10001"
     assert asked(user="10001:7")["User"] == "10001:7"
-    with pytest.raises(Unfit, match="by number"):
-        asked(user="nobody")
+
+
+@pytest.mark.parametrize(
+    "user", ["nobody", "0", "0:0", "00:7", "\N{ARABIC-INDIC DIGIT ZERO}", "1:2:3", "4294967295"]
+)
+def test_no_container_runs_as_root_or_as_what_could_mean_it(user: str) -> None:
+    with pytest.raises(Unfit, match="user"):
+        asked(user=user)
+    with pytest.raises(Unfit, match="user"):
+        body(launch(), IMAGE, replace(SETTINGS, user=user), DOCKER)
 
 
 def test_what_an_image_sets_of_the_runners_and_the_loaders_variables_is_emptied() -> None:
@@ -143,6 +194,24 @@ def test_mounts_are_of_what_was_looked_at() -> None:
     seen = [Seen("/srv/real", True, "/data", 1, 2)]
     mounts = body(request, IMAGE, SETTINGS, DOCKER, seen)["HostConfig"]["Mounts"]
     assert (mounts[2]["Source"], mounts[2]["ReadOnly"]) == ("/srv/real", True)
+
+
+@pytest.mark.parametrize("sign", [",", '"'])
+@pytest.mark.parametrize("flavour", [PODMAN, ROOTLESS])
+def test_podman_never_gets_a_path_that_it_would_take_for_options(
+    flavour: Flavour, sign: str
+) -> None:
+    odd = f"/a{sign}ro=false"
+    launches = [
+        (launch(working_dir=odd), IMAGE, []),
+        (launch(), IMAGE, [Seen(odd, True, "/data", 1, 2)]),
+        (launch(), IMAGE, [Seen("/srv/real", True, odd, 1, 2)]),
+        (launch(), replace(IMAGE, volumes=(odd,)), []),
+    ]
+    for request, image, seen in launches:
+        with pytest.raises(Unfit, match="comma or a quote"):
+            body(request, image, SETTINGS, flavour, seen)
+        assert body(request, image, SETTINGS, DOCKER, seen)
 
 
 def test_labels_say_whose_it_is_and_a_callers_labels_cannot_say_otherwise() -> None:

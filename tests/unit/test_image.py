@@ -21,6 +21,9 @@ DIGEST = "sha256:" + "0" * 64
         ("host:5000/a/b:1", Image("host:5000", ("a", "b"), "1", "")),
         ("r.example/a@" + DIGEST, Image("r.example", ("a",), "", DIGEST)),
         ("r.example/a:1@" + DIGEST, Image("r.example", ("a",), "1", DIGEST)),
+        ("R.Example/a", Image("r.example", ("a",), "latest", "")),
+        ("LOCALHOST/app", Image("localhost", ("app",), "latest", "")),
+        ("Docker.IO/alpine", Image("docker.io", ("library", "alpine"), "latest", "")),
         ("[::1]:5000/a", Image("[::1]:5000", ("a",), "latest", "")),
     ],
 )
@@ -32,7 +35,15 @@ def test_a_reference_is_read_as_an_engine_reads_it(reference: str, image: Image)
     "reference",
     [
         *("", " ", "a b", "a\n", "-a", "a/", "/a", "a//b", "a:", "a:1:2", "a@", "a@sha256:0"),
-        *("../a", "a/../b", "host/UPPER", "r.example/", "r.example/a:" + "t" * 129, "a:-x"),
+        *(
+            "../a",
+            "a/../b",
+            "host/UPPER",
+            "HOST/a",
+            "r.example/",
+            "r.example/a:" + "t" * 129,
+            "a:-x",
+        ),
         *("a@" + DIGEST + "0", "a@" + DIGEST + "@" + DIGEST, "é/a", "a" * 600, "https://r/a"),
     ],
 )

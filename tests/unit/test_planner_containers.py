@@ -68,9 +68,19 @@ def test_a_user_by_name_is_denied_whatever_is_granted(user: str) -> None:
     assert (error.code, error.reason) == (Code.PERMISSION_DENIED, "USER_DENIED")
 
 
-def test_root_must_be_granted_by_its_number() -> None:
-    assert refusal(box(user="0:0"), by=rules(users=("0",))).reason == "USER_DENIED"
-    assert planned(box(user="0:0"), by=rules(users=("0:0",))).user == "0:0"
+@pytest.mark.parametrize("user", ["0", "0:0", "0:7"])
+def test_no_container_runs_as_root_whatever_is_granted(user: str) -> None:
+    error = refusal(box(user=user), by=rules(users=(user,)))
+    assert (error.code, error.reason) == (Code.PERMISSION_DENIED, "USER_DENIED")
+    assert error.violations[0].field == "/execution/user"
+
+
+def test_a_share_of_a_core_below_what_a_container_can_be_given_is_refused() -> None:
+    error = refusal(box(resources={"cpu": 0.0099}), by=rules())
+    assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "OUT_OF_RANGE")
+    assert error.violations[0].field == "/execution/resources/cpu"
+    assert planned(box(resources={"cpu": 0.01}), by=rules()).limits.cpu_cores == 0.01
+    assert planned({"execution": {"command": ["x"], "resources": {"cpu": 0.001}}})
 
 
 def test_a_default_that_no_engine_holds_is_told_and_one_that_is_asked_for_refused() -> None:
@@ -132,6 +142,39 @@ def test_the_workspace_is_not_where_the_runner_has_its_own(directory: str) -> No
     error = refusal(box(working_dir=directory), by=rules())
     assert error.violations[0].field == "/execution/working_dir"
     assert planned(box(working_dir="/srv/x"), by=rules()).working_dir == "/srv/x"
+
+
+@pytest.mark.parametrize("directory", ["/usr", "/bin/", "/etc", "/usr/lib"])
+def test_neither_workspace_nor_mount_hides_what_the_image_cannot_do_without(
+    directory: str,
+) -> None:
+    error = refusal(box(working_dir=directory), by=rules())
+    assert error.violations[0].field == "/execution/working_dir"
+    error = refusal(box(mounts=mount(target=directory)), by=rules(**GRANTED))
+    assert error.violations[0].field == "/execution/mounts/0/target"
+    assert planned(box(working_dir="/usr/src/app"), by=rules()).working_dir == "/usr/src/app"
+
+
+@pytest.mark.parametrize("second", ["/models", "/models/", "/models/in", "/"])
+def test_no_mount_lies_at_or_in_or_around_another(second: str) -> None:
+    error = refusal(
+        box(mounts=[*mount(), *mount(target="/other"), *mount(target=second)]), by=rules(**GRANTED)
+    )
+    assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "BAD_PATH")
+    assert error.violations[0].field == "/execution/mounts/2/target"
+
+
+@pytest.mark.parametrize("sign", [",", '"'])
+def test_a_path_that_podman_would_take_for_options_is_refused_at_its_field(sign: str) -> None:
+    odd = f"/models/a{sign}b"
+    for execution, field in (
+        ({"working_dir": odd}, "/execution/working_dir"),
+        ({"mounts": mount(target=odd)}, "/execution/mounts/0/target"),
+        ({"mounts": mount(f"/srv{odd}")}, "/execution/mounts/0/source"),
+    ):
+        error = refusal(box(executor="podman", **execution), by=rules(**GRANTED))
+        assert (error.reason, [each.field for each in error.violations]) == ("BAD_PATH", [field])
+        assert planned(box(executor="docker", **execution), by=rules(**GRANTED))
 
 
 def test_what_its_registry_withholds_from_a_tenant_is_denied_whoever_pulled_it() -> None:

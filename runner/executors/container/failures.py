@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.limits import size_text
 from runner.domain.plan import Plan
-from runner.executors.container.engine import Conflict, EngineError, Refused
+from runner.executors.container.engine import EngineError
 
 _LACKING = "its engine cannot give it a GPU (docs/gpu.md says what that needs)"
 
@@ -33,10 +33,10 @@ def of_create(error: EngineError) -> Failure:
     """Why it was not created."""
     if _NO_TOOLKIT.search(str(error)):
         return no_gpus(f"{_LACKING}: {error!s:.300}")
-    # what a request lacks, another try lacks too
-    lasting = isinstance(error, Refused) and not isinstance(error, Conflict)
     text = f"its container was not created: {error}"
-    return Failure(Reason.EXECUTOR, text, Fault.SYSTEM, retryable=not lasting)
+    if "max-buffer-size" in str(error):
+        text += "; take max-buffer-size out of the log-opts in Docker's daemon.json"
+    return _of_engine(text)
 
 
 def of_start(error: EngineError, said: str, plan: Plan) -> Failure:
@@ -47,25 +47,29 @@ def of_start(error: EngineError, said: str, plan: Plan) -> Failure:
         return too_little_memory(plan, text)
     if _NO_TOOLKIT.search(text):
         return no_gpus(f"{_LACKING}: {text:.300}")
-    text = f"its container was not started: {text:.400}"
-    return Failure(Reason.EXECUTOR, text, Fault.SYSTEM, retryable=True)
+    return _of_engine(f"its container was not started: {text:.400}")
 
 
 def no_gpus(why: str) -> Failure:
     """Its engine can give no container a GPU."""
-    return Failure(Reason.EXECUTOR, why, Fault.SYSTEM)
+    return _of_engine(why)
 
 
 def of_difference(lines: list[str]) -> Failure:
     """The engine made another container than was asked for."""
     more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
     text = f"its engine did not make the container that was asked for: {lines[0]}{more}"
-    return Failure(Reason.EXECUTOR, text, Fault.SYSTEM)
+    return _of_engine(text)
 
 
 def of_host(what: str) -> Failure:
     """Something here failed, or the engine could not be asked."""
-    text = f"its container could not be made: {what}"
+    return _of_engine(f"its container could not be made: {what}")
+
+
+def _of_engine(text: str) -> Failure:
+    """Another try may end otherwise, and is made: what is wrong lies with the engine, and not
+    with the task."""
     return Failure(Reason.EXECUTOR, text, Fault.SYSTEM, retryable=True)
 
 

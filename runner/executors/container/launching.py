@@ -27,6 +27,7 @@ from runner.executors.container.engine import (
     OutOfReach,
 )
 from runner.executors.container.flavours import Flavour
+from runner.executors.container.image import ImageFacts
 from runner.executors.container.images import Images, Ready
 from runner.executors.container.place import Places
 from runner.executors.container.readiness import Known
@@ -148,7 +149,7 @@ class Launching:
             body = spec.body(request, ready.facts, self._settings, flavour, seen)
             self._places.make(request.name, _owner(body["User"]), request.context)
             made = await self._create(request, body)
-            await self._check(made, body, flavour)
+            await self._check(made, body, flavour, ready.facts)
             launched = self.shape(request, made, body["User"])
             launched.image, launched.digest, launched.ready = ready.id, ready.digest, since
             launched.asked, launched.gpus = time.time_ns(), minors
@@ -177,8 +178,11 @@ class Launching:
         except EngineError as error:
             raise LaunchFailed(failures.of_create(error)) from error
 
-    async def _check(self, container: str, body: spec.Body, flavour: Flavour) -> None:
-        lines = readback.differences(await self._containers.inspect(container), body, flavour)
+    async def _check(
+        self, container: str, body: spec.Body, flavour: Flavour, image: ImageFacts
+    ) -> None:
+        told = await self._containers.inspect(container)
+        lines = readback.differences(told, body, flavour, image)
         if lines:
             raise LaunchFailed(failures.of_difference(lines))
 
@@ -227,7 +231,11 @@ class Launching:
             await self._undo(launched.name, container)
             text = "what it was to have mounted was exchanged for something else meanwhile"
             raise LaunchFailed(failures.unfit(text))
-        if it.pid and (other := gpus.difference(it.pid, launched.gpus)):
+        other = ""
+        if it.pid:
+            other = await peek.loosened(it.pid, launched.user)
+            other = other or gpus.difference(it.pid, launched.gpus)
+        if other:
             await self._undo(launched.name, container)
             raise LaunchFailed(failures.of_difference([other]))
         return Begun(launched, attached, running, it.pid)

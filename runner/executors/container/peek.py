@@ -7,10 +7,12 @@ started whose program cannot be. Not here: what init says of that (`unstarted`, 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 _PROC = Path("/proc")
 _PATIENCE = 1.0  # seconds until it is taken for begun: a busy host may take some of them
+_FILTERED = 2.0  # likewise until what a runtime does at its end is taken for not done
 _PAUSE = 0.001
 
 
@@ -35,6 +37,46 @@ async def begun(pid: int, proc: Path = _PROC) -> bool:
         await asyncio.sleep(pause)
         pause = min(pause * 2, 0.05)
     return init is not None
+
+
+async def loosened(pid: int, user: str, proc: Path = _PROC) -> str:
+    """What the container with the first process `pid` lacks of what keeps it in, `user` being the
+    "uid:gid" that it was to have; empty where it lacks nothing, has ended, or may not be looked
+    into. An engine may be set up to give less, and tells of no container which filter it got."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _FILTERED
+    while True:
+        status = _status(pid, proc)
+        why = _loose(status, user)
+        # a runtime sets the filter at the very last, so that it may be seen without
+        if not why or loop.time() >= until:
+            return why
+        await asyncio.sleep(_PAUSE)
+
+
+def _loose(status: Mapping[str, str], user: str) -> str:
+    uid, _, gid = user.partition(":")
+    for key, own in (("Uid", uid), ("Gid", gid)):
+        if any(each != own for each in status.get(key, "").split()):
+            return f"it runs with {key.lower()} {status[key].split()[0]}, not {own}"
+    for key in ("CapPrm", "CapEff", "CapBnd"):
+        if int(status.get(key, "0"), 16):
+            return f"it has capabilities ({key} is {status[key]})"
+    if status.get("NoNewPrivs", "1") != "1":
+        return "it may get new privileges"
+    if status.get("Seccomp", "2") != "2":
+        return "it runs without a seccomp profile: its engine is set up so"
+    return ""
+
+
+def _status(pid: int, proc: Path) -> dict[str, str]:
+    """The lines of /proc/PID/status; none where it has ended, reaped or not."""
+    try:
+        lines = (proc / str(pid) / "status").read_text(errors="replace").splitlines()
+    except OSError:
+        return {}
+    found = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    return {} if found.get("State", "").startswith(("Z", "X")) else found
 
 
 def user(pid: int, proc: Path = _PROC) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from runner.executors.container import gpus
 from runner.executors.container.flavours import Flavour
-from runner.executors.container.image import full_id
+from runner.executors.container.image import ImageFacts, full_id
 from runner.executors.container.spec import Body
 
 _DEFAULTS = frozenset(
@@ -54,12 +54,15 @@ _OWN_NAMESPACE = {
 _ABSENT = (None, "", "default")
 
 
-def differences(told: Mapping[str, Any], asked: Body, flavour: Flavour) -> list[str]:
-    """One line for each thing that is not as asked; none where all is."""
+def differences(
+    told: Mapping[str, Any], asked: Body, flavour: Flavour, image: ImageFacts | None = None
+) -> list[str]:
+    """One line for each thing that is not as asked; none where all is. `image` is what the
+    container was made of, whose variables it has too."""
     config, host = told.get("Config") or {}, told.get("HostConfig") or {}
     return [
         *_program(told, config, asked),
-        *_variables(config, asked),
+        *_variables(config, asked, flavour, image),
         *_privileges(host, asked["HostConfig"]),
         *_gpus(host, asked["HostConfig"], flavour),
         *_apart(host, asked["HostConfig"], flavour),
@@ -86,11 +89,19 @@ def _program(told: Mapping[str, Any], config: Mapping[str, Any], asked: Body) ->
         yield _differ("StopSignal", config.get("StopSignal"), "SIGTERM")
 
 
-def _variables(config: Mapping[str, Any], asked: Body) -> Iterator[str]:
+def _variables(
+    config: Mapping[str, Any], asked: Body, flavour: Flavour, image: ImageFacts | None
+) -> Iterator[str]:
+    """No value is told: it may be a secret, also of the engine's, as in an address of a proxy."""
     found = dict(str(line).partition("=")[::2] for line in config.get("Env") or ())
-    for name, value in (line.split("=", 1) for line in asked["Env"]):
+    wanted = dict(line.split("=", 1) for line in asked["Env"])
+    for name, value in wanted.items():
         if found.get(name) != value:
-            yield f"the variable {name} is not as it was given"  # it may be a secret
+            yield f"the variable {name} is not as it was given"
+    known = {**dict(image.env if image else ()), **wanted}
+    for name, value in found.items():
+        if name not in flavour.variables and known.get(name) != value and name not in wanted:
+            yield f"its engine sets the variable {name:.100} by its own configuration"
     labels = config.get("Labels") or {}
     for name, value in asked["Labels"].items():
         if labels.get(name) != value:
@@ -130,9 +141,11 @@ def _apart(host: Mapping[str, Any], asked: Body, flavour: Flavour) -> Iterator[s
         yield _differ("NetworkMode", host.get("NetworkMode"), asked["NetworkMode"])
     if (host.get("RestartPolicy") or {}).get("Name") not in (*_ABSENT, "no"):
         yield _differ("RestartPolicy", host["RestartPolicy"], "no")
-    driver = (host.get("LogConfig") or {}).get("Type")
-    if driver not in flavour.log_types:
-        yield _differ("LogConfig", driver, asked["LogConfig"]["Type"])
+    log = host.get("LogConfig") or {}
+    if log.get("Type") not in flavour.log_types:
+        yield _differ("LogConfig", log.get("Type"), asked["LogConfig"]["Type"])
+    elif flavour.tells_log and (log.get("Config") or {}) != asked["LogConfig"]["Config"]:
+        yield _differ("LogConfig", log.get("Config"), asked["LogConfig"]["Config"])
 
 
 def _limits(host: Mapping[str, Any], asked: Body) -> Iterator[str]:

@@ -28,6 +28,11 @@ _DISK = (
     "runner's own sandbox has disks of a size"
 )
 _V1_ROOTLESS = "rootless Podman on cgroup v1 ignores it without a word; it needs cgroup v2"
+_REMAPPED = (
+    "userns-remap is on, and tasks run without it: their workspaces are directories of this host, "
+    "which belong to the user that they run as"
+)
+_PODMANS_OWN = ("", "default", *(f"{at}/containers/seccomp.json" for at in ("/usr/share", "/etc")))
 _WITH_GPUS = (5, 4)  # the first Podman whose API, where it is Docker's, heeds CDI devices
 _LIMITS = {"memory": "memory", "cpu": "cpu", "processes": "pids"}
 
@@ -83,11 +88,13 @@ def of_docker(version: Mapping[str, Any], info: Mapping[str, Any]) -> Known:
     problem = ""
     if any("name=rootless" in each for each in options):
         problem = "rootless Docker is not supported; use rootless Podman (executors.podman)"
-    elif not any("name=seccomp" in each for each in options):
-        problem = "it runs containers without a seccomp profile"
+    else:
+        problem = _unfiltered("name=seccomp" in ",".join(options), _profile(options))
     spared = DOCKER.outlived or bool(info.get("LiveRestoreEnabled"))
     release = f"Docker {info.get('ServerVersion', '?')}, API {version.get('ApiVersion', '?')}"
-    notes = [_cgroups(info.get("CgroupVersion"))]
+    notes = [_cgroups(info.get("CgroupVersion")), *_other_profile(_profile(options))]
+    if any("name=userns" in each for each in options):
+        notes.append(_REMAPPED)
     if not spared:
         notes.append("a stop or restart of Docker ends its tasks: live-restore is off")
     return Known(DOCKER, _said(release, problem, unheld, notes), spared)
@@ -106,8 +113,10 @@ def of_podman(version: str, info: Mapping[str, Any], owner: str = "") -> Known:
             unheld[kind] = _V1_ROOTLESS
         elif controller not in controllers:
             unheld[kind] = f"Podman has no cgroup controller {controller} here"
-    problem = "" if security.get("seccompEnabled") else "it runs containers without seccomp"
+    profile = str(security.get("seccompProfilePath") or "")
+    problem = _unfiltered(bool(security.get("seccompEnabled")), profile)
     notes = [_cgroups(str(host.get("cgroupVersion", "?")).removeprefix("v"))]
+    notes += _other_profile("" if profile in _PODMANS_OWN else profile)
     release = f"Podman {version}{', rootless' if rootless else ''}"
     flavour = ROOTLESS if rootless else PODMAN
     said = _said(release, problem, unheld, notes)
@@ -115,6 +124,26 @@ def of_podman(version: str, info: Mapping[str, Any], owner: str = "") -> Known:
         why = f"Podman {version} leaves GPUs out of a container without a word; 5.4 does not"
         said = replace(said, no_gpus=why)
     return Known(flavour, replace(said, user=owner if rootless else ""), flavour.outlived)
+
+
+def _profile(options: list[str]) -> str:
+    """Docker's seccomp profile where it is not its own: a path, or "unconfined"."""
+    for option in options:
+        words = dict(word.partition("=")[::2] for word in option.split(","))
+        if words.get("name") == "seccomp":
+            profile = words.get("profile", "")
+            return "" if profile in ("default", "builtin") else profile
+    return ""
+
+
+def _unfiltered(enabled: bool, profile: str) -> str:  # noqa: FBT001 - as it is told
+    if not enabled or profile == "unconfined":
+        return "it runs containers without a seccomp profile"
+    return ""
+
+
+def _other_profile(profile: str) -> list[str]:
+    return [f"containers get the site's own seccomp profile: {profile:.200}"] if profile else []
 
 
 def _numbers(version: str) -> tuple[int, ...]:

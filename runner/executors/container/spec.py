@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from runner.domain import paths
+from runner.domain import container_users, paths
 from runner.domain.plan import Plan
 from runner.executors.container import gpus
 from runner.executors.container.flavours import Flavour
 from runner.executors.container.granted import Seen
 from runner.executors.container.image import ImageFacts
 from runner.executors.container.settings import LABEL, Settings
+from runner.planning.bounds import LEAST_CPU
 from runner.ports import Launch
 
 Body = dict[str, Any]
@@ -34,6 +35,7 @@ _KEPT_OF_IMAGE = ("PATH", "LANG")
 
 _LEAST_SHM = 64 << 20  # bytes of /dev/shm: the engines' default
 _INIT = 1  # processes that the engine's init takes
+_QUOTA = 10_000  # billionths of a core: a microsecond of each 100 ms, the finest that is held
 _FILES, _PROCESSES = 65_536, 32_768  # of one container; Podman 4 lowers its own to the latter
 
 
@@ -89,13 +91,12 @@ def workspace(plan: Plan) -> str:
 
 
 def user(plan: Plan, settings: Settings) -> str:
-    """As whom it runs, "uid:gid": never as the image wants it. Raises Unfit for a name, which
-    the image could call root."""
-    uid, _, gid = (plan.user or settings.user).partition(":")
-    gid = gid or uid  # engines would take the group of root
-    if not (uid.isdecimal() and gid.isdecimal()):
-        raise Unfit(f"in a container a user is named by number, not {plan.user!r:.100}")
-    return f"{int(uid)}:{int(gid)}"
+    """As whom it runs, "uid:gid": never as the image wants it, never as root. Raises Unfit."""
+    wanted = plan.user or settings.user
+    both = container_users.parse(wanted)
+    if both is None or container_users.problem(wanted):
+        raise Unfit(f"user {wanted!r:.100} {container_users.problem(wanted)}")
+    return f"{both[0]}:{both[1]}"
 
 
 def labels(request: Launch, settings: Settings) -> dict[str, str]:
@@ -154,7 +155,7 @@ def _host(
         "Privileged": False,
         "ReadonlyRootfs": True,
         "Tmpfs": {_TMP: _tmpfs(memory)},
-        "Mounts": _mounts(request, image, settings, mounts),
+        "Mounts": _mounts(request, image, settings, mounts, flavour),
         "NetworkMode": request.plan.network or "none",
         "IpcMode": "private",
         "ShmSize": max(_LEAST_SHM, memory // 2),
@@ -171,10 +172,18 @@ def _host(
     if memory and "memory" not in unheld:
         asked |= {"Memory": memory, "MemorySwap": memory}  # equal: no swap
     if limits.cpu_cores and "cpu" not in unheld:
-        asked["NanoCpus"] = round(limits.cpu_cores * 1_000_000_000)
+        asked["NanoCpus"] = _nano(limits.cpu_cores)
     if limits.max_processes and "processes" not in unheld:
         asked["PidsLimit"] = limits.max_processes + _INIT
     return asked
+
+
+def _nano(cores: float) -> int:
+    """Billionths of a core, no more than `cores` and as fine as engines hold them. Raises Unfit."""
+    found = round(cores * 1_000_000_000) // _QUOTA * _QUOTA
+    if found < LEAST_CPU * 1_000_000_000:
+        raise Unfit(f"its {cores:g} of a core is less than a container can be given: {LEAST_CPU}")
+    return found
 
 
 def _tmpfs(memory: int) -> str:
@@ -184,10 +193,18 @@ def _tmpfs(memory: int) -> str:
 
 
 def _mounts(
-    request: Launch, image: ImageFacts, settings: Settings, mounts: Sequence[Seen]
+    request: Launch,
+    image: ImageFacts,
+    settings: Settings,
+    mounts: Sequence[Seen],
+    flavour: Flavour,
 ) -> list[Body]:
     home = settings.root / request.name
     plan = request.plan
+    given = (workspace(plan), *(path for each in mounts for path in (each.source, each.target)))
+    for path in (*given, *image.volumes):
+        if any(sign in path for sign in flavour.no_signs):
+            raise Unfit(f"{flavour.name} takes no path with a comma or a quote: {path!r:.200}")
     found = [
         _bind(f"{home}/workspace", workspace(plan), read_only=False),
         _bind(f"{home}/task", TASK, read_only=False),
