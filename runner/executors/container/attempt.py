@@ -144,10 +144,12 @@ class Attempt:
                 attached = None
             state = state or await self._state()
             whole = whole and self._contact.failures == failures
-            if state is not None and state.anew(self.launched.started):
-                await self._end_other_run(whole=whole)
+            if state is not None and not state.running:
+                state = await self._settled(state)
+            if state is None:
                 return None
-            if state is None or await self._is_removed(state):
+            if state.anew(self.launched.started):
+                await self._end_other_run(whole=whole)
                 return None
             if not state.running:
                 self._timing.cancel()  # what has ended cannot be late any more
@@ -215,24 +217,23 @@ class Attempt:
         with contextlib.suppress(EngineError):  # then it is tried again once the end is told
             await self.home.containers.remove(self.launched.container, force=True)
 
-    async def _is_removed(self, state: State) -> bool:
-        """Whether it was ended to be removed, as somebody else may: its end says nothing. Docker
-        says so from the beginning, and kills; Podman may ask it to end before."""
-        if state.running or self._deadlines.killed:
-            return False
+    async def _settled(self, state: State) -> State | None:
+        """How what has ended stands after a moment; None where it was ended to be removed, as
+        somebody else may: such an end says nothing. Docker says so from the beginning, and kills;
+        Podman may ask it to end before, and start it again."""
+        if self._deadlines.killed:
+            return state
         if state.status in _REMOVING:
-            return True
+            return None
         if state.code != _KILLED and (self.home.waits or self._deadlines.why is not None):
-            return False
+            return state
         for pause in _REMOVALS:
-            if state.status in _REMOVING:
-                return True
             await asyncio.sleep(pause)
             found = await self._state()
-            if found is None:
-                return True
+            if found is None or found.status in _REMOVING:
+                return None
             state = found
-        return False
+        return state
 
     def _streams_ended(self) -> None:
         if self._counters is not None:
