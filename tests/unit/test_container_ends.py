@@ -123,6 +123,7 @@ def test_what_the_engines_init_could_not_begin_was_never_started(
         (127, CATATONIT + NOT_FOUND, {"flavour": "podman"}),
         (127, b"exec /sbin/docker-init: " + TOO_LONG, {}),
         (1, b"exec /bin/sh: " + TOO_LONG, {}),
+        (1, b"exec /sbin/docker-init: no such file or directory\n", {}),
         (127, TINI + NOT_FOUND, {"flavour": ""}),
     ],
 )

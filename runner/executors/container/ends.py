@@ -25,10 +25,11 @@ _NOT_FOUND, _NOT_RUN, _FAILED = 127, 126, 1
 _CODES = {b"No such file or directory": _NOT_FOUND, b"Permission denied": _NOT_RUN}
 _WHY = rb"(?P<why>[^\n]{1,200})\n"
 _CATATONIT = re.compile(rb"(?:ERROR|FATAL) \(catatonit:\d{1,9}\): failed to exec pid1: " + _WHY)
+_TOO_LONG = rb"(?P<why>argument list too long)\n"
 # the runtime's own words, where the kernel takes not even the init: the arguments are too many
 _RUNTIME = {
-    "docker": re.compile(rb"exec [/\w.-]{0,200}/docker-init: " + _WHY),
-    "podman": re.compile(rb"exec [/\w.-]{0,200}/(?:podman-init|init|catatonit): " + _WHY),
+    "docker": re.compile(rb"exec [/\w.-]{0,200}/docker-init: " + _TOO_LONG),
+    "podman": re.compile(rb"exec [/\w.-]{0,200}/(?:podman-init|init|catatonit): " + _TOO_LONG),
 }
 
 
