@@ -144,7 +144,8 @@ class Answers(Containers):
         if self._refusals:
             raise self._refusals.pop(0)
 
-    async def remembered(self) -> list[dict[str, Any]]:  # type: ignore[override]
+    async def remembered(self, finished: int) -> list[dict[str, Any]]:  # type: ignore[override]
+        assert finished
         self.asked += 1
         return self._events
 

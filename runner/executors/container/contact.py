@@ -64,7 +64,8 @@ class Contact:
                     self._lost(asked)
                 if not (alone or self._was_away(finished)):
                     return False
-                memory = engine_life.recall(self._container, await self._containers.remembered())
+                events = await self._containers.remembered(finished)
+                memory = engine_life.recall(self._container, events)
             except EngineError as error:
                 self._lost(asked)
                 self.failed(error)

@@ -33,6 +33,7 @@ _ATTACH = 30.0  # seconds
 _LOOK, _LOOKS = 0.05, 400  # seconds between two looks whether it is gone, and how many
 _MAKE = 120.0  # seconds: a storage driver without layers copies the whole image
 _REMOVE = 120.0  # seconds: many files may go with it
+_FOLLOWS = 1_000_000_000  # nanoseconds from an end until it is among the engine's events
 NEVER = ("created", "configured", "initialized", "")
 
 
@@ -170,11 +171,12 @@ class Containers:
         except TimeoutError as error:
             raise TimedOut(f"it did not answer a new connection within {LIMIT:g} s") from error
 
-    async def remembered(self) -> list[Mapping[str, Any]]:
+    async def remembered(self, finished: int) -> list[Mapping[str, Any]]:
         """All events that the engine remembers, those of its own life alone, asked for on a new
-        connection: others may be with an engine that is on its way out."""
-        now = time.time_ns()
-        until = f"{now // 1_000_000_000}.{now % 1_000_000_000:09d}"
+        connection: others may be with an engine that is on its way out. Among them, whatever
+        clock it has, is what followed on an end that it tells of (ns since the epoch)."""
+        last = max(time.time_ns(), finished + _FOLLOWS)
+        until = f"{last // 1_000_000_000}.{last % 1_000_000_000:09d}"
         engine = self.engine.another()
         try:
             params = {"since": "1", "until": until}
