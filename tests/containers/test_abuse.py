@@ -14,8 +14,9 @@ from supervisor.client import Supervisor
 from supervisor.errors import SupervisorError
 from supervisor.v1 import supervisor_pb2 as v1
 from tests.containers.conftest import Noise, outcome, said
+from tests.engines import oci
 from tests.engines.engine import Engine
-from tests.engines.fixtures import HOSTILE_IMAGE, PYTHON_IMAGE
+from tests.engines.fixtures import GROUP, HOSTILE_IMAGE, PYTHON_IMAGE
 from tests.engines.registry import Registry
 from tests.support.abuse import NO_SUCH_KEYS
 from tests.support.containers import contained, daemon_on, pids, running
@@ -58,6 +59,22 @@ async def test_b20_values_arrive_byte_for_byte(runner: Supervisor) -> None:
     }
     found = await environment(runner, env=values)
     assert {name: found[name] for name in values} == values
+
+
+async def test_a_program_that_the_kernel_does_not_take_was_never_started(
+    its: Engine, runner: Supervisor, noise: Noise
+) -> None:
+    """Nor does it take the engine's init: a variable of the image is too long."""
+    name = f"{GROUP}/long:1"
+    its.load(oci.image(noise(1).layer, Env=["PATH=/bin", "LONG=" + "x" * 131_072]), name)
+    try:
+        await runner.assign(contained(running(["true"]), name), task_id="abuse-long")
+        task = await ended(runner, "abuse-long")
+        assert task.failure.reason == v1.FAILURE_REASON_START, task.failure.message
+        assert "argument list too long" in task.failure.message
+        await until(lambda: not pids(its), "its container is gone")
+    finally:
+        its.talk.call("DELETE", f"/images/{name}", force="1")
 
 
 @pytest.mark.parametrize("key", NO_SUCH_KEYS)

@@ -12,7 +12,7 @@ from runner.domain.failure import Fault, Reason
 from runner.domain.limits import Limits
 from runner.domain.verdict import judge as verdict
 from runner.executors.container.containers import State, nanoseconds, state
-from runner.executors.container.ends import Known, judge
+from runner.executors.container.ends import RESTARTED, Known, judge
 from runner.executors.container.engine import OutOfReach
 
 SECOND = 1_000_000_000
@@ -51,10 +51,10 @@ def test_a_container_that_is_gone_is_lost_without_code_or_signal() -> None:
     assert "rebooted" in judge(replace(KNOWN, rebooted=True)).lost
 
 
-@pytest.mark.parametrize("code", [0, 137, 143])
+@pytest.mark.parametrize("code", [0, 1, 3, 130, 137, 143])
 def test_what_ended_with_its_engine_did_not_end_by_itself(code: int) -> None:
     """F14."""
-    end = judge(known(code, away=(19 * SECOND, 30 * SECOND)))
+    end = judge(known(code, with_engine=True))
     failure = verdict(end, LIMITS, cancelled=False).failure
     assert failure is not None
     assert (failure.reason, failure.fault, failure.retryable) == (
@@ -62,23 +62,17 @@ def test_what_ended_with_its_engine_did_not_end_by_itself(code: int) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        {"spared": True},  # Podman, or Docker with live-restore
-        {"away": (30 * SECOND, 40 * SECOND)},  # it had ended before
-        {"away": (10 * SECOND, 15 * SECOND)},  # it ended after
-        {"away": (0, 0)},
-        {"stopped": Stopped.WALL_TIME},  # by us
-    ],
-)
-def test_an_end_that_no_engine_brought_about_stands(words: dict[str, Any]) -> None:
-    assert judge(known(143, **{"away": (19 * SECOND, 30 * SECOND), **words})).interrupted == ""
+def test_what_was_to_stop_was_not_ended_by_its_engine() -> None:
+    end = judge(known(143, with_engine=True, stopped=Stopped.WALL_TIME))
+    assert (end.interrupted, end.stopped) == ("", Stopped.WALL_TIME)
 
 
-def test_an_own_code_stands_whatever_became_of_the_engine() -> None:
-    end = judge(known(6, away=(19 * SECOND, 30 * SECOND)))
-    assert (end.code, end.interrupted) == (6, "")
+def test_a_container_that_was_started_again_is_lost() -> None:
+    end = judge(replace(KNOWN, state=None, gone=RESTARTED))
+    assert "started again" in end.lost
+    assert replace(STATE, started=11 * SECOND).anew(10 * SECOND)
+    assert not STATE.anew(10 * SECOND)
+    assert not STATE.anew(0), "it is not known when it was"
 
 
 def test_only_a_kill_is_the_runners() -> None:
@@ -86,16 +80,28 @@ def test_only_a_kill_is_the_runners() -> None:
     assert not judge(known(0, killed=True)).killed
 
 
+NOT_FOUND = b"No such file or directory\n"
+TINI = b"[FATAL tini (7)] exec /nope failed: "
+CATATONIT = b"ERROR (catatonit:6): failed to exec pid1: "
+TOO_LONG = b"argument list too long\n"
+
+
 @pytest.mark.parametrize(
-    ("code", "tail"),
+    ("flavour", "code", "tail"),
     [
-        (127, b"[FATAL tini (7)] exec /nope failed: No such file or directory\n"),
-        (126, b"[FATAL tini (12)] exec /etc/passwd failed: Permission denied\n"),
-        (1, b"ERROR (catatonit:6): failed to exec pid1: No such file or directory\n"),
+        ("docker", 127, TINI + NOT_FOUND),
+        ("docker", 126, TINI + b"Permission denied\n"),
+        ("docker", 1, TINI + b"Exec format error\n"),
+        ("podman", 1, CATATONIT + NOT_FOUND),
+        # the runtime's words, where init itself could not be begun
+        ("docker", 1, b"exec /sbin/docker-init: " + TOO_LONG),
+        ("podman", 1, b"exec /run/podman-init: " + TOO_LONG),
     ],
 )
-def test_what_the_engines_init_could_not_begin_was_never_started(code: int, tail: bytes) -> None:
-    end = judge(known(code, tail=tail))
+def test_what_the_engines_init_could_not_begin_was_never_started(
+    flavour: str, code: int, tail: bytes
+) -> None:
+    end = judge(told_by_init(code, tail, flavour=flavour))
     failure = verdict(end, LIMITS, cancelled=False).failure
     assert failure is not None
     assert (failure.reason, failure.fault) == (Reason.START, Fault.TASK)
@@ -105,16 +111,31 @@ def test_what_the_engines_init_could_not_begin_was_never_started(code: int, tail
     ("code", "tail", "words"),
     [
         (127, b"sh: nope: not found\n", {}),
-        (127, b"more [FATAL tini (7)] exec /nope failed: No\n", {}),
-        (127, b"[FATAL tini (7)] exec x failed: No\n", {"begun": True}),
-        (127, b"[FATAL tini (7)] exec x failed: No\n", {"usage": Usage(stdout_bytes=1)}),
-        (3, b"[FATAL tini (7)] exec x failed: No\n", {}),
+        (127, b"more " + TINI + NOT_FOUND, {}),
+        (127, TINI + NOT_FOUND, {"begun": True}),
+        (127, TINI + NOT_FOUND, {"usage": Usage(stdout_bytes=1)}),
+        (127, TINI + NOT_FOUND, {"usage": Usage(stderr_bytes=10_000)}),
+        (3, TINI + NOT_FOUND, {}),
+        (126, TINI + NOT_FOUND, {}),  # not the code that tini gives for it
+        (127, TINI + NOT_FOUND, {"program": "sh"}),  # it says another's name
+        (1, CATATONIT + NOT_FOUND, {}),  # another engine's words
+        (127, TINI + NOT_FOUND, {"flavour": "podman"}),
+        (127, CATATONIT + NOT_FOUND, {"flavour": "podman"}),
+        (127, b"exec /sbin/docker-init: " + TOO_LONG, {}),
+        (1, b"exec /bin/sh: " + TOO_LONG, {}),
+        (1, b"exec /sbin/docker-init: no such file or directory\n", {}),
+        (127, TINI + NOT_FOUND, {"flavour": ""}),
     ],
 )
 def test_what_a_program_says_itself_is_its_own_end(
     code: int, tail: bytes, words: dict[str, Any]
 ) -> None:
-    assert judge(known(code, tail=tail, **words)).unstarted == ""
+    assert judge(told_by_init(code, tail, **words)).unstarted == ""
+
+
+def told_by_init(code: int, tail: bytes, **words: Any) -> Known:
+    said = {"flavour": "docker", "program": "/nope", "usage": Usage(stderr_bytes=len(tail))}
+    return known(code, tail=tail, **(said | words))
 
 
 @pytest.mark.parametrize(

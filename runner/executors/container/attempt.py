@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ from typing import Any
 from runner.domain.exit import Exit, Kept, Stopped, Usage
 from runner.executors.container import ends, records
 from runner.executors.container.attach import Attached
+from runner.executors.container.contact import Contact
 from runner.executors.container.containers import Containers, State
 from runner.executors.container.deadlines import SECOND, Deadlines
-from runner.executors.container.engine import Absent, EngineError, OutOfReach, TimedOut
+from runner.executors.container.engine import Absent, EngineError, OutOfReach
 from runner.executors.container.follow import Follow
 from runner.executors.container.output import Output
+from runner.executors.container.readiness import Known
 from runner.executors.container.records import Launched, Stop
 from runner.executors.container.usage import Counters
 
@@ -32,7 +34,6 @@ _KILLED = 137  # what a removal makes of what runs
 _REMOVING = ("removing", "dead")
 _REMOVALS = (0.05, 0.15)  # seconds after which it is looked whether it is still there
 _LONGEST_SLEEP = 30.0  # seconds: the loop's own clock stands still while a host sleeps
-_PROMPT = 200_000_000  # nanoseconds in which an engine that is well answers
 _STOP_ROOM = 2  # seconds beyond the grace, for an engine that has to kill in our stead
 
 
@@ -43,13 +44,14 @@ def now() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where an attempt's files are, and what all attempts of an executor share. `spared`: see
-    `ends.Known`; asked at the end, since it is the engine's own setting. `waits`: see
+    """Where an attempt's files are, and what all attempts of an executor share. `known` is what
+    the engine says of itself, asked for at the end. `flavour` (its name) and `waits`: see
     `Flavour`."""
 
     path: Path
     containers: Containers
-    spared: Callable[[], bool]
+    known: Callable[[], Awaitable[Known]]
+    flavour: str
     waits: bool
     boot_id: str
     note: Callable[..., None]
@@ -58,20 +60,24 @@ class Home:
 class Attempt:
     """See the module. `ended` is there once it has; `run` is to be a task of its own."""
 
-    def __init__(self, home: Home, launched: Launched) -> None:
+    def __init__(self, home: Home, launched: Launched, counters: Counters | None = None) -> None:
+        """`counters` are of its container while it runs; it closes them."""
         self.home, self.launched = home, launched
         self.ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self.begun = False
         self.interrupted = ""  # why an end by our own hand is not the task's
         self._output = Output(home.path / "output", launched.output)
-        self._counters: Counters | None = None
+        self._counters = counters
         self._changed = asyncio.Event()
         self._alone = False  # whether it may have run while no daemon was there
         self._asking: set[asyncio.Task[None]] = set()
+        self._timing: asyncio.Task[None]
         self._looking = now()  # when the last look at the log began
-        self._failures = 0  # to answer, of the engine
-        self._away = 0  # when the engine was first found to be gone, and when it was back
-        self._back = 0
+        self._contact = Contact(
+            home.containers, launched.container, self._spared, self._engine_away
+        )
+        self._with_engine = False  # whether the engine ended it by going
+        self._gone = ends.REMOVED  # why it is, where it is
         start = launched.start_boot
         self._deadlines = Deadlines(start, launched.wall, launched.idle, launched.grace)
         self._deadlines.last_output = now()
@@ -81,18 +87,17 @@ class Attempt:
             self._deadlines.killed = stop.killed
             self._ask(stop.kill_at)
 
-    async def run(self, attached: Attached | None, pid: int = 0) -> None:
+    async def run(self, attached: Attached | None) -> None:
         """Until it has ended and that is on disk. `attached` has all of its output, from its
-        first byte on; None where that is to be read from the log. `pid` is its first process."""
+        first byte on; None where that is to be read from the log."""
         self._alone = attached is None
-        self._counters = Counters(self.launched.container, pid) if pid else None
-        timing = asyncio.create_task(self._keep_time(), name="deadlines")
+        self._timing = asyncio.create_task(self._keep_time(), name="deadlines")
         try:
             state = await self._follow(attached)
-            timing.cancel()
+            self._timing.cancel()
             self._end(state)
         finally:
-            timing.cancel()
+            self._timing.cancel()
             self.close()
 
     def stop(self, grace: float, why: Stopped = Stopped.REQUESTED) -> None:
@@ -128,19 +133,26 @@ class Attempt:
             self._heard,
             waits=self.home.waits,
             looked=self._looked,
-            failed=self._failed,
+            failed=self._contact.failed,
+            run=self.launched.started,
         )
         whole = attached is not None
         while True:
-            state, failures = None, self._failures
+            state, failures = None, self._contact.failures
             if attached is not None:
                 state = await follow.attached(attached, self._streams_ended)
                 attached = None
             state = state or await self._state()
-            whole = whole and self._failures == failures
-            if state is None or await self._is_removed(state):
+            whole = whole and self._contact.failures == failures
+            if state is not None and not state.running:
+                state = await self._settled(state)
+            if state is None:
+                return None
+            if state.anew(self.launched.started):
+                await self._end_other_run(whole=whole)
                 return None
             if not state.running:
+                self._timing.cancel()  # what has ended cannot be late any more
                 await self._see_engine(state)
                 if not whole:
                     await self._reread(follow)
@@ -177,56 +189,51 @@ class Attempt:
             except Absent:
                 return None
             except EngineError as error:
-                self._failed(error)
+                self._contact.failed(error)
             else:
-                self._back = self._back or (time.time_ns() if self._away else 0)
+                self._contact.answered()
                 return state
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _see_engine(self, state: State) -> None:
-        """An engine that is being stopped ends what it runs, and still answers whoever has a
-        connection: whether it takes another tells. Asked only where it may have been the engine."""
-        if self.home.spared() or self._deadlines.why is not None or state.code not in ends.ENDED:
-            return
-        containers, asked = self.home.containers, time.time_ns()
-        try:
-            while True:
-                with contextlib.suppress(TimedOut):
-                    await containers.knock()
-                    break
-            # who waited for long may have been let in by another (systemd keeps the socket)
-            if time.time_ns() - asked > _PROMPT and not await containers.saw_end(
-                self.launched.container, state.finished
-            ):
-                raise OutOfReach("the engine that answers is another than it was")
-        except EngineError as error:
-            self._failed(error, asked)
+        """Whether it was the engine that ended it, by its own stop."""
+        if not self.interrupted and self._deadlines.why is None:
+            self._with_engine = await self._contact.ended_it(
+                state.finished, alone=self._alone, wanted=lambda: self._deadlines.why is None
+            )
 
-    def _failed(self, error: EngineError, at: int | None = None) -> None:
-        """The engine did not answer, `at` that time if not now (ns since the epoch): that it hangs
-        says nothing of the container, that it is gone may be why it ends."""
-        if not self._failures:
-            self.home.note("engine away", attempt=self.launched.name, problem=str(error))
-        self._failures += 1
-        if isinstance(error, OutOfReach) and not isinstance(error, TimedOut):
-            if self._back or not self._away:
-                self._away = at or time.time_ns()
-            self._back = 0
+    async def _spared(self) -> bool:
+        return (await self.home.known()).spared
 
-    async def _is_removed(self, state: State) -> bool:
-        """Whether it was killed by being removed, as somebody else may: its end says nothing."""
-        if state.running or self._deadlines.killed or state.code != _KILLED:
-            return False
+    def _engine_away(self, problem: str) -> None:
+        self.home.note("engine away", attempt=self.launched.name, problem=problem)
+
+    async def _end_other_run(self, *, whole: bool) -> None:
+        """It was started again, which is not the task's run: nothing of it is to go on."""
+        self._gone = ends.RESTARTED
+        if not whole:
+            self._output.give_up()  # its log has both
+        with contextlib.suppress(EngineError):  # then it is tried again once the end is told
+            await self.home.containers.remove(self.launched.container, force=True)
+
+    async def _settled(self, state: State) -> State | None:
+        """How what has ended stands after a moment; None where it was ended to be removed, as
+        somebody else may: such an end says nothing. Docker says so from the beginning, and kills;
+        Podman may ask it to end before, and start it again."""
+        if self._deadlines.killed:
+            return state
+        if state.status in _REMOVING:
+            return None
+        if state.code != _KILLED and (self.home.waits or self._deadlines.why is not None):
+            return state
         for pause in _REMOVALS:
-            if state.status in _REMOVING:
-                return True
             await asyncio.sleep(pause)
             found = await self._state()
-            if found is None:
-                return True
+            if found is None or found.status in _REMOVING:
+                return None
             state = found
-        return False
+        return state
 
     def _streams_ended(self) -> None:
         if self._counters is not None:
@@ -261,8 +268,10 @@ class Attempt:
                 tail=self._output.tail,
                 memory=launched.memory,
                 pids_refused=self._counters.pids_refused if self._counters else 0,
-                away=(self._away, self._back or launched.start_time + at - launched.start_boot),
-                spared=self.home.spared(),
+                with_engine=self._with_engine,
+                flavour=self.home.flavour,
+                program=launched.program,
+                gone=self._gone,
                 rebooted=self._rebooted,
                 begun=self.begun,
                 interrupted=self.interrupted,

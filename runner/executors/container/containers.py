@@ -33,6 +33,7 @@ _ATTACH = 30.0  # seconds
 _LOOK, _LOOKS = 0.05, 400  # seconds between two looks whether it is gone, and how many
 _MAKE = 120.0  # seconds: a storage driver without layers copies the whole image
 _REMOVE = 120.0  # seconds: many files may go with it
+_FOLLOWS = 1_000_000_000  # nanoseconds from an end until it is among the engine's events
 NEVER = ("created", "configured", "initialized", "")
 
 
@@ -56,6 +57,10 @@ class State:
     def fresh(self) -> bool:
         """Whether it was created and never started."""
         return self.status in NEVER and not self.started
+
+    def anew(self, run: int) -> bool:
+        """Whether it was started once more after the start at `run`, 0 where that is not known."""
+        return 0 < run < self.started
 
 
 class Containers:
@@ -89,27 +94,27 @@ class Containers:
 
     async def signal(self, container: str, signal: str) -> None:
         """Send it; fine where it has ended. One that is paused goes on, to be able to end."""
-        try:
-            await self._kill(container, signal)
-        except Absent:
-            return
-        except (Conflict, Failed):  # it has ended, or is paused
-            with contextlib.suppress(Absent, Conflict, Failed):
-                if (await self.state(container)).paused:
-                    await self.engine.call(
-                        "unpause", lambda docker: docker.containers.container(container).unpause()
-                    )
-                    await self._kill(container, signal)
+        with contextlib.suppress(Absent, Conflict, Failed):  # it has ended
+            await self._let_on(container)
+            await self.engine.call(
+                "kill", lambda docker: docker.containers.container(container).kill(signal=signal)
+            )
 
-    async def _kill(self, container: str, signal: str) -> None:
-        await self.engine.call(
-            "kill", lambda docker: docker.containers.container(container).kill(signal=signal)
-        )
+    async def _let_on(self, container: str) -> None:
+        """Have it go on if it is paused: no signal would arrive, and Podman says nothing of that.
+        Raises Absent."""
+        if not (await self.state(container)).paused:
+            return
+        with contextlib.suppress(Conflict, Failed):  # somebody else has just done it
+            await self.engine.call(
+                "unpause", lambda docker: docker.containers.container(container).unpause()
+            )
 
     async def stop(self, container: str, seconds: int) -> None:
         """Have the engine ask it to stop, and kill it after so long, with or without us. Returns
-        when it has ended; fine where it had."""
+        when it has ended; fine where it had. One that is paused goes on."""
         with contextlib.suppress(Absent):
+            await self._let_on(container)
             await self.engine.call(
                 "stop",
                 lambda docker: docker.containers.container(container).stop(t=seconds),
@@ -166,14 +171,19 @@ class Containers:
         except TimeoutError as error:
             raise TimedOut(f"it did not answer a new connection within {LIMIT:g} s") from error
 
-    async def saw_end(self, container: str, since: int) -> bool:
-        """Whether the engine, as it runs now, has seen it end since then (ns since the epoch): it
-        remembers some hundred events, and those of its own life alone."""
-        filters = json.dumps({"container": [container], "event": ["die"]})
-        seconds = max(0, since // 1_000_000_000)
-        params = {"since": str(seconds), "until": str(int(time.time()) + 1), "filters": filters}
-        async with self.engine.stream("events", "GET", "events", params=params) as body:
-            return bool(await body.readline())
+    async def remembered(self, finished: int) -> list[Mapping[str, Any]]:
+        """All events that the engine remembers, those of its own life alone, asked for on a new
+        connection: others may be with an engine that is on its way out. Among them, whatever
+        clock it has, is what followed on an end that it tells of (ns since the epoch)."""
+        last = max(time.time_ns(), finished + _FOLLOWS)
+        until = f"{last // 1_000_000_000}.{last % 1_000_000_000:09d}"
+        engine = self.engine.another()
+        try:
+            params = {"since": "1", "until": until}
+            async with engine.stream("events", "GET", "events", params=params) as body:
+                return [each async for each in engine.lines(body, LIMIT)]
+        finally:
+            await engine.close()
 
     @contextlib.asynccontextmanager
     async def log(self, container: str, *, follow: bool) -> AsyncIterator[AsyncIterator[bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import dataclass, replace
@@ -12,31 +13,32 @@ from runner.executors.container.containers import State
 REMOVED = "its container was removed by somebody else while it ran: how it ended cannot be learned"
 REBOOTED = "the host was rebooted while it ran: how it ended cannot be learned"
 
-_SIGNALLED, _LAST_SIGNAL = 128, 64
-_TERM, _KILL = 15, 9
-_UNNOTICED = 2_000_000_000
-"""Nanoseconds. An engine that is stopped ends its containers, and then their streams, by which
-that is noticed."""
-
-_NOT_FOUND, _NOT_RUN = 127, 126
-ENDED = (0, _SIGNALLED + _TERM, _SIGNALLED + _KILL)
-"""Codes of what an engine has ended, by TERM and then by KILL."""
-
-# What the engines' inits say on stderr where they cannot start the program: tini (Docker's),
-# catatonit (Podman's).
-_WHY = rb"(?P<why>[^\n]{1,200})\n"
-_INIT_FAILED = (
-    re.compile(rb"\[FATAL tini \(\d+\)\] exec [^\n]{0,500} failed: " + _WHY),
-    re.compile(rb"(?:ERROR|FATAL) \(catatonit:\d+\): failed to exec pid1: " + _WHY),
+RESTARTED = (
+    "its container was started again by somebody else: how its own run ended cannot be learned"
 )
+
+_SIGNALLED, _LAST_SIGNAL = 128, 64
+_KILL = 9
+
+_NOT_FOUND, _NOT_RUN, _FAILED = 127, 126, 1
+# tini's code for each of what it says; for all else it is 1, and catatonit's always
+_CODES = {b"No such file or directory": _NOT_FOUND, b"Permission denied": _NOT_RUN}
+_WHY = rb"(?P<why>[^\n]{1,200})\n"
+_CATATONIT = re.compile(rb"(?:ERROR|FATAL) \(catatonit:\d{1,9}\): failed to exec pid1: " + _WHY)
+_TOO_LONG = rb"(?P<why>argument list too long)\n"
+# the runtime's own words, where the kernel takes not even the init: the arguments are too many
+_RUNTIME = {
+    "docker": re.compile(rb"exec [/\w.-]{0,200}/docker-init: " + _TOO_LONG),
+    "podman": re.compile(rb"exec [/\w.-]{0,200}/(?:podman-init|init|catatonit): " + _TOO_LONG),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
     """What there is to judge by. `start` and `seen` (the end) are nanoseconds since the epoch,
     the latter by the clock that no one can set; `state` is None where the container is gone.
-    `away` is when the engine was last found to be gone and when it was back, zeros where it never
-    was; `spared` says that containers outlive the engine's own stop."""
+    `with_engine` says that it was the engine's own stop that ended it, `flavour` which engine it
+    is, and `program` what was to be begun."""
 
     start: int
     seen: int
@@ -48,8 +50,9 @@ class Known:
     tail: bytes
     memory: int = 0  # bytes, its limit; 0 for none
     pids_refused: int = 0
-    away: tuple[int, int] = (0, 0)
-    spared: bool = False
+    with_engine: bool = False
+    flavour: str = ""
+    program: str = ""
     rebooted: bool = False
     begun: bool = False  # the program itself was seen to run
     interrupted: str = ""  # why it was not the task that ended, where that is known already
@@ -84,7 +87,7 @@ def judge(known: Known) -> Exit:
         code=code,
         signal=signal,
         interrupted=_interrupted(known, state),
-        unstarted="" if known.begun else unstarted(state.code, known.tail, known.usage),
+        unstarted=_unstarted(known, state.code),
         stopped=None if known.interrupted else known.stopped,  # that stop was not asked for
         killed=known.killed and signal == _KILL,
     )
@@ -101,12 +104,7 @@ def _interrupted(known: Known, state: State) -> str:
     and then by KILL, unless it was set up to leave it be."""
     if known.interrupted:
         return known.interrupted
-    gone, back = known.away
-    if known.spared or not gone or known.stopped is not None:
-        return ""
-    if not gone - _UNNOTICED <= state.finished <= back:
-        return ""
-    if state.code in ENDED:
+    if known.with_engine and known.stopped is None:
         return (
             "its engine was stopped or restarted while it ran, which ends containers "
             f"(it ended with code {state.code}); with live-restore it would have run on"
@@ -114,13 +112,23 @@ def _interrupted(known: Known, state: State) -> str:
     return ""
 
 
-def unstarted(code: int, tail: bytes, usage: Usage) -> str:
-    """Why its program was never begun, from what the engine's init says then and nothing else."""
-    if code not in (_NOT_FOUND, _NOT_RUN, 1) or usage.stdout_bytes:
+def _unstarted(known: Known, code: int) -> str:
+    """Why its program was never begun, from what its engine's init says then and nothing else:
+    with the code that it gives, alone, of the very program, which was not seen to run."""
+    usage, tail = known.usage, known.tail
+    if known.begun or usage.stdout_bytes or usage.stderr_bytes not in (0, len(tail)):
         return ""
-    for pattern in _INIT_FAILED:
-        found = pattern.fullmatch(tail)
-        if found is not None:
-            why = found["why"].decode(errors="replace")
-            return f"its program cannot be started: {why}"
-    return ""
+    found, wanted = None, _FAILED
+    if known.flavour == "docker":
+        name = re.escape(os.fsencode(known.program))
+        found = re.fullmatch(
+            rb"\[FATAL tini \(\d{1,9}\)\] exec " + name + b" failed: " + _WHY, tail
+        )
+        wanted = _CODES.get(found["why"], _FAILED) if found else _FAILED
+    elif known.flavour == "podman":
+        found = _CATATONIT.fullmatch(tail)
+    if found is None and known.flavour in _RUNTIME:
+        found = _RUNTIME[known.flavour].fullmatch(tail)
+    if found is None or code != wanted:
+        return ""
+    return f"its program cannot be started: {found['why'].decode(errors='replace')}"

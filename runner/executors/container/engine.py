@@ -166,6 +166,10 @@ class Engine:
             if isinstance(value, dict):
                 yield value
 
+    def another(self) -> Engine:
+        """The same engine, by connections of its own."""
+        return Engine(self.name, self.socket, self._told)
+
     async def close(self) -> None:
         """Let go of connections. It may be used again."""
         docker, self._docker = self._docker, None
@@ -219,6 +223,9 @@ class Engine:
         except TimeoutError as error:
             raise TimedOut(f"{self.name} did not answer within {limit or 0:g} s") from error
         except aiodocker.DockerError as error:
+            if error.status >= _NO_CONNECTION:  # the library calls each of them Docker Engine
+                why = f"{self.name} at {self.socket} is out of reach: {error.__context__!s:.300}"
+                raise OutOfReach(why) from error
             raise _of_status(error.status, error.message) from error
         except (ValueError, KeyError, TypeError) as error:  # of what it answered
             raise Failed(f"{self.name} answered what the protocol does not have") from error
@@ -244,7 +251,7 @@ def _of_status(status: int, message: str) -> EngineError:
         return Absent(text, status)
     if status == _CONFLICT:
         return Conflict(text, status)
-    if status >= _NO_CONNECTION or status == 0:
+    if status == 0:
         return OutOfReach(text)
     return Failed(text, status) if status >= _SERVER else Refused(text, status)
 

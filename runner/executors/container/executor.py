@@ -29,6 +29,7 @@ from runner.executors.container.place import Places
 from runner.executors.container.records import Launched
 from runner.executors.container.settings import Settings
 from runner.executors.container.sweep import Sweep
+from runner.executors.container.usage import Counters
 from runner.executors.container.waking import without
 from runner.ports import Found, Launch, LaunchFailed, Readiness, Started
 
@@ -185,7 +186,7 @@ class ContainerExecutor:
         begun = await self._begin(request)
         if isinstance(begun, Started):
             return begun
-        attempt = self._watch(begun.launched, begun.attached, begun.pid)
+        attempt = self._watch(begun.launched, begun.attached, begun.counters)
         attempt.begun = begun.running
         if request.stdin is not None:
             self._spawn(self._give(begun, request.stdin))
@@ -201,12 +202,11 @@ class ContainerExecutor:
             try:
                 if trace and (started := await self._adopt(request)) is not None:
                     return started
-                if self._known is None:
-                    self._known = await readiness.ask(self._engine, LIMIT)
+                known = await self._engine_known()
             except (EngineError, OSError, records.Unreadable) as error:
                 raise LaunchFailed(failures.of_host(str(error))) from error
             try:
-                return await self._launching.begin(request, self._known)
+                return await self._launching.begin(request, known)
             except Exists as exists:
                 if trace:
                     raise LaunchFailed(exists.failure) from exists
@@ -259,32 +259,41 @@ class ContainerExecutor:
             return ends.lost(f"the record of it cannot be read: {error}")
         if launched is None:
             return ends.lost("nothing is left of it on this host: how it ended cannot be learned")
-        if self._known is None:
-            with contextlib.suppress(EngineError):
-                self._known = await readiness.ask(self._engine, LIMIT)
+        with contextlib.suppress(EngineError):
+            await self._engine_known()
         pid = 0
         with contextlib.suppress(EngineError):
             pid = (await self._containers.state(launched.container)).pid
-        attempt = self._watch(launched, None, pid)
+        counters = Counters(launched.container, pid) if pid else None
+        attempt = self._watch(launched, None, counters)
         if not launched.stdin:
             attempt.interrupted = _STDIN_LOST
             attempt.stop(0.0)
         return attempt
 
-    def _watch(self, launched: Launched, attached: Attached | None, pid: int) -> Attempt:
+    def _watch(
+        self, launched: Launched, attached: Attached | None, counters: Counters | None
+    ) -> Attempt:
         home = Home(
             self._places.of(launched.name),
             self._containers,
-            lambda: self._known is not None and self._known.spared,
+            self._engine_known,
+            self._known.flavour.name if self._known is not None else "",
             self._known is not None and self._known.flavour.waits,
             self._boot_id,
             self._note,
         )
-        attempt = Attempt(home, launched)
-        task = asyncio.create_task(attempt.run(attached, pid), name=f"container-{launched.name}")
+        attempt = Attempt(home, launched, counters)
+        task = asyncio.create_task(attempt.run(attached), name=f"container-{launched.name}")
         self._attempts[launched.name] = (attempt, task)
         task.add_done_callback(lambda _: self._let_go(attempt))
         return attempt
+
+    async def _engine_known(self) -> readiness.Known:
+        """What its engine said of itself. Raises EngineError where it was never there to ask."""
+        if self._known is None:
+            self._known = await readiness.ask(self._engine, LIMIT)
+        return self._known
 
     def _let_go(self, attempt: Attempt) -> None:
         """What has ended, and is on disk, needs its container no more."""

@@ -85,5 +85,6 @@ def unstarted(argv: Sequence[str], why: str) -> Failure:
 
 
 def given_up() -> Failure:
-    """It was cancelled before it was started."""
-    return Failure(Reason.IMAGE_PULL, "it was cancelled while its image was awaited", Fault.TASK)
+    """It was cancelled before it was started. Its image is not to blame, nor its engine: whether
+    either would have come is not known."""
+    return Failure(Reason.START, "it was cancelled before its container was made", Fault.TASK)

@@ -30,7 +30,8 @@ class Follow:
     """Of one container. `heard` is called whenever it has written something new; `waits` says
     that the engine can tell of what is yet to come: of the end, and of more in the log. Where it
     cannot, `looked` is called after each look at the log. `failed` hears of each time that it was
-    asked for the end and did not answer."""
+    asked for the end and did not answer. `run` is when it was started, by the engine's word: what
+    has been started since runs anew, and its own run has ended; 0 where that is not known."""
 
     def __init__(
         self,
@@ -42,7 +43,9 @@ class Follow:
         waits: bool = True,
         looked: Callable[[], None] = lambda: None,
         failed: Callable[[EngineError], None] = lambda _: None,
+        run: int = 0,
     ) -> None:
+        self._run = run
         self._failed = failed
         self._looked = looked
         self._waits = waits
@@ -147,7 +150,7 @@ class Follow:
                 else:
                     await asyncio.sleep(_POLL)
                 state = await self._containers.state(self._container)
-                if not state.running:
+                if not state.running or state.anew(self._run):
                     return state if sure else None
             except Absent:
                 return None
@@ -166,7 +169,7 @@ class Follow:
                 state = await self._containers.state(self._container)
             except EngineError:
                 return None
-            if not state.running:
+            if not state.running or state.anew(self._run):
                 return state
             await asyncio.wait({over}, timeout=pause)
             pause *= 2

@@ -33,6 +33,7 @@ from runner.executors.container.place import Places
 from runner.executors.container.readiness import Known
 from runner.executors.container.records import Launched
 from runner.executors.container.settings import LABEL, Settings
+from runner.executors.container.usage import Counters
 from runner.failpoints import failpoint
 from runner.ports import Launch, LaunchFailed
 
@@ -55,12 +56,12 @@ _LOOK = 0.2  # seconds between two looks whether what is prepared is still wante
 @dataclass(frozen=True, slots=True)
 class Begun:
     """A container that was started just now. `running` says that the program itself was seen to
-    run; `pid` is its first process on this host, 0 where it has ended."""
+    run; `counters` are of its control group, None where it has ended."""
 
     launched: Launched
     attached: Attached
     running: bool
-    pid: int
+    counters: Counters | None
 
 
 class Launching:
@@ -153,6 +154,7 @@ class Launching:
             launched = self.shape(request, made, body["User"])
             launched.image, launched.digest, launched.ready = ready.id, ready.digest, since
             launched.asked, launched.gpus = time.time_ns(), minors
+            launched.program = body["Entrypoint"][0]
             records.write(self._places.of(request.name), records.LAUNCH, launched)
             records.reserve(self._places.of(request.name))
         except LaunchFailed:
@@ -224,6 +226,25 @@ class Launching:
                 await self._undo(launched.name, container)
                 raise LaunchFailed(failures.of_start(error, it.error, request.plan)) from error
         it = await self._containers.state(container)
+        # before all else: the counters of what is short go with it
+        counters = Counters(container, it.pid) if it.pid else None
+        try:
+            return await self._see(launched, attached, seen, it, counters)
+        except BaseException:
+            if counters is not None:
+                counters.close()
+            raise
+
+    async def _see(
+        self,
+        launched: Launched,
+        attached: Attached,
+        seen: list[granted.Seen],
+        it: State,
+        counters: Counters | None,
+    ) -> Begun:
+        """Look at what was started whether it is what was asked for."""
+        container = launched.container
         mark(launched, it)
         records.write(self._places.of(launched.name), records.LAUNCH, launched)
         running = bool(it.pid) and await peek.begun(it.pid)
@@ -238,7 +259,7 @@ class Launching:
         if other:
             await self._undo(launched.name, container)
             raise LaunchFailed(failures.of_difference([other]))
-        return Begun(launched, attached, running, it.pid)
+        return Begun(launched, attached, running, counters)
 
     @staticmethod
     def _same(pid: int, seen: granted.Seen) -> bool:
@@ -271,5 +292,6 @@ def _owner(user: str) -> tuple[int, int]:
 def mark(launched: Launched, it: State) -> None:
     """Note when it started, on both clocks: by the engine's word where that is plausible."""
     boot, wall = now(), time.time_ns()
+    launched.started = it.started
     launched.start_time = it.started if launched.asked <= it.started <= wall else launched.asked
     launched.start_boot = boot - max(0, wall - launched.start_time)

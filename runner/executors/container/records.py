@@ -45,6 +45,8 @@ class Launched:
     start_time: int = 0  # nanoseconds since the epoch
     start_boot: int = 0
     stdin: bool = True
+    started: int = 0  # as the engine has it, exactly: of another run it has another
+    program: str = ""  # what its init is to begin
     gpus: list[int] = field(default_factory=list)  # the numbers of their device nodes
 
 

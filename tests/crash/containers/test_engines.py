@@ -14,6 +14,7 @@ from supervisor.v1 import supervisor_pb2 as v1
 from tests.engines.dockerd import Dockerd
 from tests.engines.engine import Engine, Private
 from tests.engines.fixtures import PYTHON_IMAGE, Images, Own
+from tests.engines.proxy import Proxy
 from tests.support.containers import counting, daemon_on, pids, running
 from tests.support.daemon import Daemon
 from tests.support.programs import Count
@@ -118,9 +119,69 @@ async def test_a_kill_of_an_engine_without_live_restore_leaves_no_task_running_f
     await mine.kill()
     await mine.start()
     task = await ended(runner, "slow")
-    assert task.state == v1.TASK_STATE_FAILED
-    reasons = (EXECUTOR, LOST, v1.FAILURE_REASON_EXIT_CODE)
-    assert task.failure.reason in reasons, task.failure.message
+    assert (task.failure.reason, task.failure.retryable) == (EXECUTOR, True), task.failure.message
+
+
+# to be asked to end is a reason to end with any code
+ASKED = {f"code-{code}": f"trap 'exit {code}' TERM; {{}}" for code in (0, 3, 130)}
+UNTIL_GO = "echo x >> /markers/$0; while [ ! -e /markers/go ]; do sleep 0.05; done; exit {}"
+
+
+async def waiting(daemon: Daemon, runner: Supervisor, **ends: str) -> None:
+    """Tasks that run until there is a file, and `ends`, by their ids; each is a shell's program
+    around such a wait."""
+    mount = {"source": str(daemon.markers), "target": "/markers", "read_only": False}
+    for task_id, text in ends.items():
+        command = ["sh", "-c", text, task_id]
+        retry = {"on": ["EXECUTOR"], "initial_backoff": "100ms"}
+        await runner.assign(running(command, mounts=[mount], retry=retry), task_id=task_id)
+    await until(lambda: all(daemon.starts(each) == 1 for each in ends), "they run")
+
+
+@pytest.mark.parametrize("mine", ["docker"], indirect=True)
+@pytest.mark.parametrize("watched", [True, False])
+async def test_whatever_a_task_ends_with_as_its_engine_stops_the_engine_ended_it(
+    mine: Private, daemon: Daemon, runner: Supervisor, *, watched: bool
+) -> None:
+    """F14, also where the daemon is away meanwhile."""
+    await daemon.start()
+    tasks = {each: text.format(UNTIL_GO.format(7)) for each, text in ASKED.items()}
+    await waiting(daemon, runner, **tasks)
+    if not watched:
+        daemon.kill()
+    await mine.stop()
+    (daemon.markers / "go").touch()  # they end well at the second try
+    await mine.start()
+    if not watched:
+        await daemon.start()
+    for each in tasks:
+        task = await ended(runner, each)
+        reasons = [attempt.failure.reason for attempt in task.attempts]
+        assert reasons == [EXECUTOR, v1.FAILURE_REASON_EXIT_CODE], task.attempts[0].failure.message
+
+
+@pytest.mark.parametrize("mine", ["docker"], indirect=True)
+async def test_connections_that_are_lost_while_a_task_ends_say_nothing_of_its_end(
+    mine: Private, daemon: Daemon, runner: Supervisor, nothing_is_left: Path
+) -> None:
+    """A proxy goes, and the engine does not."""
+    proxy = Proxy(nothing_is_left / "proxy", mine.socket)
+    await proxy.open()
+    daemon.settings["EXECUTORS__DOCKER__URL"] = f"unix://{proxy.path}"
+    try:
+        await daemon.start()
+        await waiting(daemon, runner, good=UNTIL_GO.format(0), bad=UNTIL_GO.format(3))
+        proxy.drop()
+        (daemon.markers / "go").touch()
+        await until(lambda: not pids(mine), "both have ended")
+        await proxy.open()
+        assert (await ended(runner, "good")).state == v1.TASK_STATE_COMPLETED
+        bad = await ended(runner, "bad")
+        assert [each.exit_code for each in bad.attempts] == [3]
+        assert daemon.starts("good") == daemon.starts("bad") == 1
+    finally:
+        await daemon.close()
+        proxy.drop()
 
 
 @pytest.mark.parametrize("mine", SURVIVING, indirect=True)
@@ -166,6 +227,25 @@ async def test_an_engine_that_hangs_holds_up_no_answer_and_loses_nothing(
     await went_well(runner, daemon, SLOW)
 
 
+async def test_a_container_of_podmans_that_is_asked_to_end_and_removed_is_lost(
+    podman: Engine, nothing_is_left: Path
+) -> None:
+    """F15, whatever it ended with."""
+    daemon = daemon_on(podman, nothing_is_left / "p")
+    try:
+        await daemon.start()
+        async with daemon.client() as runner:
+            await waiting(daemon, runner, well=ASKED["code-0"].format(UNTIL_GO.format(7)))
+            (name,) = podman.talk.containers()
+            removal = f"/v4.0.0/libpod/containers/{name}"
+            await asyncio.to_thread(podman.talk.call, "DELETE", removal, force="true", timeout="30")
+            task = await ended(runner, "well")
+            assert task.failure.reason == LOST, task.failure.message
+            assert daemon.starts("well") == 1
+    finally:
+        await daemon.close()
+
+
 class TestOnBoth:
     """On engines that many tests share."""
 
@@ -187,6 +267,21 @@ class TestOnBoth:
         assert daemon.starts("slow") == 1
         await runner.assign(running(["true"]), task_id="next")
         assert (await ended(runner, "next")).state == v1.TASK_STATE_COMPLETED
+
+    async def test_a_container_that_is_started_again_by_others_is_lost(
+        self, mine: Engine, daemon: Daemon, runner: Supervisor
+    ) -> None:
+        """The second run is not the task's, whoever watched the first one."""
+        await daemon.start()
+        await waiting(daemon, runner, twice=UNTIL_GO.format(0))
+        (name,) = mine.talk.containers()
+        daemon.kill()
+        mine.talk.call("POST", f"/containers/{name}/restart", t=0)
+        await daemon.start()
+        task = await ended(runner, "twice")
+        assert task.failure.reason == LOST
+        assert "started again" in task.failure.message
+        await until(lambda: not mine.talk.containers(), "it is removed")
 
     async def test_a_container_that_others_end_is_told_by_its_signal(
         self, mine: Engine, daemon: Daemon, runner: Supervisor, began: None
@@ -211,8 +306,10 @@ class TestOnBoth:
     ) -> None:
         (name,) = mine.talk.containers()
         mine.talk.call("POST", f"/containers/{name}/pause")
-        await runner.cancel("slow", grace=1.0)
-        assert (await ended(runner, "slow")).state == v1.TASK_STATE_CANCELLED
+        await runner.cancel("slow", grace=30.0)
+        task = await ended(runner, "slow")
+        assert task.state == v1.TASK_STATE_CANCELLED
+        assert task.attempts[0].signal == signal.SIGTERM, "it went on, to be able to end"
         await until(lambda: not mine.talk.containers(), "it is removed")
 
     async def test_what_an_earlier_life_left_is_removed_and_nothing_of_others(

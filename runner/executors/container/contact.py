@@ -1,0 +1,89 @@
+"""Whether an attempt's engine was there all the time, and whether it ended the container by going.
+
+That connections were lost proves nothing of the engine, which may be behind a proxy: it is asked
+for what it has seen. Not here: what its memory means (`engine_life.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from runner.executors.container import engine_life
+from runner.executors.container.containers import Containers
+from runner.executors.container.engine import EngineError, OutOfReach, TimedOut
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds between two tries to reach the engine
+_PROMPT = 200_000_000  # nanoseconds in which an engine that is well answers
+
+
+class Contact:
+    """With the engine of one container. `spared` tells, by asking, whether containers outlive the
+    engine's own stop; `note` is told the first time that it is away."""
+
+    def __init__(
+        self,
+        containers: Containers,
+        container: str,
+        spared: Callable[[], Awaitable[bool]],
+        note: Callable[[str], None],
+    ) -> None:
+        self.failures = 0  # to answer
+        self._containers, self._container = containers, container
+        self._spared, self._note = spared, note
+        self._gone = 0  # when it was first found to be gone, and when it was back
+        self._back = 0
+
+    def failed(self, error: EngineError) -> None:
+        """It did not answer: that it hangs says nothing of the container, that it is gone may be
+        why it ends."""
+        if not self.failures:
+            self._note(str(error))
+        self.failures += 1
+        if isinstance(error, OutOfReach) and not isinstance(error, TimedOut):
+            self._lost(time.time_ns())
+
+    def answered(self) -> None:
+        """It is there."""
+        if self._gone and not self._back:
+            self._back = time.time_ns()
+
+    async def ended_it(self, finished: int, *, alone: bool, wanted: Callable[[], bool]) -> bool:
+        """Whether it was the engine's own stop that ended the container, at `finished` (ns since
+        the epoch), in which the engine may have been another: `alone` says that nobody watched.
+        Takes for as long as no engine answers, and it is still `wanted` to be known."""
+        asked, pause = time.time_ns(), _FIRST_PAUSE
+        while wanted():
+            try:
+                if await self._spared():
+                    return False
+                # one that leaves takes no new connections, and goes on with those that it has
+                await self._containers.knock()
+                if time.time_ns() - asked > _PROMPT:  # another may have let it in (systemd)
+                    self._lost(asked)
+                if not (alone or self._was_away(finished)):
+                    return False
+                events = await self._containers.remembered(finished)
+                memory = engine_life.recall(self._container, events)
+            except EngineError as error:
+                self._lost(asked)
+                self.failed(error)
+            else:
+                self.answered()
+                socket = self._containers.engine.socket
+                began = await asyncio.to_thread(engine_life.began, socket)
+                away = (self._gone, self._back)
+                return engine_life.ended_by_engine(memory, finished, began, away)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        return False
+
+    def _lost(self, at: int) -> None:
+        if self._back or not self._gone:
+            self._gone = at
+        self._back = 0
+
+    def _was_away(self, finished: int) -> bool:
+        back = self._back or time.time_ns()
+        return bool(self._gone) and self._gone - engine_life.UNNOTICED <= finished <= back
