@@ -90,7 +90,8 @@ def of_docker(version: Mapping[str, Any], info: Mapping[str, Any]) -> Known:
     notes = [_cgroups(info.get("CgroupVersion"))]
     if not spared:
         notes.append("a stop or restart of Docker ends its tasks: live-restore is off")
-    return Known(DOCKER, _said(release, problem, unheld, notes), spared)
+    said = replace(_said(release, problem, unheld, notes), places=_places(info, "DockerRootDir"))
+    return Known(DOCKER, said, spared)
 
 
 def of_podman(version: str, info: Mapping[str, Any], owner: str = "") -> Known:
@@ -110,11 +111,19 @@ def of_podman(version: str, info: Mapping[str, Any], owner: str = "") -> Known:
     notes = [_cgroups(str(host.get("cgroupVersion", "?")).removeprefix("v"))]
     release = f"Podman {version}{', rootless' if rootless else ''}"
     flavour = ROOTLESS if rootless else PODMAN
-    said = _said(release, problem, unheld, notes)
+    store = info.get("store") or {}
+    places = _places(store, "graphRoot", "runRoot", "volumePath")
+    said = replace(_said(release, problem, unheld, notes), places=places)
     if _numbers(version) < _WITH_GPUS:
         why = f"Podman {version} leaves GPUs out of a container without a word; 5.4 does not"
         said = replace(said, no_gpus=why)
     return Known(flavour, replace(said, user=owner if rootless else ""), flavour.outlived)
+
+
+def _places(told: Mapping[str, Any], *keys: str) -> tuple[str, ...]:
+    """Where the engine has its files, with what is behind links."""
+    said = [str(told[key]) for key in keys if str(told.get(key) or "").startswith("/")]
+    return tuple(dict.fromkeys((*said, *map(os.path.realpath, said))))
 
 
 def _numbers(version: str) -> tuple[int, ...]:
