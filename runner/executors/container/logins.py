@@ -45,6 +45,10 @@ class Logins:
             and self._secrets.serves(tenant)
         )
 
+    def guard(self, host: str) -> bool:
+        """Whether there is a login for that host, so that some of its images may be private."""
+        return host.lower() in self._names
+
     async def of(self, tenant: str, host: str) -> Login | None:
         """They, None where it has none. Raises LaunchFailed where its secret is none."""
         name = self._names.get(host.lower())
