@@ -34,9 +34,7 @@ class _Content:
     pulled: dict[str, Pulled] = field(default_factory=dict)  # by id
     private: list[str] = field(default_factory=list)  # repositories pulled with credentials
     withheld: dict[str, float] = field(default_factory=dict)  # and not given without, since when
-    opened: dict[str, list[str]] = field(
-        default_factory=dict
-    )  # given without, by repository
+    opened: dict[str, list[str]] = field(default_factory=dict)  # given without, by repository
 
 
 class ImageRecord:
