@@ -353,7 +353,6 @@ def test_addresses_that_can_be_reached_each_by_itself_are_taken(tmp_path: Path, 
         ("ENV_RUNNER_RUNNER__ID__X", "1", "runner.id.x"),
         ("ENV_RUNNER___X", "1", ""),
         ("ENV_RUNNER_POLICY", '{"networks": ["host"]}', ""),
-        ("ENV_RUNNER_REGISTRIES", "r.example", "registries"),
         ("ENV_RUNNER_REGISTRIES", '{"r.e:5": {"login": ""}}', "registries.r.e:5.login"),
     ],
 )
