@@ -6,7 +6,7 @@ The image is this host's busybox, made here and removed again: no registry is as
 from __future__ import annotations
 
 import os
-import stat
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +19,7 @@ PLACES = {
     "docker": "unix:///var/run/docker.sock",
     "podman": "unix:///run/podman/podman.sock",
 }
+_PATIENCE = 5.0  # seconds for an engine to take a connection
 
 
 def a_container() -> None:
@@ -61,10 +62,11 @@ def engine() -> tuple[str, str] | None:
     named = os.environ.get("DOCKER_HOST", "")
     places = {"docker": named} if named.startswith("unix://") else PLACES
     for name, url in places.items():
-        try:
-            mode = Path(url.removeprefix("unix://")).stat().st_mode
-        except OSError:
-            continue
-        if stat.S_ISSOCK(mode) and os.access(url.removeprefix("unix://"), os.W_OK):
-            return name, url
+        with socket.socket(socket.AF_UNIX) as tried:
+            tried.settimeout(_PATIENCE)
+            try:
+                tried.connect(url.removeprefix("unix://"))
+            except OSError:  # also of a socket that an engine left behind
+                continue
+        return name, url
     return None

@@ -105,6 +105,7 @@ class Containers:
                 budget=of.image_space,
                 stall=STALL if docker else SILENT_STALL,
                 distribution=docker,
+                guarded=self._logins.guard,
             )
             return ContainerExecutor(settings, engine, images, self._note)
 

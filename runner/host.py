@@ -39,17 +39,6 @@ def facts(proc: Path = _PROC, cgroup: Path = _CGROUP) -> HostFacts:
     )
 
 
-def leads_out(path: str, root: str) -> bool:
-    """Whether a link on the way from a directory to a path below it leads anywhere else. What is
-    not there, or cannot be looked at, leads nowhere."""
-    try:
-        base = os.path.realpath(root, strict=True)
-        real = os.path.realpath(path, strict=True)
-    except OSError:
-        return False
-    return real != base and not real.startswith(base.rstrip("/") + "/")
-
-
 def _user() -> str:
     uid = os.geteuid()
     try:

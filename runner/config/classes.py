@@ -21,10 +21,11 @@ from runner.domain.limits import Limits
 from runner.domain.payload_form import RESOURCES
 from runner.domain.plan import Mode
 from runner.domain.task import TaskClass
-from runner.host import HostFacts, leads_out
+from runner.host import HostFacts
 from runner.planning.bounds import NAMES
 from runner.planning.policy import ClassRules, Engine, Host, Rules
 from runner.ports import Readiness
+from runner.ways import strays
 
 OWN_MEMORY = 512 * 2**20  # bytes that the runner leaves to itself and the system
 
@@ -76,7 +77,7 @@ def rules(
             },
             gpus=gpus,
             gpus_open=said.gpus_open,
-            leads_out=leads_out,
+            strays=strays,
         ),
         tenants=config.tenants,
         own=config.own_places,
@@ -137,7 +138,7 @@ def container_user(config: Container) -> str:
 
 
 def _engine(said: Readiness, user: str) -> Engine:
-    return Engine(said.ready, said.user or user, said.unheld, said.notes, said.no_gpus)
+    return Engine(said.ready, said.user or user, said.unheld, said.notes, said.no_gpus, said.places)
 
 
 def _class(name: TaskClass, said: Class, cores: float, memory: int, gpus: int) -> ClassRules:

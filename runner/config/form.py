@@ -359,7 +359,9 @@ _policy_record = Record(
             "The executors they may run on; all that are configured where absent.",
         ),
         "images": Field(
-            ListOf(Text(longest=512, shortest=1)), "Patterns of images that may be run.", ()
+            ListOf(Text(longest=512, shortest=1, check=image.pattern_fault)),
+            "Patterns of images that may be run.",
+            (),
         ),
         "host_paths": Field(ListOf(_host_path), "Directories below which mounts may lie.", ()),
         "networks": Field(

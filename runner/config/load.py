@@ -1,7 +1,8 @@
 """Configuration from a TOML file and variables, over the defaults. Every fault is told at once,
 with where it stands: file and line, or the variable's name.
 
-Variables are ENV_RUNNER_SECTION__KEY; those without "__" belong to others (ENV_RUNNER_ADDRESS).
+Variables are ENV_RUNNER_SECTION__KEY; those without "__" belong to others (ENV_RUNNER_ADDRESS),
+where they are not called as a section is.
 """
 
 from __future__ import annotations

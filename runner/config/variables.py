@@ -1,6 +1,8 @@
 """Variables as configuration: ENV_RUNNER_STATE__DIRECTORY=/srv/er is `directory` in `[state]`.
 
-A key that takes a text takes the value as it is; any other reads it as JSON.
+A key that takes a text takes the value as it is; any other reads it as JSON. A section whose keys
+are names of the writer's own may be given as a whole, for not every name can be in a variable's:
+ENV_RUNNER_REGISTRIES={"r.example:5000": {"login": "robot"}}.
 """
 
 from __future__ import annotations
@@ -30,12 +32,16 @@ class VariableFault(Exception):
 def overlay(tree: dict[str, Any], environ: Mapping[str, str], form: Record) -> dict[str, str]:
     """Put the variables' values over those in `tree`; return pointer to variable's name.
 
-    Raises VariableFault. What no key of the form is goes in as a text, to be refused there.
+    Raises VariableFault, also for a section as a whole that cannot be given so: else it would pass
+    unheard. What no key of the form is goes in as a text, to be refused there.
     """
     names: dict[str, str] = {}
     for name in sorted(environ):
-        if name.startswith(PREFIX) and "__" in name.removeprefix(PREFIX):
-            keys = name.removeprefix(PREFIX).lower().split("__")
+        keys = name.removeprefix(PREFIX).lower().split("__")
+        if name.startswith(PREFIX) and (len(keys) > 1 or keys[0] in form.fields):
+            if len(keys) == 1 and not isinstance(form.fields[keys[0]].shape, MapOf):
+                message = f"is a section; a key of it is {name}__KEY"
+                raise VariableFault(name, "", message)
             if "" in keys:
                 raise VariableFault(name, "", "has an empty key between its underscores")
             value = _value(name, keys, environ[name], _shape(keys, form))

@@ -51,13 +51,43 @@ def parse(reference: str) -> Image | None:
 def matches(pattern: str, image: Image) -> bool:
     """Whether `pattern` (of the configuration) grants `image`."""
     wanted = _split(pattern)
+    host = wanted.host.lower()
     return (
-        fnmatchcase(image.host, wanted.host)
+        # an address in brackets is no choice of characters
+        (image.host == host or fnmatchcase(image.host, host))
         and len(wanted.path) == len(image.path)
         and all(fnmatchcase(a, b) for a, b in zip(image.path, wanted.path, strict=True))
         and (not wanted.tag or fnmatchcase(image.tag, wanted.tag))
         and (not wanted.digest or image.digest == wanted.digest)
     )
+
+
+def pattern_fault(pattern: str) -> tuple[str, str] | None:
+    """What keeps a pattern from ever granting anything; None where nothing is seen to."""
+    parts = _split(pattern)
+    segments = "a segment of its path has what no image's name has, or nothing"
+    tests = (
+        (_may_be(parts.host, _HOST, "A-Za-z0-9.:-"), "its host"),
+        (all(_may_be(name, _NAME, "a-z0-9._-") for name in parts.path), segments),
+        (not parts.tag or _may_be(parts.tag, _TAG, "A-Za-z0-9_.-"), "its tag"),
+        (_DIGEST.fullmatch(parts.digest) or "@" not in pattern, "its digest"),
+    )
+    for good, what in tests:
+        if not good:
+            why = what if what is segments else f"{what} is none that an image can have"
+            return "BAD_REFERENCE", f"no image can match it: {why}"
+    return None
+
+
+def _may_be(pattern: str, form: re.Pattern[str], characters: str) -> bool:
+    """Whether a text of that form may match a pattern, by the characters it is made of; where it
+    has a choice of some, that is not looked into."""
+    if "[" in pattern:
+        return True
+    literal = re.sub("[*?]", "", pattern)
+    if literal == pattern:
+        return form.fullmatch(pattern) is not None
+    return re.fullmatch(f"[{characters}]*", literal) is not None
 
 
 def _split(text: str) -> Image:

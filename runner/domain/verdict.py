@@ -78,21 +78,24 @@ def judge(
     return Verdict(_task_fault(reason, f"it {_ending(exit_)}", exit_))
 
 
+_NOT_BY_ITSELF = (Reason.LOST, Reason.SECRET)
+
+
 def retry_delay(
     policy: RetryPolicy, attempts: tuple[Attempt, ...], failure: Failure, draw: float
 ) -> float | None:
     """Seconds to wait before another attempt, or None where there is none.
 
     `attempts` are all that were made, the failed one last. What failed before its start, and
-    not by the task's fault, is tried again by itself; the rest only where the policy names the
-    reason. `draw` from [0, 1) is the jitter.
+    not by the task's fault, is tried again by itself, but for a secret that is unfit, which only a
+    person mends; the rest only where the policy names the reason. `draw` from [0, 1) is the jitter.
     """
     made = len(attempts)
     if made >= policy.max_attempts:
         return None
     if failure.reason not in policy.on:
         unstarted = _unstarted(attempts)
-        by_itself = failure.fault is Fault.SYSTEM and failure.reason is not Reason.LOST
+        by_itself = failure.fault is Fault.SYSTEM and failure.reason not in _NOT_BY_ITSELF
         if not by_itself or not 0 < unstarted < UNSTARTED_ATTEMPTS:
             return None
     return draw * _longest_wait(policy, made)

@@ -19,8 +19,11 @@ from runner.domain.refusal import Violation, quote
 from runner.domain.task import TaskClass
 from runner.planning.policy import ENV_RESERVED, HostPath, OwnPlaces, Policy, Rules
 
-# Never given to a task, whatever is granted above or below them.
-_NEVER = ("/etc", "/root", "/proc", "/sys", "/dev", "/var/lib/docker", "/run", "/var/run", "/boot")
+# Never given to a task, whatever is granted above or below them; nor is what holds one of them.
+_NEVER = (
+    *("/etc", "/root", "/proc", "/sys", "/dev", "/run", "/var/run", "/boot"),
+    *("/var/lib/docker", "/var/lib/containerd", "/var/lib/containers"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +123,11 @@ def _secrets(asked: Execution) -> Iterator[Denial]:
 
 def _mounts(mounts: tuple[Mount, ...], mode: Mode, rules: Rules) -> Iterator[Denial]:
     granted = rules.policy.host_paths
+    engines = [place for each in rules.host.engines.values() for place in each.places]
     for i, mount in enumerate(mounts):
         field = f"/execution/mounts/{i}/source"
         roots = [root for root in granted if paths.lies_below(mount.source, root.path)]
-        if is_never(mount.source) or not roots:
+        if is_never(mount.source, engines) or not roots:
             message = f"{quote(mount.source)} does not lie below a granted host path"
             yield _denial(field, "MOUNT_DENIED", message, "policy.host_paths")
         elif is_own(mount.source, roots, rules.own):
@@ -132,20 +136,22 @@ def _mounts(mounts: tuple[Mount, ...], mode: Mode, rules: Rules) -> Iterator[Den
         elif not mount.read_only and not any(root.writable for root in roots):
             message = f"{quote(mount.source)} is granted for reading alone; say read_only"
             yield _denial(field, "MOUNT_DENIED", message, "policy.host_paths")
-        elif why := _strays(mount.source, roots, mode, rules):
+        elif why := _strays(mount, roots, mode, rules, engines):
             message = f"{quote(mount.source)} {why}"
             yield _denial(field, "MOUNT_DENIED", message, "policy.host_paths")
 
 
-def _strays(source: str, roots: Sequence[HostPath], mode: Mode, rules: Rules) -> str:
-    """What is wrong with the links on the way to a source that is granted; empty where nothing
-    is. A container may be shown what a link leads to, as long as that is granted too; the keeper
-    goes through none."""
+def _strays(
+    mount: Mount, roots: Sequence[HostPath], mode: Mode, rules: Rules, engines: Sequence[str]
+) -> str:
+    """What is wrong with the way to a source that is granted; empty where nothing is. A container
+    may be shown what a link leads to, as long as that is granted too; the keeper goes through
+    none."""
     if mode is not Mode.DOCKER:
-        return "has a symbolic link on the way" if rules.linked(source) else ""
-    if all(rules.host.leads_out(source, root.path) for root in roots):
-        return "has a link on the way that leads out of the granted host path"
-    return ""
+        return "has a symbolic link on the way" if rules.linked(mount.source) else ""
+    fit = [root for root in roots if mount.read_only or root.writable]
+    granted = rules.policy.host_paths
+    return rules.host.strays(mount.source, fit, granted, lambda path: is_never(path, engines))
 
 
 def is_own(source: str, roots: Sequence[HostPath], own: OwnPlaces) -> bool:
@@ -164,9 +170,13 @@ def _is_inside(path: str, directory: str) -> bool:
     return paths.lies_below(path, directory) and not paths.lies_below(directory, path)
 
 
-def is_never(source: str) -> bool:
-    """Whether that path is never given to a task."""
-    return not paths.names(source) or any(paths.lies_below(source, place) for place in _NEVER)
+def is_never(source: str, engines: Sequence[str] = ()) -> bool:
+    """Whether that path is never given to a task, or holds what is not. `engines` is where
+    engines of containers have their files."""
+    return not paths.names(source) or any(
+        paths.lies_below(source, place) or paths.lies_below(place, source)
+        for place in (*_NEVER, *engines)
+    )
 
 
 def _user(asked: Execution, mode: Mode, rules: Rules) -> Iterator[Denial]:

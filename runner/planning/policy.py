@@ -5,7 +5,7 @@ Made from the configuration by `runner.config`; read by `planner.py` and the eng
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runner.domain.limits import Limits
@@ -96,19 +96,25 @@ class TenantRules:
 @dataclass(frozen=True, slots=True)
 class Engine:
     """What planning knows of an engine of containers: whether it is there now, as whom its tasks
-    run ("uid:gid"), limits that it cannot hold, each with why, more lines for `Plan.decisions`, and
-    why it can give no task a GPU (empty where it can)."""
+    run ("uid:gid"), limits that it cannot hold, each with why, more lines for `Plan.decisions`,
+    why it can give no task a GPU (empty where it can), and where its own files are."""
 
     ready: bool = False
     user: str = ""
     unheld: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     no_gpus: str = ""
+    places: tuple[str, ...] = ()
 
 
-def stays(_path: str, _root: str) -> bool:
+def stays(
+    _source: str,
+    _roots: Sequence[HostPath],
+    _granted: Sequence[HostPath],
+    _never: Callable[[str], bool],
+) -> str:
     """For whoever has no file system to look at."""
-    return False
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +126,8 @@ class Host:
     that one, limits that it cannot hold, each with why, and more lines for `Plan.decisions`.
     `engines` are the executors that run containers. `gpus` is how many devices could ever be given
     out, busy or not; `gpus_open`, why a task of the local executor could open those of others.
-    `leads_out` tells whether a link on the way to a path below a root leads out of that, as far as
-    can be seen now.
+    `strays` tells what is wrong with the way to a container's mount (`runner.ways`), as far as can
+    be seen now.
     """
 
     executors: Mapping[str, frozenset[Mode]]
@@ -135,7 +141,9 @@ class Host:
     engines: Mapping[str, Engine] = field(default_factory=dict)
     gpus: int = 0
     gpus_open: str = ""
-    leads_out: Callable[[str, str], bool] = stays
+    strays: Callable[[str, Sequence[HostPath], Sequence[HostPath], Callable[[str], bool]], str] = (
+        stays
+    )
 
 
 @dataclass(frozen=True, slots=True)

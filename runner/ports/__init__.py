@@ -30,7 +30,7 @@ from runner.ports.journal import (
     Tombstone,
 )
 from runner.ports.output import OutputReader, OutputStore, Piece, Position
-from runner.ports.world import Clock, Observer, Refusal, Secrets
+from runner.ports.world import Clock, Observer, Refusal, Secrets, SecretUnfit
 
 __all__ = [
     "ChecksGpus",
@@ -55,6 +55,7 @@ __all__ = [
     "Readiness",
     "Record",
     "Refusal",
+    "SecretUnfit",
     "Secrets",
     "Started",
     "TaskKnown",

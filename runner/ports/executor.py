@@ -73,7 +73,8 @@ class Readiness:
     that one. `unheld` are the limits that it cannot hold (`memory`, `cpu`, `processes`,
     `disk`), each with why. `user` is as whom tasks run: a name, or a range of uids of which
     each running task has one. `gpus_open` says why a task can open GPUs that are not its own;
-    empty where it cannot. `no_gpus` says why no task can be given one.
+    empty where it cannot. `no_gpus` says why no task can be given one. `places` are the directories
+    of its own files, which tasks are never shown.
     """
 
     ready: bool
@@ -87,6 +88,7 @@ class Readiness:
     user: str = ""
     gpus_open: str = ""
     no_gpus: str = ""
+    places: tuple[str, ...] = ()
 
 
 class LaunchFailed(Exception):

@@ -24,6 +24,11 @@ class Clock(Protocol):
         ...
 
 
+class SecretUnfit(Exception):
+    """A secret is there for this tenant, and cannot be used; the text says why, and nothing of
+    what it holds."""
+
+
 class Secrets(Protocol):
     """What tenants have, and nobody else may know."""
 
@@ -32,7 +37,7 @@ class Secrets(Protocol):
         ...
 
     async def get(self, tenant: str, name: str) -> bytes | None:
-        """The secret's bytes; None where this tenant has none of that name, for whatever reason."""
+        """The secret's bytes; None where this tenant has none of that name. Raises SecretUnfit."""
         ...
 
 

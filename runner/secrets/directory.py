@@ -8,6 +8,7 @@ has none, and is told so in the same words as of a secret that is not there.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import stat
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runner.domain.identity import NAME
+from runner.ports import SecretUnfit
 
 LARGEST = 64 * 1024
 """Bytes of a secret."""
@@ -34,7 +36,7 @@ class DirectorySecrets:
         return tenant in self._tenants
 
     async def get(self, tenant: str, name: str) -> bytes | None:
-        """The secret's bytes, None where this tenant has no such."""
+        """The secret's bytes, None where this tenant has no such. Raises SecretUnfit."""
         if not self.serves(tenant) or not _NAME.fullmatch(name):
             return None
         try:
@@ -42,21 +44,25 @@ class DirectorySecrets:
         except FileNotFoundError:
             return None
         except OSError as error:
-            self._note("secret not taken", secret=name, why=error.strerror)
-            return None
+            link = error.errno == errno.ELOOP
+            raise self._unfit(
+                name, "is a link" if link else f"cannot be read: {error.strerror}"
+            ) from error
 
-    def _read(self, name: str) -> bytes | None:
+    def _unfit(self, name: str, why: str) -> SecretUnfit:
+        self._note("secret not taken", secret=name, why=why)
+        return SecretUnfit(why)
+
+    def _read(self, name: str) -> bytes:
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         file = os.open(self._path / name, flags)
         try:
             about = os.fstat(file)
             if why := _unfit(about):
-                self._note("secret not taken", secret=name, why=why)
-                return None
+                raise self._unfit(name, why)
             data = os.read(file, LARGEST + 1)
             if len(data) > LARGEST:
-                self._note("secret not taken", secret=name, why=f"is over {LARGEST} bytes")
-                return None
+                raise self._unfit(name, f"is over {LARGEST} bytes")
             return data
         finally:
             os.close(file)

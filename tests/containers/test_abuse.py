@@ -5,6 +5,8 @@ Those of images alone (B26, B28) are in `test_images.py`, too.
 
 from __future__ import annotations
 
+import shutil
+import threading
 from typing import Any
 
 import grpc
@@ -119,6 +121,35 @@ async def test_b23_a_link_in_a_granted_path_leads_nowhere_else(
         assert await said(runner, mounting(str(served.markers / path))) == b""
     (served.markers / "inner").unlink()
     (served.markers / "inside").rmdir()
+
+
+async def test_b23_what_is_exchanged_all_the_time_is_mounted_by_nobody(
+    runner: Supervisor, served: Daemon
+) -> None:
+    """Short tasks above all, which have ended before anything could be compared."""
+    shared = served.markers / "shared"
+    (shared / "given").mkdir(parents=True)
+    shared.chmod(0o777)
+    (shared / "secret").symlink_to("/etc")
+    exchanging = True
+
+    def exchange() -> None:
+        while exchanging:
+            for one, other in (("given", "kept"), ("secret", "given"), ("given", "secret")):
+                (shared / one).rename(shared / other)
+            (shared / "kept").rename(shared / "given")
+
+    thread = threading.Thread(target=exchange)
+    thread.start()
+    try:
+        for _ in range(20):
+            found = await denied(runner, mounting(str(shared / "given")))
+            assert found == (PD, "/execution/mounts/0/source", "MOUNT_DENIED")
+    finally:
+        exchanging = False
+        thread.join()
+    assert await said(runner, mounting(str(shared))) == b"given\nsecret\n"
+    shutil.rmtree(shared)
 
 
 @pytest.mark.parametrize("network", ["host", "bridge", "container:x"])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.executors.container.engine import Engine as Client
+from runner.executors.container.images import Images
 from runner.executors.container.logins import Login
 from supervisor.client import Supervisor
 from supervisor.errors import PermissionDenied
@@ -93,6 +94,14 @@ async def test_a_private_image_is_its_tenants_and_denied_to_others_though_it_is_
             await daemon.start()
         task = await ran(runner, "acme", name)
         assert task.state == v1.TASK_STATE_COMPLETED, task.failure
+        await daemon.stop()
+        for path in daemon.root.rglob("images-*.json"):
+            path.unlink()  # what is there of this host is then nobody's without being asked for
+        await daemon.start()
+        task = await ran(runner, "other", name)
+        assert task.failure.reason == v1.FAILURE_REASON_IMAGE_PULL
+        task = await ran(runner, "acme", name)
+        assert task.state == v1.TASK_STATE_COMPLETED, task.failure
     kept = [path for path in daemon.root.rglob("*") if path.is_file()]
     assert kept
     assert not [path for path in kept if b"right" in path.read_bytes()]
@@ -110,6 +119,41 @@ async def test_a_login_for_what_everybody_may_have_shuts_nobody_out(
     made = images(client, logins=logins)
     ready = await Asker(made, "acme")(name)
     assert await Asker(made, "other")(name, "never") == ready
+
+
+async def test_what_another_runner_pulled_is_given_by_right_where_the_host_has_a_login(
+    client: Client, pulling: Engine, closed: Registry, registry: Registry, noise: Noise
+) -> None:
+    async def logins(tenant: str, host: str) -> Login | None:
+        return Login(*ROBOT) if tenant == "acme" and host in closed.called("") else None
+
+    def runner() -> Images:
+        return images(client, logins=logins, guarded=lambda _host: True)
+
+    first, second = runner(), runner()
+    private, opened = closed.called(PRIVATE, "1"), registry.called("acme/open", "1")
+    registry.put("acme/open", "1", noise())
+    ready = await Asker(first, "acme")(private)
+    assert "right to it" in await Asker(second, "other").refused(private, "never")
+    await Asker(second, "other").refused(private)
+    assert await Asker(second, "acme")(private) == ready
+    await Asker(second, "other").refused(private)
+
+    ready = await Asker(first, "other")(opened)
+    assert await Asker(second, "other")(opened) == ready
+    asked = len(registry.asked)
+    assert await Asker(second, "third")(opened, "never") == ready
+    assert len(registry.asked) == asked
+
+
+async def test_what_was_loaded_here_without_a_digest_is_no_registrys(
+    client: Client, pulling: Engine, noise: Noise
+) -> None:
+    if client.name != "docker":
+        pytest.skip("cannot here: Podman gives a digest to what is loaded, too")
+    pulling.load(noise(), "r.example/acme/loaded:1")
+    made = images(client, guarded=lambda _host: True)
+    assert await Asker(made, "other")("r.example/acme/loaded:1", "never")
 
 
 async def test_what_the_engines_user_has_on_file_is_no_tenants(

@@ -221,9 +221,11 @@ def test_variables_go_over_the_file(tmp_path: Path) -> None:
         ENV_RUNNER_POLICY__NETWORKS='["host"]',
         ENV_RUNNER_RUNNER__ID="7",
         ENV_RUNNER_TESTING__FAILPOINTS="true",
+        ENV_RUNNER_REGISTRIES='{"r.example:5000": {"login": "robot"}}',
         ENV_RUNNER_ADDRESS="belongs to clients",
         ENV_RUNNER_FAILPOINT="after_intent:kill",
     )
+    assert config.registries == {"r.example:5000": "robot"}
     short = config.classes[TaskClass.CPU_SHORT]
     assert config.state.directory == Path("/srv/er")
     assert config.state.retention == 90
@@ -312,6 +314,7 @@ def test_a_socket_of_its_own_has_callers_of_its_own(tmp_path: Path) -> None:
         ('[executors.local]\nview = ["usr"]', 2, "executors.local.view.0"),
         ('[policy]\nlimits_not_held = "tell"', 2, "policy.limits_not_held"),
         ('[policy]\nmodes = ["shell"]', 2, "policy.modes.0"),
+        ('[policy]\nimages = ["a/*", "r.example/Team/*"]', 2, "policy.images.1"),
         ('[policy]\nhost_paths = [{path = "x"}]', 2, "policy.host_paths.0.path"),
         ('[policy]\nnetworks = ["container:x"]', 2, "policy.networks.0"),
         ('[[grpc.sockets]]\npath = "/a"\n[[grpc.sockets]]\npath = 1', 4, "grpc.sockets.1.path"),
@@ -329,19 +332,6 @@ def test_a_fault_is_told_with_its_line_and_key(
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        '[grpc]\ninsecure = true\nlisten = ["127.0.0.1:0", "127.0.0.1:0", "unix:/a", "unix:/b"]',
-        '[grpc]\nlisten = []\n[[grpc.sockets]]\npath = "/a"\nroles = []\ntenants = ["*"]',
-        '[http]\npublic_url = "https://host:8443/runners/7"',
-        '[http]\nlisten = ""\npublic_url = "http://[::1]:9464/"',
-    ],
-)
-def test_addresses_that_can_be_reached_each_by_itself_are_taken(tmp_path: Path, text: str) -> None:
-    loaded(tmp_path, text)
-
-
-@pytest.mark.parametrize(
     ("name", "value", "key"),
     [
         ("ENV_RUNNER_STATE__RESERVE", "many", "state.reserve"),
@@ -353,6 +343,8 @@ def test_addresses_that_can_be_reached_each_by_itself_are_taken(tmp_path: Path, 
         ("ENV_RUNNER_CLASSES__CPU_SHORT__MAX_RUNNING", "9" * 5000, "classes.cpu_short.max_running"),
         ("ENV_RUNNER_RUNNER__ID__X", "1", "runner.id.x"),
         ("ENV_RUNNER___X", "1", ""),
+        ("ENV_RUNNER_POLICY", '{"networks": ["host"]}', ""),
+        ("ENV_RUNNER_REGISTRIES", '{"r.e:5": {"login": ""}}', "registries.r.e:5.login"),
     ],
 )
 def test_a_fault_of_a_variable_names_the_variable(

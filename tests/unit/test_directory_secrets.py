@@ -10,7 +10,7 @@ import pytest
 
 from runner.domain.failure import Reason
 from runner.executors.container.logins import Login, Logins
-from runner.ports import LaunchFailed
+from runner.ports import LaunchFailed, SecretUnfit
 from runner.secrets.directory import LARGEST, DirectorySecrets
 from tests.support.secrets import MemorySecrets
 
@@ -44,8 +44,14 @@ async def test_what_others_may_read_or_have_made_is_not_taken_and_said(
         tmp_path, frozenset({"acme"}), lambda _, **fields: noted.append(fields)
     )
     UNFIT[how](tmp_path / "token")
-    assert await secrets.get("acme", "token") is None
-    assert [each["secret"] for each in noted] == ["token"]
+    with pytest.raises(SecretUnfit):
+        await secrets.get("acme", "token")
+    assert await secrets.get("other", "token") is None
+    with pytest.raises(LaunchFailed, match="secret token, the login for ") as raised:
+        await Logins(secrets, {"r.example": "token"}).of("acme", "r.example")
+    failure = raised.value.failure
+    assert (failure.reason, failure.retryable) == (Reason.SECRET, False)
+    assert [each["secret"] for each in noted] == ["token"] * 2
     assert all(each["why"] for each in noted)
 
 

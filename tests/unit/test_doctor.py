@@ -194,6 +194,8 @@ def _config(**environ: str) -> Config:
         ("{home}", "holds what is the runner's own ({home}/state)"),
         ("{home}/link", "has a symbolic link on the way"),
         ("/etc/ssl", "is never given to tasks"),
+        ("/var", "holds what is never given to tasks"),
+        ("{home}/shared/data", "may exchange what is in {home}/shared"),
         ("{home}/data", ""),
     ],
 )
@@ -202,6 +204,8 @@ def test_a_granted_path_that_is_not_as_its_operator_may_think(
 ) -> None:
     home = tmp_path.resolve()
     (home / "data").mkdir()
+    (home / "shared/data").mkdir(parents=True)
+    (home / "shared").chmod(0o777)
     (home / "link").symlink_to("data")
     paths = json.dumps([{"path": granted.format(home=home)}])
     variables = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.domain.image import Image, matches, parse
+from runner.domain.image import Image, matches, parse, pattern_fault
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -83,6 +83,36 @@ def test_a_star_stays_within_its_segment(*, pattern: str, reference: str, grante
     image = parse(reference)
     assert image is not None
     assert matches(pattern, image) is granted
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("", "registry.example//app", "registry.example/team/", "registry.example/Team/*"),
+        *("https://registry.example/app", "registry.example/app ", "/app", "registry.example/a b"),
+        *("registry.example/app:v 1", "registry.example/app@sha256:abc", "registry.example/app@"),
+        *("registry.example/te+am/*", "-registry.example/app", "registry.example:port/app"),
+    ],
+)
+def test_a_pattern_that_no_image_can_match_is_a_fault(pattern: str) -> None:
+    fault = pattern_fault(pattern)
+    assert fault is not None
+    assert "no image can match it" in fault[1]
+
+
+REFERENCES = st.from_regex(
+    r"(?:(?:r\.e|R:5|\[::1\]:5)/)?[a0](?:[/._-][a0]){0,2}(?::[aA_0.]{1,2})?", fullmatch=True
+)
+
+
+@given(st.text("a0*?[]!:/@.-_AR", max_size=12) | REFERENCES, REFERENCES)
+def test_no_pattern_that_grants_something_is_a_fault(pattern: str, reference: str) -> None:
+    image = parse(reference)
+    if image is not None:
+        assert matches(reference, image)
+        assert pattern_fault(reference) is None
+        if matches(pattern, image):
+            assert pattern_fault(pattern) is None
 
 
 @given(st.text("ab:/@.-_A0", max_size=30) | st.text(max_size=30))

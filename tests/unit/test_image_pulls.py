@@ -129,12 +129,23 @@ def test_what_was_remembered_is_there_in_the_next_life(nothing_is_left: Path) ->
     again = ImageRecord(path)
     assert again.private("r.example/a")
     assert again.pulled["sha256:1"].names == ["r.example/a"]
-    again.mark_open("r.example/a")
+    again.mark_open("r.example/a", "sha256:1")
     again.drop("sha256:1")
     third = ImageRecord(path)
     assert not third.private("r.example/a")
     assert third.pulled == {}
+    assert third.opened("r.example/a", "sha256:1")
+    assert not third.opened("r.example/a", "sha256:2")
+    assert not third.opened("r.example/b", "sha256:1")
     path.unlink()
+
+
+def test_what_is_remembered_as_open_of_a_repository_has_a_bound() -> None:
+    record = ImageRecord()
+    for number in range(100):
+        record.mark_open("r.example/a", f"sha256:{number}")
+    assert record.opened("r.example/a", "sha256:99")
+    assert not record.opened("r.example/a", "sha256:0")
 
 
 def test_a_record_that_cannot_be_read_is_an_empty_one(nothing_is_left: Path) -> None:

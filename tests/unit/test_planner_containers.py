@@ -9,7 +9,7 @@ import pytest
 
 from runner.domain.plan import Mode
 from runner.domain.refusal import Code
-from runner.planning.policy import Engine, HostPath, Policy, Rules
+from runner.planning.policy import Engine, HostPath, Policy, Rules, stays
 from tests.support.payloads import on, planned, refusal, some_rules
 
 DOCKER = frozenset({Mode.DOCKER})
@@ -25,7 +25,7 @@ def rules(*, docker: bool = True, podman: bool = True, unheld: Any = None, **pol
         "podman": Engine(podman, "1000:1000", held),
     }
     made = some_rules(Policy(**{"images": ("r.example/*",), **policy}))
-    return on(made, engines=engines, executors=dict.fromkeys(engines, DOCKER))
+    return on(made, engines=engines, executors=dict.fromkeys(engines, DOCKER), strays=stays)
 
 
 def box(**execution: Any) -> dict[str, Any]:
@@ -120,13 +120,25 @@ def test_mounts_of_what_is_granted_need_no_sandbox() -> None:
     assert planned(box(mounts=mount()), by=rules(**GRANTED)).mounts[0].target == "/models"
 
 
-def test_a_link_that_leads_out_of_what_is_granted_is_denied() -> None:
+def test_what_is_wrong_with_the_way_to_a_source_denies_it_and_is_told() -> None:
     """B23."""
-    strays = on(rules(**GRANTED), leads_out=lambda path, root: True)
-    error = refusal(box(mounts=mount()), by=strays)
+    by = on(rules(**GRANTED), strays=lambda *_: "is not there")
+    error = refusal(box(mounts=mount()), by=by)
     assert (error.reason, error.violations[0].field) == (
         "MOUNT_DENIED", "/execution/mounts/0/source",
     )  # fmt: skip
+    assert "is not there" in error.message
+
+
+def test_an_engines_own_files_are_denied_and_what_holds_them() -> None:
+    """B22."""
+    made = rules(host_paths=(HostPath("/srv"), HostPath("/var")))
+    of = Engine(ready=True, user="1:1", unheld=DISK, places=("/srv/docker/data",))
+    made = on(made, engines={**made.host.engines, "docker": of})
+    for source in ("/srv/docker/data/overlay2", "/srv/docker", "/srv", "/var", "/var/lib"):
+        assert refusal(box(mounts=mount(source)), by=made).reason == "MOUNT_DENIED"
+    for source in ("/srv/docker/other", "/var/data"):
+        assert planned(box(mounts=mount(source)), by=made).mounts
 
 
 @pytest.mark.parametrize(

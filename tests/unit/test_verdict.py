@@ -205,6 +205,13 @@ def test_lost_is_tried_again_only_where_it_is_named() -> None:
     assert retry_delay(RetryPolicy(on=("LOST",)), attempts, lost, 0.5) == 0.5
 
 
+def test_an_unfit_secret_is_tried_again_only_where_it_is_named() -> None:
+    unfit = Failure(Reason.SECRET, "secret robot is open to others", Fault.SYSTEM)
+    attempts = (an_attempt(failure=unfit),)
+    assert retry_delay(RetryPolicy(), attempts, unfit, 0.5) is None
+    assert retry_delay(RetryPolicy(on=("SECRET",)), attempts, unfit, 0.5) == 0.5
+
+
 def test_the_wait_doubles_up_to_its_limit_and_never_overflows() -> None:
     policy = RetryPolicy(max_attempts=100, on=("START",), max_backoff=30.0, multiplier=1e9)
     attempts = tuple(an_attempt(n) for n in range(1, 100))

@@ -1,7 +1,7 @@
 """What is remembered of images beyond the engine: which this runner pulled, and which are private.
 
 A small file, replaced whole. Without it nothing is wrong but that images pulled before are taken
-for somebody else's: never removed, and as open as what was there already.
+for somebody else's: never removed, and given as those are (`images.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 _LAZY = 60.0  # seconds for which a time of use may go unwritten
+_OPENED = 32  # images of one repository that are remembered as given to everybody
 WITHHELD = 3600.0
 """Seconds for which a registry's no to those without a login is taken for its answer."""
 
@@ -33,6 +34,7 @@ class _Content:
     pulled: dict[str, Pulled] = field(default_factory=dict)  # by id
     private: list[str] = field(default_factory=list)  # repositories pulled with credentials
     withheld: dict[str, float] = field(default_factory=dict)  # and not given without, since when
+    opened: dict[str, list[str]] = field(default_factory=dict)  # given without, by repository
 
 
 class ImageRecord:
@@ -61,12 +63,23 @@ class ImageRecord:
             self._content.private.append(name)
             self._write()
 
-    def mark_open(self, name: str) -> None:
+    def opened(self, name: str, image: str) -> bool:
+        """Whether that very image of a repository was given to somebody without credentials."""
+        return image in self._content.opened.get(name, ())
+
+    def mark_open(self, name: str, image: str) -> None:
         """Somebody without any credentials has been given it. Raises OSError."""
+        known = self.opened(name, image)
+        if not known:
+            images = self._content.opened.setdefault(name, [])
+            images.append(image)
+            del images[:-_OPENED]
         if self.private(name):
             self._content.private.remove(name)
             self._content.withheld.pop(name, None)
-            self._write()
+        elif known:
+            return
+        self._write()
 
     def withheld(self, name: str) -> bool:
         """Whether what is here of a private repository was refused to somebody without a login,

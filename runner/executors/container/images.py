@@ -59,7 +59,8 @@ class _Wish:
 
 
 class Images:
-    """Those of one engine. `record` outlives the daemon; `budget` is bytes, None for no bound."""
+    """Those of one engine. `record` outlives the daemon; `budget` is bytes, None for no bound.
+    `guarded` says of a host whether some of its images may be private."""
 
     def __init__(
         self,
@@ -70,11 +71,12 @@ class Images:
         budget: int | None = None,
         stall: float = STALL,
         distribution: bool = True,
+        guarded: Callable[[str], bool] = lambda _host: False,
     ) -> None:
         """`distribution`: the engine can ask a registry without pulling (Docker, which asks none
         about a digest that it has when it is to pull that)."""
         self._engine, self._record, self._logins = engine, record, logins
-        self._stall, self._distribution = stall, distribution
+        self._stall, self._distribution, self._guarded = stall, distribution, guarded
         self._budget = ImageBudget(engine, record, budget)
         self._pulls: dict[tuple[str, Login | None], Pull] = {}
         # who was seen to be given what by a registry, in this life of the daemon
@@ -104,6 +106,7 @@ class Images:
         if not found and wish.pinned:
             found = await self._pinned(image, wish.pinned)
         if found:
+            await self._suspect(wish, found)
             if not self._may_have(wish, found["Id"]):
                 await self._ask(wish, wanted or next(iter(names.digests(found, image)), ""))
                 await self._given(wish, found["Id"])
@@ -118,7 +121,7 @@ class Images:
             raise PullFailed(message)
         await self._given(wish, found["Id"])
         if wish.login is not None:
-            await self._ask_for_all(wish, wanted or told)
+            await self._ask_for_all(wish, wanted or told, found["Id"])
         await self._budget.took(found, names.name(image), before)
         ready = self._taken(wish, found, wanted or told)
         await self._budget.keep_within(ready.id)
@@ -148,6 +151,15 @@ class Images:
         except Absent:
             return None
 
+    async def _suspect(self, wish: _Wish, found: dict[str, Any]) -> None:
+        """Take for private what is there of a host with a login and was never seen to be given
+        without: another runner may have pulled it, or this one before its record was lost. What
+        has no digest of its repository was built or loaded here."""
+        name = names.name(wish.image)
+        known = self._record.private(name) or self._record.opened(name, found["Id"])
+        if not known and self._guarded(wish.image.host) and names.digests(found, wish.image):
+            await asyncio.to_thread(self._record.mark_private, name)
+
     def _may_have(self, wish: _Wish, image: str) -> bool:
         """Whether what is there may be used without asking its registry."""
         name = names.name(wish.image)
@@ -159,20 +171,20 @@ class Images:
         """Note that its registry gave it to this tenant."""
         name = names.name(wish.image)
         self._proven.add((name, image, wish.tenant, wish.login))
-        if wish.login is None:
-            await asyncio.to_thread(self._record.mark_open, name)
+        if wish.login is None and (self._record.private(name) or self._guarded(wish.image.host)):
+            await asyncio.to_thread(self._record.mark_open, name, image)
 
-    async def _ask_for_all(self, wish: _Wish, digest: str) -> None:
+    async def _ask_for_all(self, wish: _Wish, digest: str, image: str) -> None:
         """See whether those without a login are given it too, so that planning can say."""
         with contextlib.suppress(PullFailed, EngineError, TimeoutError):
             async with asyncio.timeout(_ASK):
                 await self._ask(replace(wish, login=None), digest)
-                await asyncio.to_thread(self._record.mark_open, names.name(wish.image))
+                await self._given(replace(wish, login=None), image)
 
     async def _ask(self, wish: _Wish, digest: str) -> None:
         """Ask the registry for what is here already, only to see that it would be given."""
         if wish.pull == "never":
-            why = "is private, and asking its registry for the right to it"
+            why = "is or may be private, and asking its registry for the right to it"
             raise PullFailed(_why_never(wish.image, why), permanent=True)
         try:
             await (self._ask_engine if self._distribution else self._pull)(wish, digest)

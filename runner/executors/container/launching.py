@@ -115,7 +115,7 @@ class Launching:
         request = replace(request, plan=replace(plan, user=plan.user or owner))
         ready = await self._ready(request)
         try:
-            return await self._begin(request, known.flavour, ready, time.time_ns())
+            return await self._begin(request, known, ready, time.time_ns())
         except LaunchFailed as failed:
             failed.image_digest = ready.digest
             raise
@@ -141,11 +141,14 @@ class Launching:
             ensuring.cancel()
             await asyncio.wait({ensuring})
 
-    async def _begin(self, request: Launch, flavour: Flavour, ready: Ready, since: int) -> Begun:
+    async def _begin(self, request: Launch, known: Known, ready: Ready, since: int) -> Begun:
         made: str | None = None
+        flavour, places = known.flavour, known.readiness.places
         try:
             own = str(self._settings.root.parent)
-            seen = granted.look(request.plan.mounts, self._settings.granted, own)
+            seen = await asyncio.to_thread(
+                granted.look, request.plan.mounts, self._settings.granted, own, places
+            )
             minors = gpu_nodes.minors(request.gpus)
             body = spec.body(request, ready.facts, self._settings, flavour, seen)
             self._places.make(request.name, _owner(body["User"]), request.context)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from runner.domain.failure import Failure, Fault, Reason
-from runner.ports import LaunchFailed, Secrets
+from runner.ports import LaunchFailed, Secrets, SecretUnfit
 
 ANONYMOUS: Mapping[str, str] = {"X-Registry-Config": base64.b64encode(b"{}").decode()}
 """Asks without any: Podman would use those that its user has on file, for every tenant alike."""
@@ -45,12 +45,20 @@ class Logins:
             and self._secrets.serves(tenant)
         )
 
+    def guard(self, host: str) -> bool:
+        """Whether there is a login for that host, so that some of its images may be private."""
+        return host.lower() in self._names
+
     async def of(self, tenant: str, host: str) -> Login | None:
-        """They, None where it has none. Raises LaunchFailed where its secret is none."""
+        """They, None where it has none. Raises LaunchFailed where its secret is unfit."""
         name = self._names.get(host.lower())
         if self._secrets is None or name is None:
             return None
-        secret = await self._secrets.get(tenant, name)
+        try:
+            secret = await self._secrets.get(tenant, name)
+        except SecretUnfit as error:
+            message = f"secret {name}, the login for {host}, {error}"
+            raise LaunchFailed(Failure(Reason.SECRET, message, Fault.SYSTEM)) from error
         if secret is None:
             return None
         try:

@@ -97,7 +97,8 @@ def of_docker(version: Mapping[str, Any], info: Mapping[str, Any]) -> Known:
         notes.append(_REMAPPED)
     if not spared:
         notes.append("a stop or restart of Docker ends its tasks: live-restore is off")
-    return Known(DOCKER, _said(release, problem, unheld, notes), spared)
+    said = replace(_said(release, problem, unheld, notes), places=_places(info, "DockerRootDir"))
+    return Known(DOCKER, said, spared)
 
 
 def of_podman(version: str, info: Mapping[str, Any], owner: str = "") -> Known:
@@ -119,7 +120,9 @@ def of_podman(version: str, info: Mapping[str, Any], owner: str = "") -> Known:
     notes += _other_profile("" if profile in _PODMANS_OWN else profile)
     release = f"Podman {version}{', rootless' if rootless else ''}"
     flavour = ROOTLESS if rootless else PODMAN
-    said = _said(release, problem, unheld, notes)
+    store = info.get("store") or {}
+    places = _places(store, "graphRoot", "runRoot", "volumePath")
+    said = replace(_said(release, problem, unheld, notes), places=places)
     if _numbers(version) < _WITH_GPUS:
         why = f"Podman {version} leaves GPUs out of a container without a word; 5.4 does not"
         said = replace(said, no_gpus=why)
@@ -144,6 +147,12 @@ def _unfiltered(enabled: bool, profile: str) -> str:  # noqa: FBT001 - as it is 
 
 def _other_profile(profile: str) -> list[str]:
     return [f"containers get the site's own seccomp profile: {profile:.200}"] if profile else []
+
+
+def _places(told: Mapping[str, Any], *keys: str) -> tuple[str, ...]:
+    """Where the engine has its files, with what is behind links."""
+    said = [str(told[key]) for key in keys if str(told.get(key) or "").startswith("/")]
+    return tuple(dict.fromkeys((*said, *map(os.path.realpath, said))))
 
 
 def _numbers(version: str) -> tuple[int, ...]:
