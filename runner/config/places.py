@@ -36,8 +36,8 @@ def runtime_directory(environ: Mapping[str, str], *, root: bool) -> Path:
 def gpu_locks(environ: Mapping[str, str], *, root: bool) -> Path:
     """One directory for all runners of a host, where there can be: that of the daemon, which
     others than root find in the system's place, else each user's own."""
-    if not (root or _first(environ, "RUNTIME_DIRECTORY")) and SHARED.is_dir():
-        return SHARED
+    if root or SHARED.is_dir():
+        return SHARED  # whatever directories of its own a unit was given
     return runtime_directory(environ, root=root) / "gpus"
 
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 class Gpu:
     """One whole device.
 
-    Memory is in bytes, `utilization` from 0 to 1. `minor` is the number of its device node
-    (/dev/nvidiaN), -1 where the driver does not tell. `problem` says for a person why it cannot
-    be used (lost, a fatal error, no answer), empty for a healthy one. `mig`: it is cut into parts,
-    and so never given out whole. `processes` are the pids on it, as the host numbers them; None
-    where the driver does not tell them, which is not the same as none.
+    Memory is in bytes, `memory_used` -1 where the driver does not tell; `utilization` from 0 to 1.
+    `minor` is the number of its device node (/dev/nvidiaN), -1 where the driver does not tell.
+    `problem` says for a person why it cannot be used (lost, a fatal error, no answer), empty for a
+    healthy one. `mig`: it is cut into parts, and so never given out whole. `processes` are the pids
+    on it, as the host numbers them; None where the driver does not tell them, which is not the same
+    as none.
     """
 
     uuid: str

@@ -106,13 +106,16 @@ def gpus(
 ) -> tuple[GpuState, ...]:
     """The devices as `who` may see them: of a task that is not theirs, only that there is one."""
     return tuple(
-        each if _is_seen(find(each.task_id), who) else replace(each, task_id="", problem=_TAKEN)
+        each
+        if not each.task_id or _is_seen(find(each.task_id), who)
+        else replace(each, task_id="", problem=_TAKEN)
         for each in states
     )
 
 
 def _is_seen(task: Task | None, who: Principal) -> bool:
-    return task is None or who.sees(task.tenant)
+    """One that is not known is being stored just now, and may be anybody's."""
+    return task is not None and who.sees(task.tenant)
 
 
 def status(

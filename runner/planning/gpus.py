@@ -44,6 +44,8 @@ def unclean(gpu: Gpu, idle_memory: int) -> str:
         return "the driver does not tell which processes are on it"
     if gpu.processes:
         return f"{_pids(gpu.processes)} on it that no task of this runner has"
+    if gpu.memory_used < 0:
+        return "the driver does not tell how much of its memory is in use"
     if gpu.memory_used >= idle_memory:
         used, least = size(gpu.memory_used), size(idle_memory)
         return f"{used} of its memory are in use, and it counts as free below {least}"

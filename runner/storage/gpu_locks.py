@@ -148,7 +148,11 @@ class GpuLocks:
         )
 
     def _is_own(self, lease: _Lease) -> bool:
-        return (lease.boot_id, lease.runner) == (self._boot_id, self._runner)
+        """Whether an earlier life of this runner wrote it: whose state directory is this one's, of
+        which there is one at a time, or whose journal."""
+        if lease.boot_id != self._boot_id:
+            return False
+        return lease.runner == self._runner or lease.state == str(self._state.absolute())
 
     def _write(self, descriptor: int, attempt: str) -> None:
         """One write over all that was there, so that no moment has neither; the blanks go later.

@@ -96,14 +96,15 @@ class NvmlGpus:
 
     async def _ask(self, began: float) -> None:
         """Raises Unanswered."""
-        problem = without(self._library)
+        problem, there = without(self._library), False
         if not problem:
             if self._asking.resting:
                 return
             answer = await self._asking.ask()
-            problem = answer.problem
+            problem, there = answer.problem, bool(answer.driver)
         if problem:
-            self._seen.away()
+            if not there:  # and its devices with it; else only the question has failed
+                self._seen.away()
             self._missed(problem)
         else:
             self._found(answer, began)

@@ -36,8 +36,8 @@ class Event:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The devices that tell of themselves, and those that do not. `problem` says why nothing is
-    known of any. `driver` is its version. `events` are those since the last answer of the same
-    process."""
+    known of any. `driver` is its version, empty where it is not there. `events` are those since
+    the last answer of the same process."""
 
     devices: tuple[Gpu, ...] = ()
     problem: str = ""

@@ -25,7 +25,10 @@ _UNTOLD = (
     pynvml.NVMLError_NotFound,
     pynvml.NVMLError_ArgumentVersionMismatch,
 )
-"""This device or driver does not tell that; all else is an answer about the device's health."""
+"""This device or driver does not tell that."""
+
+_LOST = (pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_ResetRequired)
+"""What says of the device itself that it cannot be used; all else may have been but that call."""
 
 _NO_DRIVER = (
     pynvml.NVMLError_Uninitialized,
@@ -56,7 +59,9 @@ class Driver:
                 self._open()
             return self._look()
         except pynvml.NVMLError as error:
-            return Answer(problem=f"the NVIDIA driver cannot be asked: {error}")
+            told = f"the NVIDIA driver cannot be asked: {error}"
+            absent = not self._version or isinstance(error, _NO_DRIVER)
+            return Answer(problem=told, driver="" if absent else self._version)
         except OSError as error:  # of the library
             return Answer(problem=f"the NVIDIA driver's library cannot be loaded: {error}")
 
@@ -135,16 +140,16 @@ class Driver:
 
 
 def _device(uuid: str, index: int, handle: Any) -> Gpu:
-    """Raises NVMLError where it does not answer."""
-    memory = _told(lambda: _memory(handle), None)  # some have the host's
+    """Raises NVMLError where it is lost."""
+    total, taken = _told(lambda: _memory(handle), (0, -1))
     used = _told(lambda: int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu), 0)
     return Gpu(
         uuid=uuid,
         index=index,
         name=_told(lambda: str(pynvml.nvmlDeviceGetName(handle)), ""),
         minor=_told(lambda: int(pynvml.nvmlDeviceGetMinorNumber(handle)), -1),
-        memory_total=0 if memory is None else int(memory.total),
-        memory_used=0 if memory is None else int(memory.used),
+        memory_total=total,
+        memory_used=taken,
         utilization=min(max(used, 0), 100) / 100,
         problem=_worn_out(handle),
         mig=_told(lambda: bool(pynvml.nvmlDeviceGetMigMode(handle)[0]), otherwise=False),
@@ -152,12 +157,16 @@ def _device(uuid: str, index: int, handle: Any) -> Gpu:
     )
 
 
-def _memory(handle: Any) -> Any:
-    """What programs use, without what the driver keeps for itself, where that is told apart."""
+def _memory(handle: Any) -> tuple[int, int]:
+    """Bytes that there are and that programs use, without what the driver keeps for itself, where
+    that is told apart. Zeros for a device that has none of its own."""
     try:
-        return pynvml.nvmlDeviceGetMemoryInfo(handle, pynvml.nvmlMemory_v2)
+        told = pynvml.nvmlDeviceGetMemoryInfo(handle, pynvml.nvmlMemory_v2)
+    except pynvml.NVMLError_NotSupported:  # it has the host's
+        return 0, 0
     except (pynvml.NVMLError_FunctionNotFound, pynvml.NVMLError_ArgumentVersionMismatch):
-        return pynvml.nvmlDeviceGetMemoryInfo(handle)  # drivers before 510
+        told = pynvml.nvmlDeviceGetMemoryInfo(handle)  # drivers before 510
+    return int(told.total), int(told.used)
 
 
 def _worn_out(handle: Any) -> str:
@@ -187,10 +196,13 @@ def _compute(handle: Any) -> list[Any]:
 
 
 def _told(ask: Callable[[], T], otherwise: T) -> T:
-    """What is answered; `otherwise` where that is not told. Raises NVMLError for what is wrong."""
+    """What is answered; `otherwise` where that is not told, whatever the reason: no figure decides
+    over a task. Raises NVMLError where the device is lost, or the driver is not there."""
     try:
         return ask()
-    except _UNTOLD:
+    except (*_LOST, *_NO_DRIVER):
+        raise
+    except pynvml.NVMLError:
         return otherwise
 
 

@@ -64,7 +64,8 @@ def _families(look: Look) -> Iterator[Metric]:
         well.add_metric(labels, float(not (each.problem or look.problem)))
         total.add_metric(labels, each.memory_total)
         if not each.problem:  # what a lost device used is nothing that is known now
-            used.add_metric(labels, each.memory_used)
+            if each.memory_used >= 0:
+                used.add_metric(labels, each.memory_used)
             busy.add_metric(labels, each.utilization)
     yield from (total, used, busy, well)
     seen = GaugeMetricFamily(

@@ -123,7 +123,7 @@ async def test_a_driver_that_hangs_for_seconds_loses_no_task_its_device(host: Ho
         await runner.assign(host.payload("sleep 6"), task_class=GPU, task_id="t1")
         await passed(host, 1)
         assert isinstance(host.gpus, GpuDouble)
-        host.gpus.more = ("sleep nvmlDeviceGetCount 4000",)
+        host.gpus.more = ("sleep nvmlDeviceGetCount_v2 4000",)
         await runner.assign(host.payload("exit 3"), task_class=GPU, task_id="t2")
         await runner.assign({"execution": {"command": ["true"]}}, task_id="t3")
         assert (await ended(runner, "t3")).state == v1.TASK_STATE_COMPLETED

@@ -305,13 +305,31 @@ async def test_a_process_that_draws_is_on_the_device_too(machine: Machine, gpus:
     assert (await gpus.look()).devices[0].processes == (7, 8, 9)
 
 
-async def test_a_device_that_fails_only_itself_does_not_answer(
+@pytest.mark.parametrize("code", [4, 10, 20, 999])
+async def test_a_figure_that_is_not_told_is_no_fault_of_the_device_and_not_taken_for_none(
+    machine: Machine, gpus: NvmlGpus, code: int
+) -> None:
+    calls = ("MemoryInfo_v2", "UtilizationRates", "Name", "ComputeRunningProcesses_v3")
+    machine.has([ONE, TWO], *(f"fail nvmlDeviceGet{each} {code} {ONE.uuid}" for each in calls))
+    first, second = (await gpus.look()).devices
+    assert (first.problem, first.memory_used, first.processes) == ("", -1, None)
+    assert (second.problem, second.processes) == ("", ())
+
+
+async def test_a_question_that_fails_is_no_reset_of_devices(
     machine: Machine, gpus: NvmlGpus
 ) -> None:
-    machine.has([ONE, TWO], f"fail nvmlDeviceGetMemoryInfo_v2 999 {ONE.uuid}")
+    machine.has([ONE])
     await gpus.look()
-    assert "does not answer for it: Unknown Error" in problem_of(gpus, 0)
-    assert not problem_of(gpus, 1)
+    machine.throws(ONE.uuid, 48)
+    machine.has([ONE])
+    await gpus.look()
+    assert problem_of(gpus, 0)
+    machine.has([ONE], "fail nvmlDeviceGetCount_v2 999")
+    assert (await gpus.look()).problem
+    machine.has([ONE])
+    await gpus.look()
+    assert problem_of(gpus, 0)
 
 
 async def test_a_device_that_was_lost_from_the_start_is_said_by_its_index(

@@ -135,7 +135,8 @@ def test_roots_file_in_a_daemons_directory_is_the_daemons(tmp_path: Path) -> Non
     ("environ", "root", "found"),
     [
         ({"RUNTIME_DIRECTORY": "/run/env-runner"}, False, "/run/env-runner/gpus"),
-        ({"XDG_RUNTIME_DIR": "/run/user/7"}, True, "/run/env-runner/gpus"),
+        ({"XDG_RUNTIME_DIR": "/run/user/7"}, True, "/run/shared/gpus"),
+        ({"RUNTIME_DIRECTORY": "/run/another"}, True, "/run/shared/gpus"),
         ({"XDG_RUNTIME_DIR": "/run/user/7"}, False, "/run/user/7/env-runner/gpus"),
     ],
 )
@@ -144,9 +145,9 @@ def test_the_directory_is_one_for_all_runners_of_the_host_where_that_can_be(
     root: bool,  # noqa: FBT001 - a case
     found: str,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(places, "SHARED", tmp_path / "not there")
+    """Root's is one, whatever unit it is of; of others only where that is not there."""
+    monkeypatch.setattr(places, "SHARED", Path("/run/shared/gpus"))
     assert places.gpu_locks(environ, root=root) == Path(found)
 
 
