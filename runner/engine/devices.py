@@ -66,6 +66,7 @@ class Devices:
         self._looked = -IDLE
         self._seen = -FRESH  # when the driver last answered
         self._answered = False  # whether it has at all, in this life
+        self._unsure = False  # whether there are any: it takes its time at first
         self._problem = ""
         self._losses: list[tuple[str, str]] = []  # tasks that are to be told, and what
         self._starved = False  # whether a task waits for a device
@@ -92,6 +93,7 @@ class Devices:
             async with asyncio.timeout(FIRST_LOOK):
                 await self._look()
         except TimeoutError:
+            self._unsure = True
             self._unseen(f"it did not answer within {FIRST_LOOK:g} s of the start")
 
     async def run(self) -> None:
@@ -166,6 +168,12 @@ class Devices:
             self._pause = SOONEST
             self._ask()
 
+    def withhold(self, task: Task, why: str) -> None:
+        """Nobody can tell whether its latest attempt runs on: its devices are for nobody else, for
+        as long as this daemon lives."""
+        for uuid in task.attempt.gpu_uuids:
+            self._fleet.withhold(uuid, why)
+
     def of(self, task_id: str) -> tuple[str, ...]:
         """What the task has."""
         return self._fleet.of(task_id)
@@ -195,8 +203,9 @@ class Devices:
 
     @property
     def count(self) -> int:
-        """How many there are that could ever be given out."""
-        return self._fleet.whole
+        """How many there are that could ever be given out; one where nobody knows yet, so that
+        who wants one waits."""
+        return max(self._fleet.whole, int(self._unsure))
 
     def states(self) -> tuple[GpuState, ...]:
         """Each device as it stands, by index."""
@@ -246,7 +255,7 @@ class Devices:
             self._unseen(look.problem)
             return
         self._problem = ""
-        before = self._fleet.whole
+        before, self._unsure = self.count, False
         # others may have asked before: nothing is clean by a look from before its task ended
         news = self._fleet.see(look.devices, min(began, look.time))
         self._seen, self._answered, self._starved = self._looked, True, False
@@ -255,7 +264,7 @@ class Devices:
             self._tell(each)
         self._tell_barred()
         self._remember()
-        if self._fleet.whole != before:
+        if self.count != before:
             self.counted()
 
     def _unseen(self, problem: str) -> None:

@@ -202,6 +202,7 @@ class Performer:
                 return happened.Finalized(self._clock.wall(), number, unread)
             case do.Stop():
                 return None
+        self._devices.withhold(task, f"whether its last task has ended is not known: {text}")
         return self._lost(task, text)
 
     async def _request(self, task: Task) -> Launch:

@@ -80,6 +80,7 @@ class Fleet:
         self._locked: dict[str, str] = {}
         self._used: dict[str, float] = {}
         self._told: set[str] = set()  # leases whose loss was told
+        self._withheld: dict[str, str] = {}  # why no look is believed of them
 
     # --- what is done with it
 
@@ -111,6 +112,10 @@ class Fleet:
         if uuid not in self._quarantined:
             self._returning[uuid] = now
 
+    def withhold(self, uuid: str, why: str) -> None:
+        """Whatever looks find, it is in quarantine once it is given back."""
+        self._withheld[uuid] = why
+
     def lock(self, locked: dict[str, str]) -> None:
         """Which devices another runner of this host has, and how that is said."""
         self._locked = locked
@@ -131,6 +136,8 @@ class Fleet:
                 self._quarantine(replace(gpu, problem=fault), fault, news)
             elif uuid in self._leases or now < self._used.get(uuid, now):
                 continue
+            elif uuid in self._withheld:
+                self._quarantine(gpu, self._withheld[uuid], news)
             elif uuid in self._returning:
                 self._look_at_returned(gpu, now, news)
             elif uuid in self._quarantined:

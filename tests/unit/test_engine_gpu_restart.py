@@ -11,7 +11,7 @@ from runner.domain.task import EventType, State
 from runner.planning.fleet import PATIENCE
 from tests.support.engine import assign, ended, until
 from tests.support.gpu_rig import GPU, GpuRig, gpu_of, state
-from tests.support.gpus import FakeGuard, a_gpu
+from tests.support.gpus import FakeGuard, GpuExecutor, a_gpu
 from tests.support.loop import virtual
 
 
@@ -193,4 +193,33 @@ async def test_a_runner_whose_state_is_no_more_keeps_nobody_from_a_device() -> N
     assert not rig.world.starts
     rig.leases.gone.add("killed")
     assert (await ended(engine)).state is State.COMPLETED
+    await engine.close()
+
+
+@virtual
+async def test_a_device_whose_task_nobody_can_look_for_is_given_to_no_other() -> None:
+    rig = GpuRig(["GPU-a"])
+    engine = await rig.start()
+    await assign(engine, "t1", ["sleep", 900], of=GPU)
+    await until(engine, "t1", EventType.STARTED)
+    await engine.close()
+    rig.journal = rig.journal.reopened()
+    other = rig.engine(executors={"elsewhere": GpuExecutor(rig.world)})
+    await other.start()
+    await until(other, "t1", EventType.FAILED)
+    await asyncio.sleep(60)
+    assert not state(other).healthy
+    assert "is not known" in state(other).problem
+    assert rig.leases.held
+    await other.close()
+
+
+@virtual
+async def test_who_wants_a_device_waits_for_a_driver_that_takes_its_time_at_first() -> None:
+    rig = GpuRig(["GPU-a"])
+    rig.gpus.latency = 5.0
+    engine = await rig.start()
+    assert engine.devices.count == 1
+    await assign(engine, "t1", ["exit", 0], of=GPU)
+    await until(engine, "t1", EventType.COMPLETED)
     await engine.close()
