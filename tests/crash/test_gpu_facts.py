@@ -17,10 +17,7 @@ from tests.support.http import get
 from tests.support.verdicts import ended
 from tests.support.waiting import until
 
-pytestmark = [
-    pytest.mark.root,  # the nodes of devices are made in a /dev apart
-    pytest.mark.xdist_group("gpus"),  # who is on a device is told by its name, of all processes
-]
+pytestmark = pytest.mark.root  # the nodes of devices are made in a /dev apart
 
 
 async def metric(host: Host, name: str) -> float:

@@ -24,10 +24,7 @@ TASKS = 200
 DAEMON_DEATHS, KEEPER_DEATHS = 8, 2
 FOUR = ("GPU-a", "GPU-b", "GPU-c", "GPU-d")
 
-pytestmark = [
-    pytest.mark.root,  # the nodes of devices are made in a /dev apart
-    pytest.mark.xdist_group("gpus"),  # who is on a device is told by its name, of all processes
-]
+pytestmark = pytest.mark.root  # the nodes of devices are made in a /dev apart
 
 
 @on(*FOUR, by=(FILE, DOUBLE))
@@ -173,7 +170,8 @@ class Beside(Command):
 
     def __init__(self, host: Host) -> None:
         settings = {f"ENV_RUNNER_{key}": value for key, value in host.daemon.settings.items()}
-        super().__init__(host.root, settings)
+        # its own files below the host's, by which its task is known
+        super().__init__(host.root, settings | {"TMPDIR": str(host.root)})
         self._gpus = host.gpus
 
     async def start(

@@ -36,7 +36,7 @@ class GpuDouble(GpuFile):
             if self.problem:
                 self.machine.without_driver()
                 return
-            on = users()
+            on = users(self.path.parent)
             cards = [card(gpu, on.get(uuid, ())) for uuid, gpu in self.devices.items()]
             self.machine.has(cards, *self.more)
 

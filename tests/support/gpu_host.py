@@ -8,6 +8,7 @@ For what is the engine's over real processes, restarts and locks; not NVML, whic
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from dataclasses import asdict, replace
@@ -71,7 +72,7 @@ class FileGpus:
         if told["problem"]:
             self._last = replace(self._last, problem=told["problem"], time=began)
         else:
-            on = users()
+            on = users(self._path.parent)
             devices = (Gpu(**each) for each in told["devices"])
             self._last = Look(tuple(_with(gpu, on) for gpu in devices), time=began)
         return self._last
@@ -88,12 +89,16 @@ def _with(gpu: Gpu, on: dict[str, list[int]]) -> Gpu:
     return replace(gpu, processes=(*(gpu.processes or ()), *on.get(gpu.uuid, ())))
 
 
-def users() -> dict[str, list[int]]:
-    """The pids of who is on a device, by UUID."""
+def users(root: Path) -> dict[str, list[int]]:
+    """The pids of who is on a device, by UUID: of tasks whose files are below `root`, since other
+    tests have devices of the same names."""
     found: dict[str, list[int]] = {}
     for path in Path("/proc").iterdir():
         if path.name.isdigit() and int(path.name) % 2:
-            for word in _environment(path).split(b"\0"):
+            environment = _environment(path)
+            if b"=" + os.fsencode(root) + b"/" not in environment:
+                continue
+            for word in environment.split(b"\0"):
                 name, _, uuid = word.partition(b"=")
                 if name == b"CUDA_VISIBLE_DEVICES" and uuid:
                     found.setdefault(uuid.decode(), []).append(int(path.name))

@@ -30,6 +30,7 @@ from runner.executors.container.engine import (
 from runner.executors.container.spec import Body
 
 _ATTACH = 30.0  # seconds
+_ENDINGS = 5  # looks at what is ending
 _LOOK, _LOOKS = 0.05, 400  # seconds between two looks whether it is gone, and how many
 _MAKE = 120.0  # seconds: a storage driver without layers copies the whole image
 _REMOVE = 120.0  # seconds: many files may go with it
@@ -78,6 +79,16 @@ class Containers:
 
     async def inspect(self, container: str) -> dict[str, Any]:
         """All that the engine says of it. Raises Absent."""
+        for _ in range(_ENDINGS):
+            try:
+                return await self._inspect(container)
+            except Failed as error:  # Podman's, of one whose process is ending at this very moment
+                if "no such process" not in str(error):
+                    raise
+            await asyncio.sleep(_LOOK)
+        return await self._inspect(container)
+
+    async def _inspect(self, container: str) -> dict[str, Any]:
         return await self.engine.call(
             "inspect", lambda docker: docker.containers.container(container).show()
         )

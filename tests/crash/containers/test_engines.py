@@ -274,6 +274,11 @@ class TestOnBoth:
         """The second run is not the task's, whoever watched the first one."""
         await daemon.start()
         await waiting(daemon, runner, twice=UNTIL_GO.format(0))
+
+        async def recorded() -> bool:
+            return (await runner.get("twice")).state == v1.TASK_STATE_RUNNING
+
+        await until(recorded, "when it was started is on disk")
         (name,) = mine.talk.containers()
         daemon.kill()
         mine.talk.call("POST", f"/containers/{name}/restart", t=0)
