@@ -35,7 +35,13 @@ DOCKERD = [
 ]
 POLICY = '\n[policy]\nimages = ["guest"]\n'
 TOO_MUCH = "x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo ${#x}"
-FORKS = "n=0; while [ $n -lt 40 ]; do sleep 5 & n=$((n+1)); done; wait; exit 3"
+# It ends its output a while before itself, so that what was refused can still be counted.
+FORKS = """
+(n=0; while [ $n -lt 40 ]; do sleep 5 >/dev/null 2>&1 & n=$((n+1)); done)
+exec >&- 2>&-
+n=0; while [ $n -lt 300000 ]; do n=$((n+1)); done
+exit 3
+"""
 APPLETS = ["sh", "cat", "echo", "head", "id", "sleep", "tr"]
 
 
