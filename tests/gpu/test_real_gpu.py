@@ -15,8 +15,9 @@ from runner.domain.gpu import Gpu
 from runner.domain.plan import Mode, Plan
 from runner.domain.task import TaskClass
 from runner.ports import Launch
-from runner.telemetry.gpu import NvmlGpus, without
+from runner.telemetry.gpu import NvmlGpus
 from tests.support import keepers
+from tests.support.gpu_ports import real_gpus
 from tests.support.rig import limits
 from tests.support.users import python_for_others
 from tests.support.waiting import until
@@ -29,15 +30,8 @@ GIB = 1 << 30
 
 @pytest.fixture
 async def gpus() -> AsyncIterator[NvmlGpus]:
-    if problem := without():
-        pytest.skip(f"cannot here: {problem}")
-    found = NvmlGpus()
-    look = await found.look()
-    if look.problem or not look.devices:
-        await found.close()
-        pytest.skip(f"cannot here: no GPU: {look.problem or 'the driver has none'}")
-    yield found
-    await found.close()
+    async with real_gpus() as found:
+        yield found
 
 
 @pytest.fixture

@@ -87,20 +87,28 @@ def doubled(directory: Path, library: Path) -> Iterator[Machine]:
         machine.without_driver()
 
 
+@contextlib.asynccontextmanager
+async def real_gpus() -> AsyncIterator[NvmlGpus]:
+    """Those of this host, looked at once; skips where there are none."""
+    if problem := without():
+        pytest.skip(f"cannot here: {problem}")
+    found = NvmlGpus()
+    try:
+        look = await found.look()
+        if look.problem or not look.devices:
+            pytest.skip(f"cannot here: no GPU: {look.problem or 'the driver has none'}")
+        yield found
+    finally:
+        await found.close()
+
+
 async def rig_of(kind: str, directory: Path, libraries: Path) -> AsyncIterator[GpuRig]:
     """`libraries` is where the double is built, once for many tests."""
     if kind == "fake":
         yield GpuRig(FakeGpus())
     elif kind == "real":
-        if problem := without():
-            pytest.skip(f"cannot here: {problem}")
-        real = NvmlGpus()
-        looked = await real.look()
-        if looked.problem or not looked.devices:
-            await real.close()
-            pytest.skip(f"cannot here: no GPU: {looked.problem or 'the driver has none'}")
-        yield GpuRig(real)
-        await real.close()
+        async with real_gpus() as real:
+            yield GpuRig(real)
     else:
         with doubled(directory, build(libraries)) as machine:
             gpus = NvmlGpus(library=str(machine.library), limits=QUICK)
