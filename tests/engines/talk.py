@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 SECONDS = 60.0  # for one call; what takes longer hangs
+_ENDINGS = 5  # tries to remove what is ending
 
 
 class Refused(Exception):
@@ -88,4 +89,13 @@ class Talk:
 
     def remove(self, container: str) -> None:
         """End a container, and nothing of it is left."""
+        for _ in range(_ENDINGS):
+            try:
+                self.call("DELETE", f"/containers/{container}", force="1", v="1")
+            except Refused as error:
+                if "state improper" not in str(error):  # Podman's, of one that is just ending
+                    raise
+                self.call("POST", f"/containers/{container}/wait")
+            else:
+                return
         self.call("DELETE", f"/containers/{container}", force="1", v="1")

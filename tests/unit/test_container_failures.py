@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runner.executors.container import failures
 from runner.executors.container.containers import Containers
-from runner.executors.container.engine import Engine, OutOfReach
+from runner.executors.container.engine import Engine, Failed, OutOfReach
 
 
 def test_a_cancel_blames_neither_the_image_nor_the_engine() -> None:
@@ -29,3 +30,32 @@ async def test_an_engine_that_is_not_there_is_called_by_its_own_name(
         await engine.close()
     assert str(raised.value).startswith(f"{name} at {nothing_is_left}/none is out of reach: ")
     assert "Docker Engine" not in str(raised.value)
+
+
+class Ending(Engine):
+    """Refuses a few times, with what Podman says of a container that is just ending."""
+
+    def __init__(self, times: int, words: str) -> None:
+        super().__init__("podman", "/nowhere")
+        self.times, self.words, self.asked = times, words, 0
+
+    async def call(self, *_: object, **__: object) -> Any:
+        self.asked += 1
+        if self.asked <= self.times:
+            raise Failed(self.words)
+
+
+IMPROPER = "could not be stopped: sending SIGKILL to it: container state improper: stopped"
+
+
+async def test_one_that_ended_before_it_could_be_killed_is_removed_all_the_same() -> None:
+    engine = Ending(2, IMPROPER)
+    await Containers(engine).remove("it", force=True)
+    assert engine.asked == 3
+
+
+@pytest.mark.parametrize(("times", "words"), [(1000, IMPROPER), (1, "the disk is full")])
+async def test_what_stays_as_it_is_is_told(times: int, words: str) -> None:
+    engine = Ending(times, words)
+    with pytest.raises(Failed, match=words[:12]):
+        await Containers(engine).remove("it", force=True)

@@ -135,6 +135,16 @@ class Containers:
     async def remove(self, container: str, *, force: bool) -> None:
         """Remove it with its anonymous volumes; fine where it is gone. Unless `force`d, Conflict
         where it runs."""
+        for _ in range(_ENDINGS):
+            try:
+                return await self._remove(container, force=force)
+            except Failed as error:  # Podman's, of one that ended before it could be killed
+                if "state improper" not in str(error):
+                    raise
+            await asyncio.sleep(_LOOK)
+        return await self._remove(container, force=force)
+
+    async def _remove(self, container: str, *, force: bool) -> None:
         try:
             await self.engine.call(
                 "remove",
