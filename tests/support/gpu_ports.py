@@ -107,8 +107,11 @@ async def rig_of(kind: str, directory: Path, libraries: Path) -> AsyncIterator[G
     if kind == "fake":
         yield GpuRig(FakeGpus())
     elif kind == "real":
-        async with real_gpus() as real:
-            yield GpuRig(real)
+        async with real_gpus():
+            pass
+        found = NvmlGpus()
+        yield GpuRig(found)
+        await found.close()
     else:
         with doubled(directory, build(libraries)) as machine:
             gpus = NvmlGpus(library=str(machine.library), limits=QUICK)
