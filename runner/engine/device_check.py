@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from runner.domain.gpu import Gpu
+from runner.engine.device_told import SILENT
 from runner.planning.fleet import GONE
 from runner.planning.gpus import unclean
 from runner.ports import Clock, Gpus
@@ -52,7 +53,7 @@ async def checked(
         late = clock.monotonic() >= until
         gpu = next(iter(look.devices), None)
         if look.problem:
-            why, until = f"the driver does not answer: {look.problem}", clock.monotonic() + PATIENCE
+            why, until = SILENT, clock.monotonic() + PATIENCE
         elif gpu is None or gpu.problem:
             why = GONE if gpu is None else gpu.problem
             if gpu is not None and not gpu.doubtful:
