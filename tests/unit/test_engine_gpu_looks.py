@@ -9,6 +9,7 @@ import pytest
 from runner.domain.failure import Reason
 from runner.domain.principal import LOCAL, Principal, Role
 from runner.domain.task import EventType, State
+from runner.engine.devices import RECENT
 from runner.planning.gpus import LOCKED
 from tests.support.engine import assign, assignment, ended, until
 from tests.support.gpu_rig import GPU, GpuRig, gpu_of, state
@@ -50,9 +51,24 @@ async def test_a_lease_waits_for_no_look_and_its_device_alone_is_asked_before_th
     rig.gpus.latency = 3600.0  # a look that was waited for would never be over
     rig.gpus.glance_latency = 0.0
     await assign(engine, "t1", ["exit", 0], of=GPU)
+    await until(engine, "t1", EventType.STARTED)
+    assert rig.gpus.looks == looks  # nor did the question wait for one
     assert (await ended(engine)).state is State.COMPLETED
     assert rig.gpus.glances == [gpu_of(await ended(engine))]
     assert rig.gpus.looks <= looks + 1
+    await engine.close()
+
+
+@virtual
+async def test_a_look_is_as_old_as_its_beginning() -> None:
+    rig = GpuRig()
+    rig.gpus.latency, rig.gpus.glance_latency = RECENT + 10, 0.0
+    engine = await rig.start()
+    await assign(engine, "t1", ["exit", 0], of=GPU)
+    await asyncio.sleep(5 * RECENT)
+    assert not rig.world.starts  # when a look is over it is too old already
+    rig.gpus.latency = RECENT - 10
+    await until(engine, "t1", EventType.STARTED)
     await engine.close()
 
 
