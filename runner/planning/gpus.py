@@ -104,8 +104,8 @@ def whole(devices: Iterable[Gpu]) -> int:
 
 def _counted(pids: tuple[int, ...]) -> str:
     if len(pids) == 1:
-        return "a process that is not this runner's is"
-    return f"{len(pids)} processes that are not this runner's are"
+        return "a process that no task of this runner has is"
+    return f"{len(pids)} processes that no task of this runner has are"
 
 
 def _pids(pids: tuple[int, ...]) -> str:

@@ -18,7 +18,11 @@ NEVER: list[tuple[dict[str, object], str, str]] = [
     ({"mig": None}, "does not tell whether it is cut into parts (MIG)", "-mig 0"),
     ({"problem": "Xid 79"}, "Xid 79", "reset or replace"),
     ({"processes": None}, "does not tell which processes", "docs/gpu.md"),
-    ({"processes": (4711,)}, "a process that is not this runner's is on it (pid 4711)", "end the"),
+    (
+        {"processes": (4711,)},
+        "a process that no task of this runner has is on it (pid 4711)",
+        "end the",
+    ),
     ({"memory_used": 2 * GIB}, "of its memory are in use", "gpus.idle_memory"),
 ]
 

@@ -37,7 +37,7 @@ async def test_a_stranger_that_came_since_the_last_look_is_seen_before_a_lease()
     assert failure is not None
     assert failure.reason is Reason.GPU_LOST
     assert failure.message == (
-        "its GPU GPU-a was free no more: a process that is not this runner's is on it"
+        "its GPU GPU-a was free no more: a process that no task of this runner has is on it"
     )
     await engine.close()
 
@@ -232,11 +232,11 @@ async def test_what_others_do_on_the_host_is_told_to_operators_alone() -> None:
     tenant = Principal("a", frozenset({Role.READER, Role.ASSIGNER}), frozenset({"a"}))
     request = assignment("t1", ["exit", 0], of=GPU, tenant="a")
     for who, words in (
-        (tenant, ["a process that is not this runner's is on it", LOCKED]),
+        (tenant, ["a process that no task of this runner has is on it", LOCKED]),
         (
             LOCAL,
             [
-                "a process that is not this runner's is on it (pid 4711)",
+                "a process that no task of this runner has is on it (pid 4711)",
                 "another runner of this host has it for attempt 'er-x-1'",
             ],
         ),

@@ -70,7 +70,8 @@ async def test_who_finds_none_free_waits_and_the_plan_says_so() -> None:
     await asyncio.sleep(31)
     planned = await engine.plan(LOCAL, assignment("t2", ["exit", 0], of=GPU))
     assert planned.blocked_by == (
-        "no_gpu: no GPU is free (GPU-a: a process that is not this runner's is on it (pid 4711))"
+        "no_gpu: no GPU is free "
+        "(GPU-a: a process that no task of this runner has is on it (pid 4711))"
     )
     await assign(engine, "t1", ["exit", 0], of=GPU)
     await asyncio.sleep(60)
@@ -113,7 +114,7 @@ async def test_a_device_is_given_out_again_only_once_it_is_clean() -> None:
 @pytest.mark.parametrize(
     ("dirt", "words", "pids"),
     [
-        ({"processes": (17, 4711)}, "2 processes that are not this runner's", [17, 4711]),
+        ({"processes": (17, 4711)}, "2 processes that no task of this runner has", [17, 4711]),
         ({"memory_used": 9 * GIB}, "memory are in use", []),
         ({"processes": None}, "does not tell which processes", []),
     ],
@@ -160,7 +161,7 @@ async def test_a_strangers_process_keeps_a_free_device_from_being_given_out_and_
     for number in range(3):
         assert gpu_of(await ended(engine, f"t{number}")) == "GPU-b"
     assert state(engine).healthy
-    assert state(engine).problem == "a process that is not this runner's is on it (pid 4711)"
+    assert state(engine).problem == "a process that no task of this runner has is on it (pid 4711)"
     (barred,) = rig.told("GPU not given out")
     assert barred["problem"] == state(engine).problem
     rig.gpus.set("GPU-a", processes=())
@@ -235,6 +236,9 @@ async def test_an_executor_that_sees_a_device_withheld_from_its_task_ends_it_as_
     )
     assert asyncio.get_running_loop().time() - told < 10 + task.plan.limits.grace
     assert state(engine, gpu_of(task)).healthy
+    await asyncio.sleep(5)
+    said = [event for event, _ in rig.notes.notes if event.startswith("GPU")]
+    assert said == ["GPU leased", "GPU free"]  # the device is well: no word that it was lost
     await engine.close()
 
 

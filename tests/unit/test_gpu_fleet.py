@@ -30,8 +30,8 @@ UUIDS = ("GPU-a", "GPU-b", "GPU-c")
 BARRED: list[tuple[dict[str, Any], str]] = [
     ({"problem": "Xid 79"}, "Xid 79"),
     ({"processes": None}, "does not tell which processes"),
-    ({"processes": (4711,)}, "a process that is not this runner's is on it"),
-    ({"processes": (7, 4711)}, "2 processes that are not this runner's are on it"),
+    ({"processes": (4711,)}, "a process that no task of this runner has is on it"),
+    ({"processes": (7, 4711)}, "2 processes that no task of this runner has are on it"),
     ({"memory_used": 2 * GIB}, "of its memory are in use"),
     ({"memory_used": -1}, "does not tell how much of its memory"),
     ({"mig": True}, "it is cut into parts (MIG)"),
@@ -73,7 +73,7 @@ def test_a_clean_one_is_held_back_by_who_has_it_by_quarantine_and_by_a_lock() ->
 def test_pids_and_who_has_a_lock_are_told_in_full_alone_and_have_a_bound() -> None:
     gpu = a_gpu(processes=tuple(range(1, 101)))
     why = obstacle(gpu, Held(), IDLE_MEMORY)
-    assert why == "100 processes that are not this runner's are on it"
+    assert why == "100 processes that no task of this runner has are on it"
     assert in_full(why, gpu, Held()).endswith(" on it (pids 1, 2, 3, 4, 5, 6, 7, 8 and 92 more)")
     assert in_full("a task has it", gpu, Held(leases={"GPU-a": "t1"})) == "a task has it"
     assert in_full("", gpu, Held(leases={"GPU-a": "t1"})) == ""

@@ -42,7 +42,7 @@ async def test_each_device_is_told_with_who_has_it_and_what_is_wrong_with_it() -
     seen = await told(engine)
     assert (seen[held].task_id, seen[held].healthy, seen[held].problem) == ("t1", True, "")
     assert (seen[stranger].task_id, seen[stranger].healthy) == ("", True)
-    assert seen[stranger].problem == "a process that is not this runner's is on it (pid 4711)"
+    assert seen[stranger].problem == "a process that no task of this runner has is on it (pid 4711)"
     assert (seen[failed].task_id, seen[failed].healthy) == ("", False)
     assert seen[failed].problem == "quarantined: Xid 79: it has fallen off the bus"
     assert (seen[held].name, seen[held].memory_bytes) == ("NVIDIA Fake", 80 * GIB)
