@@ -5,17 +5,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+UNCOUNTED = 0xFFFF_FFFF
+"""In place of -1 where an index cannot be negative: 0 would be that of another device."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
     """One whole device.
 
-    Memory is in bytes, `memory_used` -1 where the driver does not tell; `utilization` from 0 to 1.
-    `minor` is the number of its device node (/dev/nvidiaN), -1 where the driver does not tell.
-    `problem` says for a person why it cannot be used (lost, a fatal error, no answer), empty for a
-    healthy one. `mig`: it is cut into parts, and so never given out whole. `processes` are the pids
-    on it, as the host numbers them; None where the driver does not tell them, which is not the same
-    as none.
+    `index` is -1 where the driver does not count it. Memory is in bytes, `utilization` from 0 to 1;
+    `memory_used`, `utilization` and `minor`, the number of its device node (/dev/nvidiaN), are -1
+    where the driver does not tell. `problem` says for a person why it cannot be used (lost, a fatal
+    error, no answer), empty for a healthy one; `doubtful` where the driver did not say that of the
+    device itself: a call failed, or it was not listed, which may be over at the next look. `mig`:
+    it is cut into parts, and so never given out whole; None where the driver does not tell.
+    `processes` are the pids on it, as the host numbers them; None where the driver does not tell
+    them, which is not the same as none.
     """
 
     uuid: str
@@ -26,5 +31,6 @@ class Gpu:
     memory_used: int = 0
     utilization: float = 0.0
     problem: str = ""
-    mig: bool = False
+    doubtful: bool = False
+    mig: bool | None = False
     processes: tuple[int, ...] | None = ()

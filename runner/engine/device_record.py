@@ -45,16 +45,26 @@ def read(text: str, boot_id: str) -> list[tuple[Gpu, str]]:
         return []
     return [
         (
-            Gpu(
-                each["uuid"],
-                each["index"],
-                each["name"],
-                memory_total=each["memory"],
-                mig=each["mig"],
-            ),
+            unseen(each["uuid"], each["index"], each["name"], each["memory"], mig=each["mig"]),
             "an earlier daemon had put it there, and no look has lifted that since"
             if each["quarantined"]
             else "",
         )
         for each in stored["devices"]
     ]
+
+
+def unseen(
+    uuid: str, index: int = -1, name: str = "", memory: int = 0, *, mig: bool | None = None
+) -> Gpu:
+    """A device of which no look has told yet what is on it."""
+    return Gpu(
+        uuid,
+        index,
+        name,
+        memory_total=memory,
+        memory_used=-1,
+        utilization=-1.0,
+        mig=mig,
+        processes=None,
+    )

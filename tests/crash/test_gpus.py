@@ -64,6 +64,8 @@ async def test_two_hundred_tasks_race_for_four_devices_and_never_two_have_one(ho
                 continue
             code = task.attempts[-1].signal if number % 5 == 0 else task.attempts[-1].exit_code
             assert code == (9 if number % 5 == 0 else 0), task
+        granted = [task.attempts[0].prepare_time.ToNanoseconds() for task in tasks]
+        assert granted == sorted(granted), "first come, first served"
         lost = sum(task.failure.reason == v1.FAILURE_REASON_LOST for task in tasks)
         assert lost <= KEEPER_DEATHS * len(FOUR)
         await until(lambda: all_free(runner), "all devices are free")
