@@ -26,7 +26,8 @@ from runner.planning.environment import environment
 from runner.ports import ChecksGpus, Clock, Executor, Launch, LaunchFailed, Observer, Started
 
 ADOPTIONS = 32
-"""Attempts looked for at once after a restart: enough to be quick, few enough to be kind."""
+"""Attempts of one executor that are looked for at once after a restart: enough to be quick, few
+enough to be kind. One that does not answer holds up no other's."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds between two tries of a call that an executor did not answer."""
@@ -54,7 +55,7 @@ class Performer:
         self._clock, self._observer = clock, observer
         self.tell: Callable[[str, Event], None] = lambda _task_id, _event: None
         self.unwanted: Callable[[str], bool] = lambda _task_id: False
-        self._adopting = asyncio.Semaphore(ADOPTIONS)
+        self._adopting = {each: asyncio.Semaphore(ADOPTIONS) for each in executors}
 
     async def perform(self, effect: do.Effect, task: Task) -> Event | None:
         """Do it for `task`, as it stood when the effect was asked for."""
@@ -116,7 +117,7 @@ class Performer:
         pause = FIRST_PAUSE
         while True:
             try:
-                async with self._adopting:
+                async with self._adopting[task.attempt.executor]:
                     return await executor.adopt(self._shape(task))
             except Exception as error:  # noqa: BLE001 - asked again until it is answered
                 self._note("adoption was not answered", task, error)

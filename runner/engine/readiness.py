@@ -32,7 +32,7 @@ class Board:
 
     def of(self, name: str) -> Readiness:
         """What it last said of itself."""
-        return self._known.get(name, Readiness(ready=False, problem="it was not asked yet"))
+        return self._known.get(name, Readiness(ready=False, problem="it has not answered yet"))
 
     def doubt(self, _name: str) -> None:
         """Something failed that may be the executor's: ask now."""

@@ -16,6 +16,15 @@ from runner.engine.tasks import Tasks
 from runner.ports import Clock, Journal, Observer
 
 
+async def heard(asking: asyncio.Task[None], budget: float) -> float:
+    """Wait for the executors' first answers, up to `budget` seconds; returns what is left of it.
+    Who has not answered by then is not ready until it does."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + budget
+    await asyncio.wait({asking}, timeout=budget)
+    return max(0.0, until - loop.time())
+
+
 async def recover(
     journal: Journal,
     tasks: Tasks,
@@ -25,9 +34,10 @@ async def recover(
     clock: Clock,
     observer: Observer,
     settings: Settings,
+    budget: float,
 ) -> None:
-    """Take all of them in. Returns once what ran was found again, or the budget is spent; the
-    rest then goes on beside the service."""
+    """Take all of them in. Returns once what ran was found again, or the budget (seconds) is
+    spent; the rest then goes on beside the service."""
     unfinished = await journal.unfinished()
     actors = [tasks.restore(task, age) for age, task in enumerate(unfinished, -len(unfinished))]
     await devices.begin()
@@ -37,6 +47,6 @@ async def recover(
     scheduler.open()
     late: set[asyncio.Task[None]] = set()
     if searching:
-        _, late = await asyncio.wait(searching, timeout=settings.recovery_budget)
+        _, late = await asyncio.wait(searching, timeout=budget)
     if actors:
         observer.note("tasks taken in again", tasks=len(actors), unanswered=len(late))

@@ -259,8 +259,7 @@ class ContainerExecutor:
             return ends.lost(f"the record of it cannot be read: {error}")
         if launched is None:
             return ends.lost("nothing is left of it on this host: how it ended cannot be learned")
-        with contextlib.suppress(EngineError):
-            await self._engine_known()
+        await self._engine_known()  # which engine it is decides how it is watched
         pid = 0
         with contextlib.suppress(EngineError):
             pid = (await self._containers.state(launched.container)).pid
