@@ -13,7 +13,7 @@ from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.paths import output_places
 from runner.domain.plan import Artifact
 from runner.domain.task import Result, Task
-from runner.domain.verdict import Verdict, judge
+from runner.domain.verdict import Verdict, cancelled, judge
 from runner.ports import Executor, Found
 
 _LISTED = 1000
@@ -35,7 +35,7 @@ async def collect(executor: Executor, task: Task) -> tuple[Failure | None, Resul
         return Failure(Reason.OUTPUT, text, Fault.SYSTEM, retryable=True), None
     if exit_ is None:
         return None, None
-    verdict = judge(exit_, task.plan.limits, cancelled=task.cancel is not None)
+    verdict = judge(exit_, task.plan.limits, cancelled=cancelled(task, exit_))
     if verdict != Verdict():
         return None, None
     listed: list[Artifact] = []

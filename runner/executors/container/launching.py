@@ -18,7 +18,6 @@ from runner.domain.failure import Failure
 from runner.executors import gpu_nodes
 from runner.executors.container import failures, gpus, granted, peek, readback, records, spec
 from runner.executors.container.attach import Attached
-from runner.executors.container.attempt import now
 from runner.executors.container.containers import Containers, State, state
 from runner.executors.container.engine import (
     Absent,
@@ -33,6 +32,7 @@ from runner.executors.container.place import Places
 from runner.executors.container.readiness import Known
 from runner.executors.container.records import Launched
 from runner.executors.container.settings import LABEL, Settings
+from runner.executors.container.stopping import now
 from runner.executors.container.usage import Counters
 from runner.failpoints import failpoint
 from runner.ports import Launch, LaunchFailed

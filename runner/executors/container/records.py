@@ -53,11 +53,17 @@ class Launched:
 @dataclass(slots=True)
 class Stop:
     """The first reason and the earliest time to kill stand. Times are nanoseconds on
-    CLOCK_BOOTTIME."""
+    CLOCK_BOOTTIME, and 0 until they are known: when it was noted that it is to stop (`since`), when
+    TERM was about to be sent (`asked`, since the epoch; `asked_boot`), and when it is killed.
+    `span` is nanoseconds that it has from TERM on."""
 
     why: str
     kill_at: int
     killed: bool = False
+    since: int = 0
+    span: int = 0
+    asked: int = 0
+    asked_boot: int = 0
 
 
 def write(directory: Path, name: str, record: Launched | Stop) -> None:
