@@ -16,15 +16,6 @@ from runner.engine.tasks import Tasks
 from runner.ports import Clock, Journal, Observer
 
 
-async def heard(asking: asyncio.Task[None], budget: float) -> float:
-    """Wait for the executors' first answers, up to `budget` seconds; returns what is left of it.
-    Who has not answered by then is not ready until it does."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + budget
-    await asyncio.wait({asking}, timeout=budget)
-    return max(0.0, until - loop.time())
-
-
 async def recover(
     journal: Journal,
     tasks: Tasks,

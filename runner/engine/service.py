@@ -45,7 +45,7 @@ from runner.engine.output import Output
 from runner.engine.perform import Performer
 from runner.engine.queue import Queue
 from runner.engine.readiness import Board
-from runner.engine.recovery import heard, recover
+from runner.engine.recovery import recover
 from runner.engine.retention import Retention
 from runner.engine.scheduler import Scheduler
 from runner.engine.settings import Settings
@@ -143,8 +143,7 @@ class Engine:
         _, last = await self._journal.bounds()
         self._hub.begin(last)
         self._drain = standing.read_drain(await self._journal.get(standing.DRAINING))
-        asking = self._tasks.effects.spawn(self._board.ask())
-        left = await heard(asking, self._settings.recovery_budget)
+        left = await self._board.begin(self._tasks.effects.spawn, self._settings.recovery_budget)
         await self.devices.recall()
         await recover(
             self._journal,

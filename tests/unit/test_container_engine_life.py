@@ -36,6 +36,31 @@ def event(action: str, container: str = "it", at: int = END) -> dict[str, Any]:
     return {"Action": action, "Actor": {"ID": container}, "timeNano": at}
 
 
+def kill(at: int, number: str = "15", container: str = "it") -> dict[str, Any]:
+    told = event("kill", container, at)
+    return told | {"Actor": {"ID": container, "Attributes": {"signal": number}}}
+
+
+@pytest.mark.parametrize(
+    ("events", "began", "sent"),
+    [
+        ([event("start"), kill(END + 1)], END - 9, True),
+        ([kill(END + 1)], 0, True),  # whoever asked for it
+        ([event("start")], END - 9, False),
+        ([kill(END - 1), kill(END + 1, "9"), kill(END + 1, container="x")], END - 9, False),
+        ([event("start")], END + 1, None),  # an earlier engine may have
+        ([event("start")], 0, None),
+        ([event("x", "x", END + 1)] * REMEMBERED, END - 9, None),  # it may have forgotten
+        ([event("x", "x", END - 1)] * REMEMBERED, END - 9, False),
+        ([], END - 9, False),
+    ],
+)
+def test_an_engines_events_tell_whether_it_sent_term(
+    events: list[dict[str, Any]], began: int, *, sent: bool | None
+) -> None:
+    assert has_sent("it", events, END, began) is sent
+
+
 def test_an_engines_events_tell_what_it_saw_of_a_container() -> None:
     own = [event("start"), event("die")]
     assert recall("it", [*own, event("kill", "other")]) == ITS_LIFE
@@ -84,31 +109,6 @@ def test_what_is_not_known_to_have_ended_with_its_engine_ended_itself(
     memory: Memory, began: int, away: tuple[int, int]
 ) -> None:
     assert not ended_by_engine(memory, END, began, away)
-
-
-def kill(at: int, number: str = "15", container: str = "it") -> dict[str, Any]:
-    told = event("kill", container, at)
-    return told | {"Actor": {"ID": container, "Attributes": {"signal": number}}}
-
-
-@pytest.mark.parametrize(
-    ("events", "began", "sent"),
-    [
-        ([event("start"), kill(END + 1)], END - 9, True),
-        ([kill(END + 1)], 0, True),  # whoever asked for it
-        ([event("start")], END - 9, False),
-        ([kill(END - 1), kill(END + 1, "9"), kill(END + 1, container="x")], END - 9, False),
-        ([event("start")], END + 1, None),  # an earlier engine may have
-        ([event("start")], 0, None),
-        ([event("x", "x", END + 1)] * REMEMBERED, END - 9, None),  # it may have forgotten
-        ([event("x", "x", END - 1)] * REMEMBERED, END - 9, False),
-        ([], END - 9, False),
-    ],
-)
-def test_an_engines_events_tell_whether_it_sent_term(
-    events: list[dict[str, Any]], began: int, *, sent: bool | None
-) -> None:
-    assert has_sent("it", events, END, began) is sent
 
 
 @pytest.fixture

@@ -45,6 +45,25 @@ class Memory:
     since: int
 
 
+def has_sent(
+    container: str, events: Iterable[Mapping[str, Any]], asked: int, began: int
+) -> bool | None:
+    """Whether those events, which are all that an engine has, tell that it sent TERM to a container
+    that it was asked to stop, at `asked`. None where they cannot: it has forgotten, or its process
+    began only after that, or it is not known when (`began` is 0)."""
+    oldest, count = 0, 0
+    for each in events:
+        at, count = int(each.get("timeNano") or 0), count + 1
+        oldest = min(oldest or at, at)
+        actor = each.get("Actor") or {}
+        signal = str((actor.get("Attributes") or {}).get("signal") or "")
+        it = (actor.get("ID"), each.get("Action")) == (container, "kill") and at >= asked
+        if it and signal in _TERM:
+            return True
+    whole = count < REMEMBERED or oldest < asked
+    return False if whole and 0 < began < asked else None
+
+
 def recall(container: str, events: Iterable[Mapping[str, Any]]) -> Memory:
     """What those events, which are all that an engine has, tell of a container."""
     actions, times = set(), []
@@ -74,25 +93,6 @@ def ended_by_engine(
     gone, back = away
     noticed = bool(gone) and gone - UNNOTICED <= finished <= back
     return noticed or (bool(began) and began - STOPPING <= finished)
-
-
-def has_sent(
-    container: str, events: Iterable[Mapping[str, Any]], asked: int, began: int
-) -> bool | None:
-    """Whether those events, which are all that an engine has, tell that it sent TERM to a container
-    that it was asked to stop, at `asked`. None where they cannot: it has forgotten, or its process
-    began only after that, or it is not known when (`began` is 0)."""
-    oldest, count = 0, 0
-    for each in events:
-        at, count = int(each.get("timeNano") or 0), count + 1
-        oldest = min(oldest or at, at)
-        actor = each.get("Actor") or {}
-        signal = str((actor.get("Attributes") or {}).get("signal") or "")
-        it = (actor.get("ID"), each.get("Action")) == (container, "kill") and at >= asked
-        if it and signal in _TERM:
-            return True
-    whole = count < REMEMBERED or oldest < asked
-    return False if whole and 0 < began < asked else None
 
 
 def began(path: str, proc: Path = PROC) -> int:
