@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from runner.ports import ChecksGpus, LaunchFailed
 from tests.contract.conftest import open_directory  # noqa: F401 - a fixture
 from tests.engines.engine import Engine
 from tests.engines.fixtures import PYTHON_IMAGE
-from tests.support.contained import contained
+from tests.support.contained import UID, contained
 from tests.support.gpu_ports import gpu
 from tests.support.launches import launch
 from tests.support.rig import Rig
@@ -127,10 +128,15 @@ def rules(container: str, pid: int) -> Path:
 
 
 @contextlib.contextmanager
-def container(docker: Engine, node: str) -> Iterator[tuple[str, int]]:
+def container(docker: Engine, node: str, user: str = "") -> Iterator[tuple[str, int]]:
     """One that was given a device, as `docker run --device` does it: its id and first pid."""
     device = {"PathOnHost": node, "PathInContainer": node, "CgroupPermissions": "rwm"}
-    body = {"Image": PYTHON_IMAGE, "Entrypoint": list(SLEEP), "HostConfig": {"Devices": [device]}}
+    body = {
+        "Image": PYTHON_IMAGE,
+        "Entrypoint": list(SLEEP),
+        "User": user,
+        "HostConfig": {"Devices": [device], "CapDrop": ["ALL"]},
+    }
     made = docker.talk.call("POST", "/containers/create", body, name="device")["Id"]
     try:
         docker.talk.call("POST", f"/containers/{made}/start")
@@ -151,6 +157,33 @@ def test_a_container_whose_group_lost_a_device_is_noticed(docker: Engine, node: 
         (group / "devices.allow").write_text(f"c {MAJOR}:{MINOR} rwm")
         assert device_access.problem(id_, pid, [node]) == ""
     assert device_access.problem(id_, pid, [node]) == ""  # it has ended
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["as the unit is for Docker", "as it is else"])
+def test_a_daemon_without_privilege_sees_its_own_containers_devices_but_from_no_user_namespace(
+    docker: Engine,
+    node: str,
+    apart: bool,  # noqa: FBT001 - a case
+) -> None:
+    """Why `docker.conf.example` has PrivateUsers=no. Containers of such a daemon run as its own
+    user."""
+    with container(docker, node, f"{UID}:{UID}") as (_, pid):
+        prefix = ["unshare", "--user", "--map-current-user"] if apart else []
+        look = [*prefix, "ls", f"/proc/{pid}/root/dev"]
+        done = subprocess.run(
+            look,
+            user=UID,
+            group=UID,
+            extra_groups=[],
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if apart and "unshare" in done.stderr:
+            pytest.skip(f"cannot here: no user namespaces: {done.stderr}")
+        seen = "null" in done.stdout.split()
+        assert (seen, "Permission denied" in done.stderr) == (not apart, apart), done
 
 
 async def test_the_executor_tells_of_an_attempt_that_lost_its_gpu(

@@ -18,7 +18,15 @@ from typing import Any
 from runner.domain.exit import Exit
 from runner.domain.plan import Mode
 from runner.domain.task import Handle
-from runner.executors.container import device_access, ends, failures, readiness, records, spec
+from runner.executors.container import (
+    device_access,
+    ends,
+    failures,
+    gpus,
+    readiness,
+    records,
+    spec,
+)
 from runner.executors.container.attach import Attached
 from runner.executors.container.attempt import Attempt, Home
 from runner.executors.container.containers import Containers
@@ -60,7 +68,8 @@ class ContainerExecutor:
         self._settings, self._engine, self._note = settings, engine, note
         self._containers = Containers(engine)
         self._places = Places(settings.root)
-        self._launching = Launching(settings, self._containers, images, self._places)
+        self._launching = Launching(settings, self._containers, images, self._places, self._unseen)
+        self._unseen_told: set[str] = set()
         self._sweep = Sweep(settings, self._containers, self._places, note)
         self._sweeping: asyncio.Task[None] | None = None
         self._known: readiness.Known | None = None
@@ -150,14 +159,22 @@ class ContainerExecutor:
         if attempt is None or not attempt.launched.gpus:
             return ""
         nodes = [f"/dev/nvidia{minor}" for minor in attempt.launched.gpus]
-        container = attempt.launched.container
-        try:
-            it = await self._containers.state(container)
-        except EngineError:  # then nothing is known; its end is told by `wait`
-            return ""
-        if not it.pid:
-            return ""
-        return await asyncio.to_thread(device_access.problem, container, it.pid, nodes)
+        container, unseen = attempt.launched.container, ""
+        while True:
+            try:
+                pid = (await self._containers.state(container)).pid
+            except EngineError:  # then nothing is known; its end is told by `wait`
+                return ""
+            if not pid:
+                return ""
+            if unseen:  # and it has not ended meanwhile, which looks alike
+                if self._known is None or self._known.cgroup_driver != "cgroupfs":
+                    self._unseen(unseen)  # else there is nobody who takes such rights away
+                return ""
+            try:
+                return await asyncio.to_thread(device_access.problem, container, pid, nodes)
+            except gpus.Unseen as error:
+                unseen = str(error)
 
     @property
     def active(self) -> int:
@@ -181,6 +198,13 @@ class ContainerExecutor:
         await self._engine.close()
 
     # --- how it is done
+
+    def _unseen(self, problem: str) -> None:
+        """Say once why a promise about containers' GPUs is not kept here."""
+        if problem not in self._unseen_told:
+            self._unseen_told.add(problem)
+            event = "GPUs of containers not checked"
+            self._note(event, level="warning", executor=self.name, problem=problem)
 
     async def _launch(self, request: Launch) -> Started:
         begun = await self._begin(request)

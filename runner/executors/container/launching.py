@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,6 +35,7 @@ from runner.executors.container.records import Launched
 from runner.executors.container.settings import LABEL, Settings
 from runner.executors.container.usage import Counters
 from runner.failpoints import failpoint
+from runner.keeper import devices
 from runner.ports import Launch, LaunchFailed
 
 
@@ -65,12 +66,18 @@ class Begun:
 
 
 class Launching:
-    """Of one engine, whose `flavour` is known by then."""
+    """Of one engine, whose `flavour` is known by then. `unseen` is told why what a container sees
+    of GPUs could not be compared, where there are some."""
 
     def __init__(
-        self, settings: Settings, containers: Containers, images: Images, places: Places
+        self,
+        settings: Settings,
+        containers: Containers,
+        images: Images,
+        places: Places,
+        unseen: Callable[[str], None],
     ) -> None:
-        self._settings, self._containers = settings, containers
+        self._settings, self._containers, self._unseen = settings, containers, unseen
         self._images, self._places = images, places
 
     async def found(self, name: str) -> tuple[str, State] | None:
@@ -258,11 +265,20 @@ class Launching:
         other = ""
         if it.pid:
             other = await peek.loosened(it.pid, launched.user)
-            other = other or gpus.difference(it.pid, launched.gpus)
+            other = other or self._other_gpus(it.pid, launched.gpus)
         if other:
             await self._undo(launched.name, container)
             raise LaunchFailed(failures.of_difference([other]))
         return Begun(launched, attached, running, counters)
+
+    def _other_gpus(self, pid: int, minors: list[int]) -> str:
+        """How the GPUs that it sees differ from its own; empty where that cannot be seen."""
+        try:
+            return gpus.difference(pid, minors)
+        except gpus.Unseen as unseen:
+            if minors or devices.majors():  # else there is none that it could see
+                self._unseen(str(unseen))
+            return ""
 
     @staticmethod
     def _same(pid: int, seen: granted.Seen) -> bool:
