@@ -263,7 +263,7 @@ async def _runner(
             _settings(config, host),
             reserve_out=lambda: journal.reserve_out,
             gpus=seen,
-            guard=gpus.locks(config, journal, host.boot_id),
+            guard=gpus.locks(config, journal, host.boot_id, alone=bool(goes_with)),
         )
         made.append(engine)
         stack.push_async_callback(engine.close)

@@ -19,8 +19,14 @@ def seen(note: Callable[..., None]) -> Gpus:
     return NvmlGpus(note)
 
 
-def locks(config: Config, journal: Journal, boot_id: str) -> GpuLocks:
-    """The locks, as the runner with this journal has them."""
+def locks(config: Config, journal: Journal, boot_id: str, *, alone: bool = False) -> GpuLocks:
+    """The locks, as the runner with this journal has them; with `alone` that of a command."""
     given = config.gpus.lock_directory
     found = Path(given) if given else gpu_locks(os.environ, root=os.geteuid() == 0)
-    return GpuLocks(found, boot_id=boot_id, runner=journal.journal_id, state=config.state.directory)
+    return GpuLocks(
+        found,
+        boot_id=boot_id,
+        runner=journal.journal_id,
+        state=config.state.directory,
+        alone=alone,
+    )

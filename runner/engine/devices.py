@@ -152,6 +152,11 @@ class Devices:
         for uuid in task.attempt.gpu_uuids:
             self._note("GPU leased", uuid, **_whose(task))
 
+    def launching(self, task: Task, container: str) -> None:
+        """Its latest attempt is about to be started in that container."""
+        for uuid in task.attempt.gpu_uuids:
+            self._guard.launching(uuid, container)
+
     def hold(self, task: Task) -> None:
         """The task has its devices from an earlier daemon."""
         for uuid in task.attempt.gpu_uuids:

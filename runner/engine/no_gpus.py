@@ -27,6 +27,9 @@ class Unguarded:
         """See Guard."""
         return "this runner guards no device"
 
+    def launching(self, uuid: str, container: str) -> None:
+        """See Guard."""
+
     def other(self, uuid: str) -> str:  # noqa: ARG002 - see Guard
         """See Guard."""
         return "this runner guards no device"

@@ -4,6 +4,7 @@ says, and how a container that lost the right to its device is noticed."""
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import stat
 import subprocess
@@ -26,6 +27,7 @@ from runner.executors.container.usage import CGROUP, PROC, groups, under
 from runner.keeper import cgroups_tree as tree
 from runner.keeper import device_rules
 from runner.ports import ChecksGpus, LaunchFailed
+from runner.storage import gpu_leftovers
 from tests.contract.conftest import open_directory  # noqa: F401 - a fixture
 from tests.engines.engine import Engine
 from tests.engines.fixtures import PYTHON_IMAGE
@@ -33,6 +35,7 @@ from tests.support.contained import UID, contained
 from tests.support.gpu_ports import gpu
 from tests.support.launches import launch
 from tests.support.rig import Rig
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.root]
 
@@ -112,6 +115,30 @@ async def test_a_podman_that_cannot_do_it_really_leaves_the_gpu_out(podman: Engi
         podman.talk.call("POST", f"/containers/{made}/start")  # no such device: it ought to fail
     finally:
         podman.talk.remove(made)
+
+
+async def test_a_container_is_told_before_it_runs_and_found_by_anybody_while_it_does(
+    rig: Rig,
+) -> None:
+    """So that no other runner takes its device, should this one be killed."""
+    told: list[tuple[str, str]] = []
+
+    def launching(container: str) -> None:
+        told.append((container, gpu_leftovers.found("er-none", container, "/nowhere")))
+
+    request = replace(rig.request(SLEEP), launching=launching)
+    started = await rig.executor.launch(request)
+    ((container, before),) = told
+    assert json.loads(started.handle.data)["container"] == container
+    if rig.contained == "docker":  # Podman makes all but its program when it is attached to
+        assert before == ""
+    assert gpu_leftovers.found("er-none", container, "/nowhere") != ""
+    await rig.executor.stop(started.handle, 0)
+    await rig.executor.wait(started.handle)
+    await rig.executor.remove(request.name)
+    await until(
+        lambda: not gpu_leftovers.found("er-none", container, "/nowhere"), "nothing of it runs"
+    )
 
 
 # --- a right that is lost

@@ -7,6 +7,7 @@ import asyncio
 import random
 import secrets
 import signal
+import sys
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,7 @@ import pytest
 
 from runner.cli.exits import Code
 from supervisor.v1 import supervisor_pb2 as v1
+from tests.support import keepers
 from tests.support.command import Command
 from tests.support.gpu_daemon import ALONE, DOUBLE, FILE, GPU, Host, all_free, gpu, on
 from tests.support.programs import SMALL
@@ -150,6 +152,41 @@ async def test_a_command_that_was_killed_keeps_nobody_from_its_device_once_its_t
 
 
 @on("GPU-a")
+async def test_a_command_that_was_killed_with_its_keeper_keeps_its_device_while_its_task_runs(
+    host: Host,
+) -> None:
+    """And no longer: nobody has to help."""
+    beside = command(host)
+    alone = ALONE.format(root=host.root, rest="sleep 300")
+    running = await beside.start(beside.payload("sh", "-c", alone, resources=SMALL))
+    await until(lambda: len(host.lines("started")) == 1, "it runs")
+    (home,) = host.root.glob("env-runner-*")
+    (keeper,) = keepers.find(home / "state/keeper")
+    left = [p for p in keeper.children(recursive=True) if "keeper" not in " ".join(p.cmdline())]
+    assert left
+    running.kill()
+    keeper.kill()
+    await running.communicate()
+    await host.daemon.start()
+    async with host.daemon.client() as runner:
+        await runner.assign(host.payload(""), task_class=GPU, task_id="next")
+
+        async def told() -> bool:
+            return "which runs on: " in (await gpu(runner)).problem
+
+        await until(told, "what runs on is told, and where")
+        assert (await runner.get("next")).state == v1.TASK_STATE_PENDING
+        for each in left:
+            each.kill()
+        assert (await ended(runner, "next")).state == v1.TASK_STATE_COMPLETED
+        assert host.lines("met") == []
+        await until(lambda: all_free(runner), "it is free")
+    assert host.leases() == []
+    await heir(home)
+    assert not list(host.root.glob("env-runner-*"))
+
+
+@on("GPU-a")
 async def test_a_command_that_cannot_lock_devices_says_what_to_do_and_runs_nothing(
     host: Host,
 ) -> None:
@@ -194,3 +231,10 @@ def command(host: Host) -> Beside:
 def own_daemon(pid: int) -> bool:
     """Whether the command with that pid has a keeper, and so a runner that waits."""
     return any("runner.keeper" in " ".join(p.cmdline()) for p in psutil.Process(pid).children())
+
+
+async def heir(home: Path) -> None:
+    """Have another keeper remove what a command and its keeper left when they were killed."""
+    words = ("-m", "runner.keeper", "--root", str(home / "state/keeper"), "--forsaken", str(home))
+    process = await asyncio.create_subprocess_exec(sys.executable, *words)
+    await process.wait()

@@ -182,6 +182,23 @@ async def test_another_runner_of_the_host_gets_none_of_its_devices_while_its_tas
 
 
 @virtual
+async def test_the_lease_says_in_which_container_its_attempt_is_before_that_runs() -> None:
+    rig = GpuRig(["GPU-a"])
+    engine = await rig.start()
+    await assign(engine, "t1", ["sleep", 50], of=GPU)
+    task = await until(engine, "t1", EventType.STARTED)
+    container = rig.leases.containers["GPU-a"]
+    assert container == f"container of {task.attempt.name}"
+    beside = FakeGuard(rig.leases, "another")
+    rig.leases.running.add(container)
+    rig.leases.gone.add("runner-1")
+    await engine.close()
+    assert beside.take("GPU-a", "er-x-1") != ""
+    rig.leases.running.remove(container)
+    assert beside.take("GPU-a", "er-x-1") == ""
+
+
+@virtual
 async def test_a_runner_whose_state_is_no_more_keeps_nobody_from_a_device() -> None:
     rig = GpuRig(["GPU-a"])
     killed = FakeGuard(rig.leases, "killed")

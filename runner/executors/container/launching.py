@@ -225,6 +225,7 @@ class Launching:
         self, request: Launch, launched: Launched, attached: Attached, seen: list[granted.Seen]
     ) -> Begun:
         container = launched.container
+        request.launching(container)
         failpoint("after_create")
         try:
             await self._containers.start(container)
