@@ -263,6 +263,7 @@ async def _runner(
             _settings(config, host),
             reserve_out=lambda: journal.reserve_out,
             gpus=seen,
+            driver_load=gpus.driver_load,
             guard=gpus.locks(config, journal, host.boot_id, alone=bool(goes_with)),
         )
         made.append(engine)

@@ -17,6 +17,7 @@ from runner.domain.gpu import Gpu
 from runner.domain.task import Task, handle_name
 from runner.engine import device_record
 from runner.engine.api import GpuState
+from runner.planning.device_errors import Errors
 from runner.planning.fleet import GONE, Fleet, Freed, Lifted, Lost, News, Quarantined
 from runner.planning.gpus import IDLE_MEMORY
 from runner.ports import Clock, Gpus, Guard, Journal, LaunchFailed, Observer
@@ -26,6 +27,8 @@ FRESH = 1.0
 
 FIRST_LOOK = 2.0
 """Seconds that the start waits for the driver: one that hangs keeps nobody from other tasks."""
+
+_SECOND = 1_000_000_000
 
 SOONEST, SOON = 0.05, 1.0
 """Seconds between two looks at a device that was given back: doubling, from the first."""
@@ -41,7 +44,8 @@ _TOLD = 8  # devices in one sentence
 class Devices:
     """See `scheduler.Devices`, which this is. `changed` is called when one may have become free,
     `counted` when there are more or fewer, `lost` with task id and sentence when the device of a
-    task cannot be used any more; `spawn` starts what nobody waits for."""
+    task cannot be used any more; `spawn` starts what nobody waits for. `driver_load` says which
+    load of the driver this is, where that can be known."""
 
     def __init__(
         self,
@@ -53,6 +57,7 @@ class Devices:
         *,
         boot_id: str,
         idle_memory: int = IDLE_MEMORY,
+        driver_load: Callable[[], str] = str,
     ) -> None:
         self.changed: Callable[[], None] = lambda: None
         self.counted: Callable[[], None] = lambda: None
@@ -60,7 +65,7 @@ class Devices:
         self.spawn: Callable[[Coroutine[Any, Any, None]], object] = lambda work: work.close()
         self._gpus, self._guard, self._journal = gpus, guard, journal
         self._clock, self._observer, self._boot_id = clock, observer, boot_id
-        self._fleet = Fleet(idle_memory)
+        self._fleet, self._errors, self._load = Fleet(idle_memory), Errors(), driver_load
         self._asked = False  # whether a look is to be made at once
         self._sooner = asyncio.Event()  # the next look may be due sooner than it was
         self._looked = -IDLE
@@ -79,8 +84,10 @@ class Devices:
     async def recall(self) -> None:
         """Know what an earlier daemon knew."""
         self._stored = await self._journal.get(device_record.KEY) or ""
-        for gpu, why in device_record.read(self._stored, self._boot_id):
-            self._fleet.remember(gpu, why)
+        for known in device_record.read(self._stored, self._boot_id):
+            self._fleet.remember(known.gpu, known.quarantined)
+            if known.error is not None:
+                self._errors.recall(known.gpu.uuid, known.error)
 
     async def begin(self) -> None:
         """Look for the first time, once what runs has its devices: without that a look would give
@@ -262,11 +269,16 @@ class Devices:
         self._problem = ""
         before, self._unsure = self.count, False
         # others may have asked before: nothing is clean by a look from before its task ended
-        news = self._fleet.see(look.devices, min(began, look.time))
+        devices, excused = self._errors.see(
+            look.devices, self._clock.wall() / _SECOND, self._load(), self._guard.reset
+        )
+        for each in excused:
+            self._note("GPU error lifted", each.uuid, error=each.error, why=each.why)
+        news = self._fleet.see(devices, min(began, look.time))
         self._seen, self._answered, self._starved = self._looked, True, False
         self._fleet.lock(self._locked_by_others())
-        for each in news:
-            self._tell(each)
+        for one in news:
+            self._tell(one)
         self._tell_barred()
         self._remember()
         if self.count != before:
@@ -311,11 +323,14 @@ class Devices:
 
     def _remember(self) -> None:
         """Store what no look can tell the next daemon: see `device_record`."""
+        why, errors = self._fleet.quarantined, self._errors.standing
         text = device_record.write(
             self._boot_id,
-            [(each.gpu, self._fleet.quarantined.get(each.gpu.uuid, ""))
-             for each in self._fleet.standing()],
-        )  # fmt: skip
+            [
+                device_record.Known(gpu, why.get(gpu.uuid, ""), errors.get(gpu.uuid))
+                for gpu in (each.gpu for each in self._fleet.standing())
+            ],
+        )
         if text != self._stored:
             self._stored = text
             self.spawn(self._journal.put(device_record.KEY, text))

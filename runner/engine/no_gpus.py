@@ -41,5 +41,9 @@ class Unguarded:
     def give_back(self, uuid: str) -> None:
         """See Guard."""
 
+    def reset(self, uuid: str) -> float:  # noqa: ARG002 - see Guard
+        """See Guard."""
+        return 0.0
+
     def close(self) -> None:
         """See Guard."""

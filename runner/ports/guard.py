@@ -38,6 +38,11 @@ class Guard(Protocol):
         left is given back too."""
         ...
 
+    def reset(self, uuid: str) -> float:
+        """When somebody said of the device that it was reset: seconds since the epoch, 0 for
+        never."""
+        ...
+
     def close(self) -> None:
         """Let the locks go; what is leased stays written down."""
         ...

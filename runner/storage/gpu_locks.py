@@ -32,7 +32,7 @@ SETTLING = 10.0
 keeper is gone by then, and an engine has answered."""
 
 _LARGEST = 4096  # bytes of a lease that is read
-_SUFFIX = ".lock"
+_SUFFIX, _RESET = ".lock", ".reset"
 _SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # whatever somebody has put there
 _TEXTS = ("boot_id", "runner", "state", "attempt", "container")
 _PLAIN = re.compile(r"[A-Za-z0-9-]{1,128}")
@@ -126,6 +126,14 @@ class GpuLocks:
         if (descriptor := self._held.pop(uuid, None)) is not None:
             os.close(descriptor)
 
+    def reset(self, uuid: str) -> float:
+        """See Guard. It is said by a file beside the lock, and by when that was last touched."""
+        try:
+            about = self._path(uuid, _RESET).lstat()
+        except OSError:
+            return 0.0
+        return about.st_mtime if stat.S_ISREG(about.st_mode) else 0.0
+
     def close(self) -> None:
         """See Guard."""
         for descriptor in self._held.values():
@@ -196,10 +204,10 @@ class GpuLocks:
         os.pwrite(descriptor, data.ljust(os.fstat(descriptor).st_size), 0)
         os.ftruncate(descriptor, len(data))
 
-    def _path(self, uuid: str) -> Path:
+    def _path(self, uuid: str, suffix: str = _SUFFIX) -> Path:
         plain = _PLAIN.fullmatch(uuid)
         name = uuid if plain else hashlib.sha256(uuid.encode()).hexdigest()
-        return self.directory / f"{name}{_SUFFIX}"
+        return self.directory / f"{name}{suffix}"
 
     def _unusable(self, error: OSError) -> str:
         problem = error.strerror or str(error)

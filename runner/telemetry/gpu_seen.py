@@ -54,7 +54,7 @@ class Seen:
         error = self._errors.get(told.uuid)
         if error is None or told.problem:
             return told
-        return replace(told, problem=gpu_xids.sentence(error))
+        return replace(told, problem=gpu_xids.sentence(error), thrown=True)
 
     def _lost(self, mute: Silent) -> Gpu:
         """With what does not change while it is away."""
@@ -66,6 +66,7 @@ class Seen:
             minor=known.minor,
             memory_total=known.memory_total,
             problem=mute.problem,
+            away=True,
             processes=None,
         )
 

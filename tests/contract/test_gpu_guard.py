@@ -3,6 +3,7 @@ alive, and nobody else gets it before it was given back."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,8 @@ Make = Callable[[str], Guard]
 
 class Host:
     """`process` is a new process of the runner of that name; `forget` removes its state; `begin`
-    lets something run of the attempt or container of that name, until `end`."""
+    lets something run of the attempt or container of that name, until `end`; `say_reset` is what a
+    person does."""
 
     def __init__(
         self,
@@ -26,8 +28,10 @@ class Host:
         forget: Callable[[str], None],
         begin: Callable[[str], None],
         end: Callable[[str], None],
+        say_reset: Callable[[str, float], None],
     ) -> None:
         self._make, self.forget, self.begin, self.end = make, forget, begin, end
+        self.say_reset = say_reset
         self._made: list[Guard] = []
 
     def process(self, runner: str) -> Guard:
@@ -49,6 +53,7 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
             leases.gone.add,
             running.add,
             running.remove,
+            leases.resets.__setitem__,
         )
     else:
         processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -67,7 +72,12 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
             with processes.pop(name) as process:
                 process.kill()
 
-        made = Host(files, lambda runner: (tmp_path / runner).rmdir(), begin, end)
+        def say_reset(uuid: str, when: float) -> None:
+            path = tmp_path / "run" / "gpus" / f"{uuid}.reset"
+            path.touch()
+            os.utime(path, (when, when))
+
+        made = Host(files, lambda runner: (tmp_path / runner).rmdir(), begin, end, say_reset)
     yield made
     made.close()
 
@@ -185,6 +195,18 @@ def test_its_container_keeps_it_too_by_whichever_name_the_engine_knows_it(host: 
     host.begin(container)  # which was the one before's
     assert one.take("GPU-a", "er-0123456789-3") == ""
     host.end(container)
+
+
+def test_when_a_device_was_reset_is_said_to_all_runners(host: Host) -> None:
+    one, other = host.process("one"), host.process("other")
+    assert one.reset("GPU-a") == 0
+    one.take("GPU-a", "er-1")
+    host.say_reset("GPU-a", 1_700_000_000.5)
+    assert one.reset("GPU-a") == other.reset("GPU-a") == 1_700_000_000.5
+    assert other.reset("GPU-b") == 0
+    assert other.left() == []
+    one.give_back("GPU-a")
+    assert one.reset("GPU-a") == 1_700_000_000.5
 
 
 def test_two_processes_of_one_runner_do_not_both_have_it(host: Host) -> None:

@@ -85,6 +85,35 @@ async def test_a_device_that_keeps_memory_after_its_task_is_quarantined_until_th
 
 
 @on("GPU-a", "GPU-b", by=(DOUBLE,))
+async def test_a_device_that_threw_a_fatal_error_is_given_to_nobody_until_it_is_said_to_be_reset(
+    host: Host,
+) -> None:
+    """F32: whatever daemon is there, and though the driver tells such an error once."""
+    await host.daemon.start()
+    async with host.daemon.client() as runner:
+        await runner.assign(host.payload("sleep 60"), task_class=GPU, task_id="t1")
+        await passed(host, 1)
+        (bad,) = (await runner.get("t1")).attempts[0].gpu_uuids
+        assert isinstance(host.gpus, GpuDouble)
+        host.gpus.machine.throws(bad, 79)
+        task = await ended(runner, "t1")
+        assert task.failure.reason == v1.FAILURE_REASON_GPU_LOST
+        host.gpus.machine.events.clear()
+        for _ in range(2):
+            host.daemon.kill()
+            await host.daemon.start()
+            assert not (await gpu(runner, bad)).healthy
+            assert "Xid 79" in (await gpu(runner, bad)).problem
+            assert await metric(host, "env_runner_gpus_unhealthy") == 1
+        for name in ("t2", "t3"):
+            await runner.assign(host.payload(""), task_class=GPU, task_id=name)
+            assert bad not in (await ended(runner, name)).attempts[0].gpu_uuids
+        (host.root / "locks" / f"{bad}.reset").touch()
+        await until(lambda: all_free(runner), "it is given out again", 60)
+    assert host.leases() == []
+
+
+@on("GPU-a", "GPU-b", by=(DOUBLE,))
 async def test_a_task_keeps_its_device_though_its_index_shifts(host: Host) -> None:
     await host.daemon.start()
     async with host.daemon.client() as runner:

@@ -90,6 +90,7 @@ def _gone(known: Gpu) -> Gpu:
         known.minor,
         known.memory_total,
         problem=GONE,
+        away=True,
         processes=None,
     )
 
@@ -102,6 +103,7 @@ class Leases:
     locks: dict[str, FakeGuard] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)  # runners whose state is no more
     containers: dict[str, str] = field(default_factory=dict)  # by device
+    resets: dict[str, float] = field(default_factory=dict)  # by device: when it is said to be reset
     running: set[str] = field(default_factory=set)  # attempts and containers that run
 
     def die(self) -> None:
@@ -155,6 +157,10 @@ class FakeGuard:
             return
         if self._leases.locks.get(uuid) is self:
             del self._leases.locks[uuid], self._leases.held[uuid]
+
+    def reset(self, uuid: str) -> float:
+        """See Guard."""
+        return self._leases.resets.get(uuid, 0.0)
 
     def close(self) -> None:
         """See Guard."""

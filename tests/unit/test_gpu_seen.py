@@ -55,7 +55,7 @@ def test_every_device_ever_seen_is_told_of_once_and_as_itself(steps: list[Answer
                 assert each.processes is None
                 assert each.memory_used == 0
             else:
-                assert replace(each, problem="") == replace(told, problem="")
+                assert replace(each, problem="", thrown=False) == replace(told, problem="")
             assert each.name in ("", f"name of {each.uuid}")
 
 
@@ -78,7 +78,11 @@ def test_a_fatal_error_stands_for_as_long_as_its_device_is_there(steps: list[Ans
                     each.uuid in faulty
                     or "worn" in {d.problem for d in answer.devices if d.uuid == each.uuid}
                 )
+                assert not each.away
+                assert each.thrown <= (each.uuid in faulty)
+                assert each.thrown or each.problem in ("", "worn")
             else:
+                assert (each.away, each.thrown) == (True, False)
                 away.add(each.uuid)
 
 
