@@ -3,28 +3,19 @@ metrics, and by who gets the device."""
 
 from __future__ import annotations
 
-import json
 import os
 
 import pytest
 
 from supervisor.client import Supervisor
 from supervisor.v1 import supervisor_pb2 as v1
-from tests.support.gpu_daemon import DOUBLE, GPU, Host, all_free, gpu, on
+from tests.support.gpu_daemon import DOUBLE, GPU, Host, all_free, gpu, metric, on
 from tests.support.gpu_double import GpuDouble
 from tests.support.gpus import GIB
-from tests.support.http import get
 from tests.support.verdicts import ended
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.root  # the nodes of devices are made in a /dev apart
-
-
-async def metric(host: Host, name: str) -> float:
-    lines = map(json.loads, host.daemon.log.read_text().splitlines())
-    address = [line["address"] for line in lines if line["event"] == "answering HTTP"][-1]
-    page = (await get(str(address), "/metrics")).text.splitlines()
-    return next(float(line.split()[1]) for line in page if line.startswith(f"{name} "))
 
 
 async def waits(runner: Supervisor, task_id: str) -> bool:

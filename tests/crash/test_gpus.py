@@ -4,6 +4,7 @@ it (F32 and F33 of faults.md). Each task takes an exclusive lock on a file of it
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import secrets
 import signal
@@ -17,7 +18,7 @@ from runner.cli.exits import Code
 from supervisor.v1 import supervisor_pb2 as v1
 from tests.support import keepers
 from tests.support.command import Command
-from tests.support.gpu_daemon import ALONE, DOUBLE, FILE, GPU, Host, all_free, gpu, on
+from tests.support.gpu_daemon import ALONE, DOUBLE, FILE, GPU, Host, all_free, gpu, metric, on
 from tests.support.programs import SMALL
 from tests.support.verdicts import ended
 from tests.support.waiting import until
@@ -68,36 +69,48 @@ async def test_two_hundred_tasks_race_for_four_devices_and_never_two_have_one(ho
             assert code == (9 if number % 5 == 0 else 0), task
         lost = sum(task.failure.reason == v1.FAILURE_REASON_LOST for task in tasks)
         assert lost <= KEEPER_DEATHS * len(FOUR)
+        order = [names.index(str(name)) for name in leased(host)]
+        assert len(order) > TASKS // 2
+        assert order == sorted(order), "first come, first served"
         await until(lambda: all_free(runner), "all devices are free")
         assert host.leases() == []
     assert len(names) == len({task.task_id for task in tasks})
 
 
-@on("GPU-a", "GPU-b", by=(FILE, DOUBLE))
+@on("GPU-a", "GPU-b", "GPU-c", by=(FILE, DOUBLE))
 async def test_a_task_whose_device_is_lost_goes_on_with_another_and_both_are_told(
     host: Host,
 ) -> None:
     """F32."""
     await host.daemon.start()
     async with host.daemon.client() as runner:
+        other = host.payload(f"while [ ! -e {host.root}/go ]; do sleep 0.05; done")
+        await runner.assign(other, task_class=GPU, task_id="other")
+        await until(lambda: host.lines("started") == ["other"], "another task runs")
+        (others,) = (await runner.get("other")).attempts[0].gpu_uuids
         retry = {"on": ["GPU_LOST"], "max_attempts": 2, "initial_backoff": "10ms"}
         slow = host.payload('[ "$ENV_RUNNER_ATTEMPT" = 2 ] || sleep 60', retry=retry)
         await runner.assign(slow, task_class=GPU, task_id="slow")
-        await until(lambda: host.lines("started") == ["slow"], "it runs")
+        await until(lambda: host.lines("started") == ["other", "slow"], "it runs")
         first = (await runner.get("slow")).attempts[0].gpu_uuids[0]
         host.gpus.lose(first)
         task = await ended(runner, "slow")
         assert task.state == v1.TASK_STATE_COMPLETED
         assert [list(each.gpu_uuids) for each in task.attempts] == [
             [first],
-            [({"GPU-a", "GPU-b"} - {first}).pop()],
+            [({"GPU-a", "GPU-b", "GPU-c"} - {first, others}).pop()],
         ]
         assert task.attempts[0].failure.reason == v1.FAILURE_REASON_GPU_LOST
         assert task.attempts[0].failure.retryable
         assert not (await gpu(runner, first)).healthy
+        assert await metric(host, "env_runner_gpus_unhealthy") == 1
         host.daemon.kill()
         await host.daemon.start()
         assert not (await gpu(runner, first)).healthy
+        await runner.assign(host.payload(""), task_class=GPU, task_id="next")
+        assert first not in (await ended(runner, "next")).attempts[0].gpu_uuids
+        (host.root / "go").touch()
+        assert (await ended(runner, "other")).state == v1.TASK_STATE_COMPLETED
         host.gpus.set(first)
         await until(lambda: all_free(runner), "it is given out again")
 
@@ -200,6 +213,13 @@ async def test_a_command_that_cannot_lock_devices_says_what_to_do_and_runs_nothi
     running.send_signal(signal.SIGINT)
     await running.communicate()
     assert running.returncode == Code.CANCELLED
+
+
+def leased(host: Host) -> list[str]:
+    """The tasks that the daemons told of as having a device at first, in that order."""
+    lines = map(json.loads, host.daemon.log.read_text().splitlines())
+    first = (line for line in lines if line["event"] == "GPU leased" and line["attempt"] == 1)
+    return [line["task_id"] for line in first]
 
 
 class Beside(Command):
