@@ -232,7 +232,10 @@ async def _runner(
         stack.push_async_callback(journal.close)
         local = _local(config, journal.epoch, journal.journal_id, observer, goes_with)
         stack.push_async_callback(local.close)
-        containers = Containers(config, host, observer.note, asked, alone=bool(goes_with))
+        beyond = local.look_into if config.local.enabled else None
+        containers = Containers(
+            config, host, observer.note, asked, alone=bool(goes_with), beyond=beyond
+        )
         engines = containers.executors
         for each in engines.values():
             stack.push_async_callback(each.close)

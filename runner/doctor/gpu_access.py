@@ -1,11 +1,13 @@
-"""Checks whether the daemon would notice a container that has lost the right to its GPU: that takes
-cgroups of version 1, or root. Asked of each engine only where the host has NVIDIA's driver. Not
-here: whether an engine can give out devices at all (`gpus.py`).
+"""Checks whether a container that has lost the right to its GPU would be noticed: that takes
+cgroups of version 1, or root, be it the daemon or its keeper. Asked of each engine only where the
+host has NVIDIA's driver. Not here: whether an engine can give out devices at all (`gpus.py`).
 """
 
 from __future__ import annotations
 
 import os
+import socket
+import struct
 from pathlib import Path
 
 from runner.config.model import Config, Container
@@ -13,11 +15,13 @@ from runner.doctor.finding import Finding, ok, warn
 from runner.executors.container.waking import without
 from runner.keeper import devices
 
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+_PATIENCE = 2.0  # seconds
 _OLD = 1  # the version of cgroups whose rules for devices can be read
 _REMEDY = (
-    "let systemd have no part in containers' groups (native.cgroupdriver=cgroupfs in Docker's "
-    "daemon.json, cgroup_manager in Podman's containers.conf), or tell it of their devices (CDI): "
-    "docs/gpu.md, systemctl daemon-reload"
+    "run a keeper that is root (its unit); or let systemd have no part in containers' groups "
+    "(native.cgroupdriver=cgroupfs in Docker's daemon.json, cgroup_manager in Podman's "
+    "containers.conf), or tell it of their devices (CDI): docs/gpu.md, systemctl daemon-reload"
 )
 
 
@@ -26,6 +30,7 @@ async def examine(config: Config) -> list[Finding]:
     if not devices.majors():
         return []
     root = _daemons_user(config.state.directory) == 0
+    root = root or (config.local.enabled and keepers_user(config) == 0)
     both = {"docker": config.docker, "podman": config.podman}
     asked = [await _ask(name, one, root=root) for name, one in both.items() if one.enabled]
     return [each for each in asked if each is not None]
@@ -49,15 +54,15 @@ async def _ask(name: str, config: Container, *, root: bool) -> Finding | None:
 
 def judged(name: str, version: int, driver: str, *, root: bool) -> Finding:
     """Of the engine of that name, whose groups are of that `version` (0: it does not say) and made
-    by that `driver`, for a daemon that is `root` or not."""
+    by that `driver`, where daemon or keeper is `root` or neither."""
     id_ = f"gpu.{name}.access"
     if root or version == _OLD:
         return ok(id_, "a container that may open its GPU no more is noticed within 10 s")
     if driver == "cgroupfs":
         return ok(id_, "systemd has no part in containers' groups: no daemon-reload takes a GPU")
     found = (
-        f"containers' groups are made by {driver or 'nobody knows whom'}, and the daemon is not "
-        "root: one that loses its GPU through systemctl daemon-reload is not noticed"
+        f"containers' groups are made by {driver or 'nobody knows whom'}, and neither daemon nor "
+        "keeper is root: one that loses its GPU through systemctl daemon-reload is not noticed"
     )
     return warn(id_, found, _REMEDY)
 
@@ -68,3 +73,16 @@ def _daemons_user(state: Path) -> int:
         return state.stat().st_uid
     except OSError:
         return os.geteuid()
+
+
+def keepers_user(config: Config) -> int:
+    """Whose the keeper is that listens for the daemon; -1 where none does."""
+    path = config.local.keeper_socket or str(config.keeper_root / "keeper.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(_PATIENCE)
+        try:
+            sock.connect(path)
+            told = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        except OSError:  # also for a path that is too long for a socket
+            return -1
+    return int(_CREDENTIALS.unpack(told)[1])

@@ -4,8 +4,9 @@ is said where nothing can be learned of them."""
 from __future__ import annotations
 
 import os
+import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -14,14 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.config import load
 from runner.doctor import Verdict, gpu_access
 from runner.executors.container import device_access, gpus
 from runner.executors.container.engine import Engine as Client
 from runner.executors.container.executor import ContainerExecutor
+from runner.executors.container.gpu_looks import GpuLooks
 from runner.executors.container.images import Images
 from runner.executors.container.readiness import of_docker
 from runner.executors.container.records import Launched
 from runner.executors.container.settings import Settings
+from runner.executors.gpu_access import Access, Unseen
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="cannot here: needs root to make device nodes")
 
@@ -67,7 +71,7 @@ def grouped(proc: Path, *lines: str) -> None:
 
 
 def test_where_others_processes_are_hidden_no_container_counts_as_ended(tmp_path: Path) -> None:
-    with pytest.raises(gpus.Unseen, match="ProtectProc=default"):
+    with pytest.raises(Unseen, match="ProtectProc=default"):
         device_access.problem("abc", 7, ["/dev/null"], tmp_path, tmp_path)
 
 
@@ -76,20 +80,20 @@ def test_without_root_nothing_is_learned_of_a_group_of_the_new_kind(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 64_003)
     grouped(tmp_path, "0::/system.slice/docker-abc.scope")
-    with pytest.raises(gpus.Unseen, match="only root can try"):
+    with pytest.raises(Unseen, match="only root can try"):
         device_access.problem("abc", 7, ["/dev/null"], tmp_path, tmp_path)
 
 
 def test_a_group_that_is_not_the_containers_is_not_asked_for_it(tmp_path: Path) -> None:
     grouped(tmp_path, "3:devices:/", "0::/")
-    with pytest.raises(gpus.Unseen, match="cannot be found"):
+    with pytest.raises(Unseen, match="cannot be found"):
         device_access.problem("abc", 7, ["/dev/null"], tmp_path, tmp_path)
 
 
 def test_rules_that_cannot_be_read_are_no_answer(tmp_path: Path) -> None:
     grouped(tmp_path, "3:devices:/docker/abc")
     (tmp_path / "devices/docker/abc/devices.list").mkdir(parents=True)
-    with pytest.raises(gpus.Unseen, match="cannot be asked"):
+    with pytest.raises(Unseen, match="cannot be asked"):
         device_access.problem("abc", 7, ["/dev/null"], tmp_path, tmp_path)
 
 
@@ -107,6 +111,49 @@ async def test_what_cannot_be_checked_is_said_once_and_of_a_container_that_runs(
     assert notes == [{"GPUs of containers not checked": said}]
     executor._attempts.clear()
     await executor.close()
+
+
+async def test_what_this_process_may_not_see_whoever_may_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    notes: list[dict[str, object]] = []
+    asked: list[tuple[str, int, tuple[str, ...]]] = []
+    answers: list[Access | Unseen] = []
+
+    async def beyond(container: str, pid: int, nodes: Sequence[str]) -> Access:
+        asked.append((container, pid, tuple(nodes)))
+        answer = answers.pop(0)
+        if isinstance(answer, Unseen):
+            raise answer
+        return answer
+
+    async def pid() -> int:
+        return 7
+
+    def unseen(*_: object) -> str:
+        raise Unseen("only root can")
+
+    for name in ("difference", "problem"):
+        monkeypatch.setattr(gpus if name == "difference" else device_access, name, unseen)
+    looks = GpuLooks("docker", lambda event, **fields: notes.append({event: fields}), beyond)
+    answers += [Access(frozenset({3}), ()), Access(frozenset({1, 3}), ()), Access(frozenset(), ())]
+    assert await looks.difference("abc", 7, [3]) == ""
+    assert "sees ['/dev/nvidia1', '/dev/nvidia3']" in await looks.difference("abc", 7, [3])
+    assert await looks.difference("abc", 7, []) == ""  # there is no driver: nobody is asked
+    assert "sees no GPU" in await looks.difference("abc", 7, [3])
+    assert asked == [("abc", 7, ())] * 3
+    answers += [Access(frozenset({3}), ()), Access(frozenset({3}), ("/dev/nvidia3",))]
+    assert await looks.problem("abc", [3], pid, kept=False) == ""
+    assert "may open /dev/nvidia3 no more" in await looks.problem("abc", [3], pid, kept=False)
+    assert asked[-1] == ("abc", 7, ("/dev/nvidia3",))
+    assert notes == []
+    answers += [Unseen("it is not root")] * 3
+    for _ in range(2):
+        assert await looks.problem("abc", [3], pid, kept=False) == ""
+    assert await looks.difference("abc", 7, [3]) == ""
+    why = "only root can; nor can the keeper: it is not root"
+    said = {"level": "warning", "executor": "docker", "problem": why}
+    assert notes == [{"GPUs of containers not checked": said}]
 
 
 async def test_where_systemd_has_no_part_in_the_group_nothing_is_amiss(
@@ -132,7 +179,7 @@ def runs(executor: ContainerExecutor, patch: pytest.MonkeyPatch, pids: list[int]
         return SimpleNamespace(pid=pids.pop(0))
 
     def unseen(*_: object) -> str:
-        raise gpus.Unseen("only root can try them")
+        raise Unseen("only root can try them")
 
     patch.setattr(executor._containers, "state", state)
     patch.setattr(device_access, "problem", unseen)
@@ -162,3 +209,14 @@ def test_doctor_says_where_a_container_may_lose_its_gpu_unnoticed(
     found = gpu_access.judged("docker", version, driver, root=root)
     assert (found.id, found.verdict) == ("gpu.docker.access", verdict)
     assert bool(found.remedy) is (verdict is Verdict.WARN)
+
+
+def test_whose_the_keeper_is_is_asked_of_its_socket(nothing_is_left: Path) -> None:
+    path = nothing_is_left / "k"
+    config = load(None, {"ENV_RUNNER_EXECUTORS__LOCAL__KEEPER_SOCKET": str(path)})
+    assert gpu_access.keepers_user(config) == -1
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        assert gpu_access.keepers_user(config) == os.geteuid()
+    path.unlink()

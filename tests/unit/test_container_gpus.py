@@ -18,6 +18,7 @@ from runner.executors.container.flavours import DOCKER, PODMAN, ROOTLESS
 from runner.executors.container.readback import differences
 from runner.executors.container.readiness import of_podman
 from runner.executors.container.spec import body
+from runner.executors.gpu_access import Unseen
 from tests.support.gpu_ports import gpu
 from tests.support.launches import IMAGE, SETTINGS, docker_says, launch, podman_says
 
@@ -151,12 +152,12 @@ def test_a_container_that_has_ended_is_not_judged(proc: Path) -> None:
 def test_of_one_that_may_not_be_looked_into_it_is_said_that_nothing_was_seen(
     proc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(gpus.Unseen, match="ProtectProc=default"):  # no process of others is shown
+    with pytest.raises(Unseen, match="ProtectProc=default"):  # no process of others is shown
         gpus.difference(8, [3], proc)
 
     def refused(_path: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(os, "scandir", refused)
-    with pytest.raises(gpus.Unseen, match="PrivateUsers=no"):
+    with pytest.raises(Unseen, match="PrivateUsers=no"):
         gpus.difference(7, [3], proc)

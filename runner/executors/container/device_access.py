@@ -16,8 +16,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from runner.executors.container.gpus import Unseen, hidden
+from runner.executors.container.gpus import hidden
 from runner.executors.container.usage import CGROUP, PROC, groups, under
+from runner.executors.gpu_access import Unseen
 
 ROOT_ONLY = (
     "under cgroup v2 the rules for devices cannot be read, and only root can try them, by a "
@@ -63,6 +64,11 @@ def problem(
         return ""
     except OSError as error:
         raise Unseen(f"its control group cannot be asked: {error.strerror}") from error
+    return said(shut)
+
+
+def said(shut: Sequence[str]) -> str:
+    """That it may not open these, as a sentence; empty for none."""
     return f"its control group may open {', '.join(shut)} no more" if shut else ""
 
 

@@ -18,19 +18,12 @@ from typing import Any
 from runner.domain.exit import Exit
 from runner.domain.plan import Mode
 from runner.domain.task import Handle
-from runner.executors.container import (
-    device_access,
-    ends,
-    failures,
-    gpus,
-    readiness,
-    records,
-    spec,
-)
+from runner.executors.container import ends, failures, readiness, records, spec
 from runner.executors.container.attach import Attached
 from runner.executors.container.attempt import Attempt, Home
 from runner.executors.container.containers import Containers
 from runner.executors.container.engine import LIMIT, Engine, EngineError, OutOfReach
+from runner.executors.container.gpu_looks import GpuLooks
 from runner.executors.container.images import Images
 from runner.executors.container.launching import Begun, Exists, Launching, Taken, mark
 from runner.executors.container.place import Places
@@ -39,6 +32,7 @@ from runner.executors.container.settings import Settings
 from runner.executors.container.sweep import Sweep
 from runner.executors.container.usage import Counters
 from runner.executors.container.waking import without
+from runner.executors.gpu_access import Look
 from runner.ports import Found, Launch, LaunchFailed, Readiness, Started
 
 _VERSION = 1  # of the handles' data
@@ -55,7 +49,8 @@ def _silent(_event: str, **_fields: object) -> None:
 
 class ContainerExecutor:
     """See `runner.ports.Executor`. `engine` and `images` are of the engine that the settings
-    name; they are closed with it. `note` is told what an operator may want to know."""
+    name; they are closed with it. `note` is told what an operator may want to know. `beyond` looks
+    at containers' GPUs where this process may not."""
 
     def __init__(
         self,
@@ -63,13 +58,14 @@ class ContainerExecutor:
         engine: Engine,
         images: Images,
         note: Callable[..., None] = _silent,
+        beyond: Look | None = None,
     ) -> None:
         self.name = settings.name
         self._settings, self._engine, self._note = settings, engine, note
         self._containers = Containers(engine)
         self._places = Places(settings.root)
-        self._launching = Launching(settings, self._containers, images, self._places, self._unseen)
-        self._unseen_told: set[str] = set()
+        self._gpus = GpuLooks(settings.name, note, beyond)
+        self._launching = Launching(settings, self._containers, images, self._places, self._gpus)
         self._sweep = Sweep(settings, self._containers, self._places, note)
         self._sweeping: asyncio.Task[None] | None = None
         self._known: readiness.Known | None = None
@@ -158,23 +154,17 @@ class ContainerExecutor:
         attempt, _ = self._attempts.get(name, (None, None))
         if attempt is None or not attempt.launched.gpus:
             return ""
-        nodes = [f"/dev/nvidia{minor}" for minor in attempt.launched.gpus]
-        container, unseen = attempt.launched.container, ""
-        while True:
+        container = attempt.launched.container
+
+        async def pid() -> int:
             try:
-                pid = (await self._containers.state(container)).pid
+                return (await self._containers.state(container)).pid
             except EngineError:  # then nothing is known; its end is told by `wait`
-                return ""
-            if not pid:
-                return ""
-            if unseen:  # and it has not ended meanwhile, which looks alike
-                if self._known is None or self._known.cgroup_driver != "cgroupfs":
-                    self._unseen(unseen)  # else there is nobody who takes such rights away
-                return ""
-            try:
-                return await asyncio.to_thread(device_access.problem, container, pid, nodes)
-            except gpus.Unseen as error:
-                unseen = str(error)
+                return 0
+
+        # where systemd has no part in the groups, nobody takes such rights away
+        kept = self._known is not None and self._known.cgroup_driver == "cgroupfs"
+        return await self._gpus.problem(container, attempt.launched.gpus, pid, kept=kept)
 
     @property
     def active(self) -> int:
@@ -198,13 +188,6 @@ class ContainerExecutor:
         await self._engine.close()
 
     # --- how it is done
-
-    def _unseen(self, problem: str) -> None:
-        """Say once why a promise about containers' GPUs is not kept here."""
-        if problem not in self._unseen_told:
-            self._unseen_told.add(problem)
-            event = "GPUs of containers not checked"
-            self._note(event, level="warning", executor=self.name, problem=problem)
 
     async def _launch(self, request: Launch) -> Started:
         begun = await self._begin(request)

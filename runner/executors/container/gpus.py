@@ -12,20 +12,17 @@ import json
 import os
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from runner.domain.gpu import Gpu
 from runner.executors.container.flavours import Flavour
+from runner.executors.gpu_access import Unseen
 
 _CAPABILITIES = [["gpu", "compute", "utility"]]
 _NODE = re.compile(r"nvidia([0-9]+)")
 _PROC = Path("/proc")
-
-
-class Unseen(Exception):
-    """It cannot be learned from here; the text says why, for a person."""
 
 
 def requests(gpus: Sequence[Gpu], flavour: Flavour) -> list[dict[str, Any]]:
@@ -63,7 +60,12 @@ def difference(pid: int, minors: Sequence[int], proc: Path = _PROC) -> str:
     empty where they do not, or where it has ended. Raises Unseen where this process may not look
     into it."""
     seen = _seen(pid, proc)
-    if seen is None or seen == set(minors):
+    return "" if seen is None else compared(seen, minors)
+
+
+def compared(seen: Collection[int], minors: Sequence[int]) -> str:
+    """How the numbers that are seen differ from those of the lease."""
+    if set(seen) == set(minors):
         return ""
     told = [f"/dev/nvidia{minor}" for minor in sorted(seen)]
     wanted = [f"/dev/nvidia{minor}" for minor in sorted(minors)]

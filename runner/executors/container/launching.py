@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.domain.failure import Failure
 from runner.executors import gpu_nodes
-from runner.executors.container import failures, gpus, granted, peek, readback, records, spec
+from runner.executors.container import failures, granted, peek, readback, records, spec
 from runner.executors.container.attach import Attached
 from runner.executors.container.attempt import now
 from runner.executors.container.containers import Containers, State, state
@@ -27,6 +27,7 @@ from runner.executors.container.engine import (
     OutOfReach,
 )
 from runner.executors.container.flavours import Flavour
+from runner.executors.container.gpu_looks import GpuLooks
 from runner.executors.container.image import ImageFacts
 from runner.executors.container.images import Images, Ready
 from runner.executors.container.place import Places
@@ -35,7 +36,6 @@ from runner.executors.container.records import Launched
 from runner.executors.container.settings import LABEL, Settings
 from runner.executors.container.usage import Counters
 from runner.failpoints import failpoint
-from runner.keeper import devices
 from runner.ports import Launch, LaunchFailed
 
 
@@ -66,8 +66,7 @@ class Begun:
 
 
 class Launching:
-    """Of one engine, whose `flavour` is known by then. `unseen` is told why what a container sees
-    of GPUs could not be compared, where there are some."""
+    """Of one engine, whose `flavour` is known by then."""
 
     def __init__(
         self,
@@ -75,9 +74,9 @@ class Launching:
         containers: Containers,
         images: Images,
         places: Places,
-        unseen: Callable[[str], None],
+        looks: GpuLooks,
     ) -> None:
-        self._settings, self._containers, self._unseen = settings, containers, unseen
+        self._settings, self._containers, self._gpus = settings, containers, looks
         self._images, self._places = images, places
 
     async def found(self, name: str) -> tuple[str, State] | None:
@@ -266,20 +265,11 @@ class Launching:
         other = ""
         if it.pid:
             other = await peek.loosened(it.pid, launched.user)
-            other = other or self._other_gpus(it.pid, launched.gpus)
+            other = other or await self._gpus.difference(container, it.pid, launched.gpus)
         if other:
             await self._undo(launched.name, container)
             raise LaunchFailed(failures.of_difference([other]))
         return Begun(launched, attached, running, counters)
-
-    def _other_gpus(self, pid: int, minors: list[int]) -> str:
-        """How the GPUs that it sees differ from its own; empty where that cannot be seen."""
-        try:
-            return gpus.difference(pid, minors)
-        except gpus.Unseen as unseen:
-            if minors or devices.majors():  # else there is none that it could see
-                self._unseen(str(unseen))
-            return ""
 
     @staticmethod
     def _same(pid: int, seen: granted.Seen) -> bool:
