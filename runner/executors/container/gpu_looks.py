@@ -78,5 +78,5 @@ class GpuLooks:
     def _tell(self, problem: str) -> None:
         if problem not in self._told:
             self._told.add(problem)
-            event = "GPUs of containers not checked"
-            self._note(event, level="warning", executor=self._name, problem=problem)
+            fields = {"executor": self._name, "problem": problem}
+            self._note("GPUs of containers not checked", level="warning", **fields)
