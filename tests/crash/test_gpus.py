@@ -11,7 +11,6 @@ import signal
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from runner.cli.exits import Code
@@ -129,7 +128,7 @@ async def test_a_command_beside_a_daemon_waits_for_a_device_that_a_task_has_daem
         beside = command(host)
         payload = beside.payload("sh", "-c", ALONE.format(root=host.root, rest=""), resources=SMALL)
         running = await beside.start(payload)
-        await until(lambda: own_daemon(running.pid), "the command has a runner")
+        await until(lambda: keeper_beside(host), "the command has a runner")
         await daemon.start()
         assert host.lines("started") == ["held"]
         (host.root / "go").touch()
@@ -248,9 +247,9 @@ def command(host: Host) -> Beside:
     return Beside(host)
 
 
-def own_daemon(pid: int) -> bool:
-    """Whether the command with that pid has a keeper, and so a runner that waits."""
-    return any("runner.keeper" in " ".join(p.cmdline()) for p in psutil.Process(pid).children())
+def keeper_beside(host: Host) -> bool:
+    """Whether a command beside the daemon has a keeper, and so a runner that waits."""
+    return any(keepers.find(home / "state/keeper") for home in host.root.glob("env-runner-*"))
 
 
 async def heir(home: Path) -> None:

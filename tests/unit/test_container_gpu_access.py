@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.config import load
+from runner.containers import Containers
 from runner.doctor import Verdict, gpu_access
 from runner.executors.container import device_access, gpus
 from runner.executors.container.engine import Engine as Client
@@ -26,6 +27,7 @@ from runner.executors.container.readiness import of_docker
 from runner.executors.container.records import Launched
 from runner.executors.container.settings import Settings
 from runner.executors.gpu_access import Access, Unseen
+from runner.host import facts
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="cannot here: needs root to make device nodes")
 
@@ -188,6 +190,18 @@ def runs(executor: ContainerExecutor, patch: pytest.MonkeyPatch, pids: list[int]
 def an_executor(root: Path, note: Callable[..., None]) -> ContainerExecutor:
     settings = Settings("docker", "/nowhere", root, "test", "1:1")
     return ContainerExecutor(settings, Client("docker", "/nowhere"), cast("Images", None), note)
+
+
+async def test_the_executors_of_containers_are_told_who_may_look(tmp_path: Path) -> None:
+    async def beyond(_container: str, _pid: int, _nodes: Sequence[str]) -> Access:
+        raise Unseen
+
+    config = load(None, {"ENV_RUNNER_STATE__DIRECTORY": str(tmp_path)})
+    assert config.containers
+    for name in config.containers:
+        made = Containers(config, facts(), print, lambda *_: None, beyond=beyond)._maker(name)()
+        assert made._gpus._beyond is beyond
+        await made.close()
 
 
 @pytest.mark.parametrize(
