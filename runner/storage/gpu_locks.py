@@ -174,7 +174,7 @@ class GpuLocks:
         if lease.version != VERSION:
             return f"a runner of another version of env-runner (pid {lease.pid}) has it"
         who = f"another runner of this host has it for attempt {quote(lease.attempt)}"
-        if _settling(lease) or _has_keeper(lease) if lease.alone else _is_there(lease):
+        if _is_awaited(lease):
             return f"{who}; that runner's state is in {quote(lease.state)}"
         where = gpu_leftovers.found(lease.attempt, lease.container, lease.state)
         return f"{who}, which runs on: {where}" if where else ""
@@ -221,8 +221,11 @@ def _now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _settling(lease: _Lease) -> bool:
-    return 0 <= _now() - lease.written < SETTLING
+def _is_awaited(lease: _Lease) -> bool:
+    """Whether somebody may come back for it, or something of it may yet begin."""
+    if not lease.alone:
+        return _is_there(lease)
+    return 0 <= _now() - lease.written < SETTLING or _has_keeper(lease)
 
 
 def _has_keeper(lease: _Lease) -> bool:
@@ -230,7 +233,7 @@ def _has_keeper(lease: _Lease) -> bool:
     it. What may not be looked at speaks for it."""
     try:
         lock = os.open(Path(lease.state) / "keeper" / "lock", os.O_RDONLY | _SAFELY)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # that is no path
         return False
     except OSError:
         return True

@@ -161,6 +161,15 @@ def test_what_a_command_asked_for_just_before_it_was_killed_is_waited_for(
     guard.close()
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_lease_whose_state_is_no_path_is_nobodys(
+    tmp_path: Path,
+    alone: bool,  # noqa: FBT001 - a case
+) -> None:
+    lease = lease_of(tmp_path, state="a\0b", alone=alone, written=0.5, attempt="er-none-1")
+    assert written(tmp_path, json.dumps(lease)).other("GPU-a") == ""
+
+
 def test_a_daemons_lease_stands_while_its_state_is_there_whatever_runs(
     tmp_path: Path, nothing_runs: None
 ) -> None:
