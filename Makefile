@@ -31,7 +31,7 @@ test:  ## the whole suite; TESTS="…" for a part of it
 	@sh tools/setup.sh dev
 	@sh tools/packages.sh $(TEST_COMMANDS)
 	@sh tools/examples.sh node go
-	@CI=true $(PYTHON_HERE) -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadgroup $(TESTS); \
+	@CI=true $(PYTHON_HERE) -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal $(TESTS); \
 	status=$$?; [ -z "$(STATUS_FILE)" ] || { echo $$status > "$(STATUS_FILE)"; exit 0; }; exit $$status
 
 test-vm:  ## the units in a throw-away Debian: systemd as PID 1, in qemu without KVM; 6 minutes

@@ -10,7 +10,7 @@ from prometheus_client import generate_latest
 
 from bench.figure import Figure, median, spread
 from runner.domain.gpu import Gpu
-from runner.ports import Look
+from runner.engine.api import GpuState
 from runner.telemetry.gpu_metrics import GpuMetrics
 from runner.telemetry.metrics import Metrics
 
@@ -19,22 +19,21 @@ _GIB = 1 << 30
 
 
 class _Host:
-    """Devices as they were seen a moment ago: or so long ago that each scrape asks for a look."""
+    """Devices as they were seen a moment ago."""
+
+    answer = True
 
     def __init__(self, count: int) -> None:
-        devices = tuple(
+        devices = (
             Gpu(f"GPU-{n:08x}", n, "Bench", n, 80 * _GIB, n * _GIB, n / 10) for n in range(count)
         )
-        self._look = Look(devices)
+        self._states = tuple(GpuState(gpu, True, "", "", "") for gpu in devices)
 
-    async def look(self) -> Look:
-        return self._look
+    def states(self) -> tuple[GpuState, ...]:
+        return self._states
 
-    def last(self) -> Look:
-        return self._look
-
-    async def close(self) -> None:
-        pass
+    def refresh(self, age: float) -> None:
+        """Somebody looks beside it."""
 
 
 async def scrape(_directory: Path) -> list[Figure]:

@@ -33,7 +33,7 @@ from runner.host import HostFacts, facts
 from runner.links import on_this_host
 from runner.notify import notify, reloading, stay_alive
 from runner.planning.policy import Rules
-from runner.ports import Executor, Gpus, JournalBroken, JournalUnavailable, Observer
+from runner.ports import Executor, JournalBroken, JournalUnavailable, Observer
 from runner.process import leave_in_time, prepare
 from runner.signals import Signals
 from runner.storage.journal import JournalDamaged, SqliteJournal, StateLocked, open_journal
@@ -74,7 +74,6 @@ class Runner:
     local: LocalExecutor
     rules: Callable[[Config], Rules]  # what another configuration would come to here
     journal: SqliteJournal
-    gpus: Gpus
 
 
 def serve(config: Config, reload: Callable[[], Config]) -> int:
@@ -181,7 +180,7 @@ async def _serve(config: Config, reload: Callable[[], Config], log: Log) -> int:
                 not_held=dict(host.unheld),
                 notes=host.notes,
             )
-            link = await shown.begin(runner.engine, runner.journal, runner.gpus)
+            link = await shown.begin(runner.engine, runner.journal)
             addresses = await servers.start(runner.engine, link)
             log.info("serving", addresses=addresses, version=__version__, pid=os.getpid())
             notify("READY=1")
@@ -282,7 +281,7 @@ async def _runner(
         for one in engines.values():
             one.changed = again
         again()  # by what they have said meanwhile
-        yield Runner(engine, local, ruled, journal, seen)
+        yield Runner(engine, local, ruled, journal)
 
 
 def _local(

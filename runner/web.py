@@ -16,14 +16,13 @@ from runner.config import Config
 from runner.edges.http.links import Links, signing_key
 from runner.edges.rpc.convert_task import Link, no_link
 from runner.edges.rpc.guard import Told, untold
-from runner.ports import Executor, Gpus, Observer
+from runner.ports import Executor, Observer
 from runner.telemetry.fanout import Observers
 
 if TYPE_CHECKING:
     from runner.edges.http.server import HttpServer
     from runner.engine.service import Engine
     from runner.storage.journal import SqliteJournal
-    from runner.telemetry.gpu_metrics import GpuMetrics
 
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
@@ -56,7 +55,7 @@ class Web(Protocol):
         """Answer that the daemon starts. Returns the address, empty where there is none."""
         ...
 
-    async def begin(self, engine: Engine, journal: SqliteJournal, gpus: Gpus) -> Link:
+    async def begin(self, engine: Engine, journal: SqliteJournal) -> Link:
         """Answer everything, for the daemon has started; how tasks' logs_url are made."""
         ...
 
@@ -97,7 +96,6 @@ class _Off:
         self,
         engine: Engine,  # noqa: ARG002 - see Web
         journal: SqliteJournal,  # noqa: ARG002 - likewise
-        gpus: Gpus,  # noqa: ARG002 - likewise
     ) -> Link:
         """See Web."""
         return no_link
@@ -146,7 +144,6 @@ class _On:
             observer=observer,
         )
         self._beating: asyncio.Task[None] | None = None
-        self._gpus: GpuMetrics | None = None
 
     def executor(self, executor: Executor) -> Executor:
         """See Web."""
@@ -164,15 +161,13 @@ class _On:
         await self._server.start(self._routes)
         return self._server.address
 
-    async def begin(self, engine: Engine, journal: SqliteJournal, gpus: Gpus) -> Link:
+    async def begin(self, engine: Engine, journal: SqliteJournal) -> Link:
         """See Web."""
         from runner.edges.http.output import Output  # noqa: PLC0415 - with the rest
         from runner.telemetry.gpu_metrics import GpuMetrics  # noqa: PLC0415 - likewise
 
         journal.on_commit(self._committed)
-        self._gpus = GpuMetrics(gpus)
-        self._metrics.registry.register(self._gpus)
-        self._gpus.refresh()
+        self._metrics.registry.register(GpuMetrics(engine.devices))
         self._health.begin(engine, journal)
         self._routes.scrape.begin(engine)
         key = await signing_key(journal)
@@ -191,8 +186,6 @@ class _On:
         await self._server.stop()
         await self._health.journal_probe.close()
         await self._routes.scrape.close()
-        if self._gpus is not None:
-            await self._gpus.close()
 
     def _committed(self, seconds: float) -> None:
         self._metrics.committed(seconds)

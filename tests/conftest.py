@@ -112,13 +112,6 @@ def _judged(report: Report) -> Report:
     return report
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Heavy tests run one after the other, on one worker."""
-    for item in items:
-        if item.get_closest_marker("heavy"):
-            item.add_marker(pytest.mark.xdist_group("heavy"))
-
-
 @pytest.fixture(scope="session")
 def nvml_library(place: Place) -> Path:
     """Where the double of NVIDIA's driver library is built, by who first asks for it."""

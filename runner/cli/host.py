@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from runner.cli import terminal, words
 from runner.cli.client import ask, print_json
 from runner.cli.exits import Code
+from runner.domain.gpu import UNCOUNTED
 from supervisor.client import Supervisor
 from supervisor.v1 import supervisor_pb2 as v1
 
@@ -80,7 +81,8 @@ def _gpus(runner: v1.Runner) -> Iterator[tuple[str, str]]:
         holder = f"task {each.task_id}" if each.task_id else ""
         stands = ": ".join(filter(None, (holder, each.problem))) or "free"
         ill = "" if each.healthy else "unhealthy, "
-        yield f"gpu {each.index}", terminal.safe(f"{what}, {ill}{stands}")
+        index = "-" if each.index == UNCOUNTED else each.index
+        yield f"gpu {index}", terminal.safe(f"{what}, {ill}{stands}")
 
 
 def _classes(runner: v1.Runner) -> Iterator[tuple[str, str]]:

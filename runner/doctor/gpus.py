@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from runner.config.model import Config
+from runner.doctor import gpu_leases
 from runner.doctor.finding import Finding, fail, ok, warn
 from runner.domain.gpu import Gpu
 from runner.executors import gpu_nodes
@@ -23,7 +24,7 @@ _EVERYBODY = stat.S_IROTH | stat.S_IWOTH
 
 
 async def examine(config: Config) -> list[Finding]:
-    """`gpu`, and where there are devices one for each way to give them out."""
+    """`gpu`, and where there are devices whether any can be given out, and one for each way."""
     gpus = NvmlGpus()
     try:
         look = await gpus.look()
@@ -32,13 +33,14 @@ async def examine(config: Config) -> list[Finding]:
         await gpus.close()
     if look.problem or not look.devices:
         return [found]
+    leases = await gpu_leases.examine(config, look.devices)
     ways = [native(look.devices)] if config.local.enabled else []
     socket = config.docker.socket
     if config.docker.enabled and os.path.lexists(socket):  # noqa: ASYNC240 - a command's only look
         ways.append(docker(_PATH))
     if config.podman.enabled:
         ways.append(podman(look.devices, _CDI))
-    return [found, *ways]
+    return [found, leases, *ways]
 
 
 def driver(problem: str, version: str, gpus: Sequence[Gpu], lacking: str) -> Finding:
@@ -55,7 +57,7 @@ def driver(problem: str, version: str, gpus: Sequence[Gpu], lacking: str) -> Fin
     said = f"driver {version}; {'; '.join(_line(each) for each in gpus)}"
     if any(each.problem for each in gpus):
         return fail("gpu", said, "see docs/gpu.md: a device that is not well is not given out")
-    if any(each.mig for each in gpus):
+    if any(each.mig is not False for each in gpus):
         remedy = "nvidia-smi -i INDEX -mig 0, where whole devices are to be given out"
         return warn("gpu", said, remedy)
     return ok("gpu", said)
@@ -64,6 +66,7 @@ def driver(problem: str, version: str, gpus: Sequence[Gpu], lacking: str) -> Fin
 def _line(each: Gpu) -> str:
     words = [f"{each.index}: {each.name} {each.uuid}"]
     words += ["cut into parts (MIG), and so not given out"] if each.mig else []
+    words += ["whether it is cut into parts (MIG) is not told"] if each.mig is None else []
     words += [each.problem] if each.problem else []
     return ", ".join(words)
 
@@ -71,7 +74,7 @@ def _line(each: Gpu) -> str:
 def native(gpus: Sequence[Gpu], mode: int | None = None) -> Finding:
     """Whether native tasks can have them. `mode` is that of the device nodes, where it is not to
     be looked up."""
-    whole = [each for each in gpus if not (each.mig or each.problem)]
+    whole = [each for each in gpus if each.mig is False and not each.problem]
     try:
         nodes = [node for each in whole for node in devices.look(gpu_nodes.paths([each]))]
     except (devices.Unfit, gpu_nodes.Unknown) as error:
@@ -101,7 +104,7 @@ def docker(path: str) -> Finding:
 def podman(gpus: Sequence[Gpu], places: Sequence[Path]) -> Finding:
     """Whether Podman knows them, by the names that it is asked with."""
     text = "\n".join(_specifications(places))
-    unknown = [each.uuid for each in gpus if not each.mig and each.uuid not in text]
+    unknown = [each.uuid for each in gpus if each.mig is False and each.uuid not in text]
     if not unknown:
         return ok("gpu.podman", "CDI knows each device by its UUID")
     remedy = (

@@ -5,16 +5,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+UNCOUNTED = 0xFFFF_FFFF
+"""In place of -1 where an index cannot be negative: 0 would be that of another device."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
     """One whole device.
 
-    Memory is in bytes, `memory_used` -1 where the driver does not tell; `utilization` from 0 to 1.
-    `minor` is the number of its device node (/dev/nvidiaN), -1 where the driver does not tell.
-    `problem` says for a person why it cannot be used (lost, a fatal error, no answer), empty for a
-    healthy one. `thrown`: that is an error, which the driver tells once. `away`: it is not listed,
-    or tells nothing of itself. `mig`: it is cut into parts, and so never given out whole.
+    `index` is -1 where the driver does not count it. Memory is in bytes, `utilization` from 0 to 1;
+    `memory_used`, `utilization` and `minor`, the number of its device node (/dev/nvidiaN), are -1
+    where the driver does not tell. `problem` says for a person why it cannot be used (lost, a fatal
+    error, no answer), empty for a healthy one; `doubtful` where the driver did not say that of the
+    device itself: a call failed, or it was not listed, which may be over at the next look; `thrown`
+    where it is an error, which the driver tells once; `away` where the driver calls it lost. `mig`:
+    it is cut into parts, and so never given out whole; None where the driver does not tell.
     `processes` are the pids on it, as the host numbers them; None where the driver does not tell
     them, which is not the same as none.
     """
@@ -27,7 +32,8 @@ class Gpu:
     memory_used: int = 0
     utilization: float = 0.0
     problem: str = ""
+    doubtful: bool = False
     thrown: bool = False
     away: bool = False
-    mig: bool = False
+    mig: bool | None = False
     processes: tuple[int, ...] | None = ()

@@ -54,9 +54,8 @@ class Room(Protocol):
         """The tasks that wait, those included that are being stored."""
         ...
 
-    @property
-    def gpus_taken(self) -> str:
-        """Why each GPU is not given out now, in a sentence."""
+    def gpus_taken(self, who: Principal) -> str:
+        """Why each GPU is not given out now, in a sentence for them."""
         ...
 
 
@@ -132,7 +131,7 @@ class Admission:
             return Planned(planned, f"{word}: {refused.message}")
         wanted = need(read.task_class, planned, payload.tenant)
         word = self._scheduler.obstacle(planned.executor, wanted)
-        why = f" ({self._room.gpus_taken})" if word == Lack.GPU else ""
+        why = f" ({self._room.gpus_taken(who)})" if word == Lack.GPU else ""
         return Planned(planned, f"{word}: {WORDS[word]}{why}" if word else "")
 
     def _planned(self, who: Principal, read: Read) -> tuple[Payload, Plan]:

@@ -147,12 +147,14 @@ class ClassState:
 @dataclass(frozen=True, slots=True)
 class GpuState:
     """One device: `task_id` of who has it, empty where it is free; `problem` says why it is not
-    given out, or what is wrong with it while a task has it."""
+    given out, or what is wrong with it while a task has it, to an operator; `public` to anybody
+    else, without the pids, paths and words of others."""
 
     gpu: Gpu
     healthy: bool
     task_id: str
     problem: str
+    public: str
 
 
 @dataclass(frozen=True, slots=True)

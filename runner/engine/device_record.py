@@ -65,13 +65,23 @@ def read(text: str, boot_id: str) -> list[Known]:
 
 
 def _read(each: dict[str, Any]) -> Known:
-    gpu = Gpu(
-        each["uuid"],
-        each["index"],
-        each["name"],
-        memory_total=each["memory"],
-        mig=each["mig"],
-    )
+    gpu = unseen(each["uuid"], each["index"], each["name"], each["memory"], mig=each["mig"])
     why = "an earlier daemon had put it there, and no look has lifted that since"
     error = each.get("error")
     return Known(gpu, why if each["quarantined"] else "", Thrown(**error) if error else None)
+
+
+def unseen(
+    uuid: str, index: int = -1, name: str = "", memory: int = 0, *, mig: bool | None = None
+) -> Gpu:
+    """A device of which no look has told yet what is on it."""
+    return Gpu(
+        uuid,
+        index,
+        name,
+        memory_total=memory,
+        memory_used=-1,
+        utilization=-1.0,
+        mig=mig,
+        processes=None,
+    )

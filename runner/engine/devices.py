@@ -2,7 +2,7 @@
 
 What a look changes is `planning.fleet`'s to say; here are the looks themselves, how often they are,
 the lock that goes with each lease, and who is told. A lease is made and ended at once, on the last
-look, and one that is too old is made anew first: whoever waits for a device waits for that.
+look; before anything is launched its device is asked once more (`device_check.py`).
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from typing import Any
 from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.gpu import Gpu
 from runner.domain.task import Task, handle_name
-from runner.engine import device_record
+from runner.engine import device_check, device_record, device_told
 from runner.engine.api import GpuState
 from runner.planning.device_errors import Errors
-from runner.planning.fleet import GONE, Fleet, Freed, Lifted, Lost, News, Quarantined
+from runner.planning.fleet import Fleet, Freed, Lifted, Lost, News, Quarantined
 from runner.planning.gpus import IDLE_MEMORY
 from runner.ports import Clock, Gpus, Guard, Journal, LaunchFailed, Observer
 
-FRESH = 1.0
-"""Seconds for which a look is good enough to lease a device by."""
+RECENT = 90.0
+"""Seconds for which a look is good enough to lease a device by, since the device is asked again
+before the launch: longer than two looks are ever apart, by more than the longest takes."""
 
 FIRST_LOOK = 2.0
 """Seconds that the start waits for the driver: one that hangs keeps nobody from other tasks."""
@@ -34,11 +35,12 @@ SOONEST, SOON = 0.05, 1.0
 """Seconds between two looks at a device that was given back: doubling, from the first."""
 
 WATCH, QUARANTINE, IDLE = 2.0, 10.0, 30.0
-"""Seconds between two looks while a task has a device, or waits for one; while one is in
-quarantine; and else."""
+"""Seconds between two looks while a task has a device or waits for one, or it is in doubt whether
+one is lost; while one is in quarantine; and else."""
 
-
-_TOLD = 8  # devices in one sentence
+REST = 0.1
+"""Seconds after a lease in which no look at all devices is begun that was not asked for: the
+question about the one that was leased would wait for it."""
 
 
 class Devices:
@@ -65,15 +67,17 @@ class Devices:
         self.spawn: Callable[[Coroutine[Any, Any, None]], object] = lambda work: work.close()
         self._gpus, self._guard, self._journal = gpus, guard, journal
         self._clock, self._observer, self._boot_id = clock, observer, boot_id
+        self._idle_memory = idle_memory
         self._fleet, self._errors, self._load = Fleet(idle_memory), Errors(), driver_load
         self._asked = False  # whether a look is to be made at once
         self._sooner = asyncio.Event()  # the next look may be due sooner than it was
-        self._looked = -IDLE
-        self._seen = -FRESH  # when the driver last answered
-        self._answered = False  # whether it has at all, in this life
+        self._begun = self._looked = -IDLE  # when the last look was begun, and was over
+        self._not_before = -IDLE  # when the next may be begun
+        self._seen = -RECENT  # when the last one was begun that the driver answered
         self._unsure = False  # whether there are any: it takes its time at first
-        self._problem = ""
+        self._problem = "they were not looked at yet"
         self._losses: list[tuple[str, str]] = []  # tasks that are to be told, and what
+        self._unlaunched: set[str] = set()  # tasks of which nothing has been on their devices
         self._starved = False  # whether a task waits for a device
         self._pause = SOONEST
         self._barred: frozenset[str] = frozenset()
@@ -108,8 +112,9 @@ class Devices:
         again have been told so before."""
         while True:
             while self._losses:
-                self.lost(*self._losses.pop())
-            left = self._looked + self._interval() - self._clock.monotonic()
+                self.lost(*self._losses.pop(0))
+            due = max(self._looked + self._interval(), self._not_before)
+            left = due - self._clock.monotonic()
             if self._asked or left <= 0:
                 self._asked = False
                 await self._look()
@@ -134,9 +139,10 @@ class Devices:
         return free
 
     def lease(self, task: Task) -> bool:
-        """Lease one to the task's next attempt. Where none can be had by a look that is fresh, the
-        next is made soon, and `changed` is called after it."""
-        if not self._is_fresh():
+        """Lease one to the task's next attempt. Where none can be had by the last look, the next
+        is made soon, and `changed` is called after it."""
+        now = self._clock.monotonic()
+        if self._problem or now - self._seen > RECENT:
             self._starve()
             if not self._problem:
                 self._ask()
@@ -148,6 +154,8 @@ class Devices:
                 locked[gpu.uuid] = why
                 continue
             self._fleet.lease(task.task_id, gpu.uuid)
+            if self._not_before <= self._begun:  # once for each look: they are not put off for long
+                self._not_before = now + REST
             self._sooner.set()
             return True
         self._fleet.lock(locked)
@@ -168,15 +176,19 @@ class Devices:
         """The task has its devices from an earlier daemon."""
         for uuid in task.attempt.gpu_uuids:
             if task.attempt.boot_id == self._boot_id:  # else it may be gone for good
-                self._fleet.remember(Gpu(uuid))
+                self._fleet.remember(device_record.unseen(uuid))
             self._fleet.lease(task.task_id, uuid)
             if why := self._guard.take(uuid, task.attempt.name):
                 self._note("GPU lock not held", uuid, level="error", problem=why, **_whose(task))
 
     def give_back(self, task_id: str) -> None:
         """The task has ended, and nothing of it is left; its devices are free once they are
-        clean."""
-        if self._fleet.give_back(task_id, self._clock.monotonic()):
+        clean, and at once where nothing of it has been there."""
+        if task_id in self._unlaunched:
+            self._unlaunched.discard(task_id)
+            for uuid in self._fleet.put_back(task_id):
+                self._guard.give_back(uuid)
+        elif self._fleet.give_back(task_id, self._clock.monotonic()):
             self._pause = SOONEST
             self._ask()
 
@@ -197,19 +209,29 @@ class Devices:
         return tuple(self._fleet.gpu(uuid) or Gpu(uuid) for uuid in task.attempt.gpu_uuids)
 
     async def ready(self, task: Task, wanted: Callable[[], bool]) -> tuple[Gpu, ...]:
-        """The same before its launch, once the driver has answered at all. Raises LaunchFailed
-        where one of them is lost, and where it is not `wanted` any more."""
-        while task.attempt.gpu_uuids and not self._answered:
-            if not wanted():
-                raise _gone(f"the driver does not answer: {self._problem}")
-            await self._clock.sleep(SOON)
-        found = []
-        for uuid in task.attempt.gpu_uuids:
-            gpu = self._fleet.gpu(uuid)
-            if gpu is None or gpu.problem:
-                raise _gone(_lost(uuid, GONE if gpu is None else gpu.problem))
-            found.append(gpu)
-        return tuple(found)
+        """The same before its launch, as the driver tells of them now: well, and with nothing on
+        them. Raises LaunchFailed where one is not, and where it is not `wanted` any more."""
+        return tuple([await self._ready(uuid, task, wanted) for uuid in task.attempt.gpu_uuids])
+
+    async def _ready(self, uuid: str, task: Task, wanted: Callable[[], bool]) -> Gpu:
+        try:
+            gpu = await device_check.checked(
+                self._gpus,
+                uuid,
+                idle_memory=self._idle_memory,
+                clock=self._clock,
+                fault=lambda: self._fleet.fault(uuid),
+                wanted=wanted,
+            )
+        except device_check.Gone as gone:
+            raise _gone(_lost(uuid, str(gone))) from None
+        except device_check.Taken as taken:
+            self._unlaunched.add(task.task_id)
+            self._fleet.bar(taken.gpu)
+            fields = {"problem": str(taken), "pids": list(taken.gpu.processes or ())}
+            self._note("GPU taken", uuid, level="warning", **fields, **_whose(task))
+            raise _gone(f"its GPU {uuid} was free no more: {taken}") from None
+        return gpu
 
     # --- what may be asked of it
 
@@ -221,24 +243,24 @@ class Devices:
 
     def states(self) -> tuple[GpuState, ...]:
         """Each device as it stands, by index."""
-        unseen = f"the driver does not answer: {self._problem}" if self._problem else ""
-        found = []
-        for each in self._fleet.standing():
-            problem = each.why or ("" if each.task_id else unseen)
-            found.append(GpuState(each.gpu, each.healthy, each.task_id, problem))
-        return tuple(found)
+        return device_told.states(self._fleet.standing(), self._problem)
+
+    def taken(self, *, in_full: bool) -> str:
+        """Why each is not given out now: see `device_told`."""
+        return device_told.taken(self.states(), in_full=in_full)
 
     @property
-    def taken(self) -> str:
-        """Why each is not given out now; whose task has one is not told."""
-        found = [f"{one.gpu.uuid}: {one.problem or 'a task has it'}" for one in self.states()]
-        more = [f"and {len(found) - _TOLD} more"] if len(found) > _TOLD else []
-        return "; ".join([*found[:_TOLD], *more])
+    def answer(self) -> bool:
+        """Whether the driver did when it was last asked."""
+        return not self._problem
+
+    def refresh(self, age: float) -> None:
+        """Have them looked at, where the last look was begun more than so many seconds ago; who
+        asks does not wait for it."""
+        if self._clock.monotonic() - self._begun > age:
+            self._ask()
 
     # --- how it is done
-
-    def _is_fresh(self) -> bool:
-        return not self._problem and self._clock.monotonic() - self._seen <= FRESH
 
     def _ask(self) -> None:
         """Let the next look be made at once."""
@@ -253,13 +275,13 @@ class Devices:
     def _interval(self) -> float:
         if self._fleet.returning:
             return self._pause
-        if self._fleet.leases or self._starved:
+        if self._fleet.leases or self._starved or self._fleet.doubted:
             return WATCH
         return QUARANTINE if self._fleet.quarantined else IDLE
 
     async def _look(self) -> None:
         """Look, and do what follows. Never raises: see Gpus."""
-        began = self._clock.monotonic()
+        self._begun = began = self._clock.monotonic()
         look = await self._gpus.look()
         self._looked = self._clock.monotonic()
         self._pause = min(self._pause * 2, SOON)
@@ -269,13 +291,13 @@ class Devices:
         self._problem = ""
         before, self._unsure = self.count, False
         # others may have asked before: nothing is clean by a look from before its task ended
+        self._seen, self._starved = min(began, look.time), False
         devices, excused = self._errors.see(
             look.devices, self._clock.wall() / _SECOND, self._load(), self._guard.reset
         )
         for each in excused:
             self._note("GPU error lifted", each.uuid, error=each.error, why=each.why)
-        news = self._fleet.see(devices, min(began, look.time))
-        self._seen, self._answered, self._starved = self._looked, True, False
+        news = self._fleet.see(devices, self._seen)
         self._fleet.lock(self._locked_by_others())
         for one in news:
             self._tell(one)
@@ -310,7 +332,7 @@ class Devices:
     def _tell_barred(self) -> None:
         """Say once of each free device that it is not given out, and once that it is again."""
         why = {
-            each.gpu.uuid: each.why
+            each.gpu.uuid: each.in_full
             for each in self._fleet.standing()
             if each.why and each.healthy and not each.task_id
             and each.gpu.uuid not in self._fleet.returning

@@ -12,6 +12,10 @@ class NoGpus:
         """See Gpus."""
         return self.last()
 
+    async def glance(self, uuid: str) -> Look:  # noqa: ARG002 - see Gpus
+        """See Gpus."""
+        return self.last()
+
     def last(self) -> Look:
         """See Gpus."""
         return Look()

@@ -189,10 +189,9 @@ class Engine:
         """The tasks that wait."""
         return self._tasks.queue
 
-    @property
-    def gpus_taken(self) -> str:
-        """Why each GPU is not given out now."""
-        return self.devices.taken
+    def gpus_taken(self, who: Principal) -> str:
+        """Why each GPU is not given out now, as far as it is for them to know."""
+        return self.devices.taken(in_full=standing.operates(who))
 
     def rule_by(self, rules: Rules) -> None:
         """Admit and give turns by other rules from now on. Tasks keep the plan that they were

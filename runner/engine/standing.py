@@ -9,7 +9,7 @@ from runner.domain.document import Document
 from runner.domain.identity import check_task_id
 from runner.domain.limits import Limits
 from runner.domain.payload import whose
-from runner.domain.principal import Principal
+from runner.domain.principal import Principal, Role
 from runner.domain.refusal import Refused
 from runner.domain.task import Task, TaskClass
 from runner.engine import refusals
@@ -104,13 +104,20 @@ def containers(rules: Rules, running: Iterable[Task]) -> dict[str, int]:
 def gpus(
     states: Iterable[GpuState], who: Principal, find: Callable[[str], Task | None]
 ) -> tuple[GpuState, ...]:
-    """The devices as `who` may see them: of a task that is not theirs, only that there is one."""
+    """The devices as `who` may see them: of a task that is not theirs, only that there is one; what
+    others than tasks do on this host, only to operators."""
+    told = (each if operates(who) else replace(each, problem=each.public) for each in states)
     return tuple(
         each
         if not each.task_id or _is_seen(find(each.task_id), who)
         else replace(each, task_id="", problem=_TAKEN)
-        for each in states
+        for each in told
     )
+
+
+def operates(who: Principal) -> bool:
+    """Whether the pids and paths of this host are for them to know."""
+    return Role.OPERATOR in who.roles
 
 
 def _is_seen(task: Task | None, who: Principal) -> bool:

@@ -1,9 +1,9 @@
 """Fatal errors of devices (Xids), from one daemon to the next: the driver tells each once.
 
-An error stands until the device was reset, which shows as the device having been away, as another
-load of the driver, or as a person's word. Errors of this life are remembered by whoever hears them
-(`Gpu.thrown`); here they are kept for the next one, and those of earlier ones are held against
-devices that look well. Arithmetic over looks; no clock, no files.
+An error stands until the device was reset, which shows as the driver having called it lost, as
+another load of the driver, or as a person's word. Errors of this life are remembered by whoever
+hears them (`Gpu.thrown`); here they are kept for the next one, and those of earlier ones are held
+against devices that look well. Arithmetic over looks; no clock, no files.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Errors:
         seen = {gpu.uuid: gpu for gpu in devices}
         thrown = {uuid: gpu.problem for uuid, gpu in seen.items() if gpu.thrown}
         # while a device tells of something else, whoever heard the error remembers it all the same
-        ill = {uuid for uuid, gpu in seen.items() if gpu.problem and not gpu.away}
-        self._own = {uuid: error for uuid, error in self._own.items() if uuid in ill}
+        over = {uuid for uuid, gpu in seen.items() if gpu.away or not gpu.problem}
+        self._own = {uuid: error for uuid, error in self._own.items() if uuid not in over}
         for uuid, problem in thrown.items():
             self._own.setdefault(uuid, Thrown(problem, now, load))
         excused = []
@@ -73,14 +73,15 @@ class Errors:
 
     def _held(self, gpu: Gpu) -> Gpu:
         error = self._recalled.get(gpu.uuid)
-        if error is None or gpu.problem:
+        if error is None or (gpu.problem and not gpu.doubtful):
             return gpu
-        return replace(gpu, problem=f"{error.problem}, before this daemon was started")
+        problem = f"{error.problem}, before this daemon was started"
+        return replace(gpu, problem=problem, doubtful=False)
 
 
 def _excuse(error: Thrown, gpu: Gpu | None, load: str, reset: float) -> str:
-    if gpu is None or gpu.away:
-        return "it was away"
+    if gpu is not None and gpu.away:
+        return "the driver has called it lost since"
     if error.load and load and error.load != load:
         return "the driver was loaded anew"
     return "somebody said that it was reset" if reset >= error.time else ""

@@ -2,22 +2,26 @@
 
 A lease is given back on facts alone: no process on the device, and its memory below a threshold.
 A device that is not clean a while after its task is quarantined, and so is one with a problem; a
-look that finds it healthy and clean lifts that. Arithmetic over looks; no clock, no locks, no log.
+look that finds it healthy and clean lifts that. Whether a problem is certain is for `doubts.py`.
+Arithmetic over looks; no clock, no locks, no log.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from runner.domain.gpu import Gpu
-from runner.planning.gpus import IDLE_MEMORY, Held, free, obstacle, unclean, whole
+from runner.planning.doubts import Doubts
+from runner.planning.gpus import IDLE_MEMORY, Held, free, in_full, obstacle, unclean, whole
 
 PATIENCE = 5.0
 """Seconds that a device has to become clean after its task: the driver frees memory within
 milliseconds of a process's end, large ones within a second or two."""
 
-GONE = "it fell off the bus: the driver does not list it any more"
+GONE = "the driver does not list it any more"
+
+_AGAIN = "; it is looked at again before it counts as lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +63,13 @@ News = Lost | Freed | Quarantined | Lifted
 @dataclass(frozen=True, slots=True)
 class Standing:
     """One device as it stands: `task_id` of who has it, `why` it cannot be leased (empty where it
-    can, and where a task has it in good health)."""
+    can, and where a task has it in good health), `in_full` the same for an operator."""
 
     gpu: Gpu
     healthy: bool
     task_id: str = ""
     why: str = ""
+    in_full: str = ""
 
 
 class Fleet:
@@ -81,6 +86,8 @@ class Fleet:
         self._used: dict[str, float] = {}
         self._told: set[str] = set()  # leases whose loss was told
         self._withheld: dict[str, str] = {}  # why no look is believed of them
+        self._doubts = Doubts()
+        self._faults: dict[str, str] = {}  # what is certain of each, by the latest look
 
     # --- what is done with it
 
@@ -106,6 +113,14 @@ class Fleet:
             self.look_after(uuid, now)
         return uuids
 
+    def put_back(self, task_id: str) -> tuple[str, ...]:
+        """The task has none of its devices any more, and has been on none of them."""
+        uuids = self.of(task_id)
+        for uuid in uuids:
+            del self._leases[uuid]
+            self._told.discard(uuid)
+        return uuids
+
     def look_after(self, uuid: str, now: float) -> None:
         """Somebody may just have had it: it is free once it is clean."""
         self._used[uuid] = now
@@ -116,6 +131,10 @@ class Fleet:
         """Whatever looks find, it is in quarantine once it is given back."""
         self._withheld[uuid] = why
 
+    def bar(self, gpu: Gpu) -> None:
+        """The leased device was looked at since: that is how it is, until the next look."""
+        self._devices[gpu.uuid] = gpu
+
     def lock(self, locked: dict[str, str]) -> None:
         """Which devices another runner of this host has, and how that is said."""
         self._locked = locked
@@ -123,17 +142,18 @@ class Fleet:
     def see(self, devices: Iterable[Gpu], now: float) -> list[News]:
         """What a look changes that is of `now`, and that the driver answered. It says nothing of
         devices that were given back later: what their tasks did may have come after it."""
-        seen = {gpu.uuid: self._placed(gpu) for gpu in devices}
-        self._devices.update(seen)
+        seen = {gpu.uuid: gpu for gpu in devices}
         self._listed = set(seen)
+        missing = {uuid: _missing(gpu) for uuid, gpu in self._devices.items() if uuid not in seen}
+        self._devices.update(seen | missing)
         news: list[News] = []
         for uuid, gpu in self._devices.items():
-            fault = gpu.problem if uuid in seen else GONE
+            self._faults[uuid] = fault = self._doubts.judge(gpu, now)
             if fault:
                 if uuid in self._leases and uuid not in self._told:
                     self._told.add(uuid)
                     news.append(Lost(self._leases[uuid], uuid, fault))
-                self._quarantine(replace(gpu, problem=fault), fault, news)
+                self._quarantine(gpu, fault, news)
             elif uuid in self._leases or now < self._used.get(uuid, now):
                 continue
             elif uuid in self._withheld:
@@ -143,11 +163,6 @@ class Fleet:
             elif uuid in self._quarantined:
                 self._look_at_quarantined(gpu, now, news)
         return news
-
-    def _placed(self, gpu: Gpu) -> Gpu:
-        """One that is gone has no index: it is told by that which it had."""
-        known = self._devices.get(gpu.uuid)
-        return gpu if gpu.index >= 0 or known is None else replace(gpu, index=known.index)
 
     def _look_at_returned(self, gpu: Gpu, now: float, news: list[News]) -> None:
         why = unclean(gpu, self._idle_memory)
@@ -186,16 +201,24 @@ class Fleet:
         """The device as the latest look has it; None where that does not list it."""
         return self._devices[uuid] if uuid in self._listed else None
 
+    def fault(self, uuid: str) -> str:
+        """What is wrong with the device for certain, by the latest look; empty for nothing, and
+        for what is in doubt."""
+        return self._faults.get(uuid, "")
+
     def standing(self) -> list[Standing]:
-        """All devices that are known, by index: those that are gone are quarantined."""
+        """All devices that are known, by index, and then those that are counted no more."""
         held = self._held()
         found = []
         for gpu in self._devices.values():
             task_id = self._leases.get(gpu.uuid, "")
             fault = self._quarantined.get(gpu.uuid) or gpu.problem
-            why = obstacle(gpu, held, self._idle_memory)
-            found.append(Standing(gpu, not fault, task_id, fault if task_id else why))
-        return sorted(found, key=lambda each: (each.gpu.index, each.gpu.uuid))
+            why = fault if task_id else obstacle(gpu, held, self._idle_memory)
+            if gpu.uuid in self.doubted:
+                why += _AGAIN
+            full = in_full(why, gpu, held)
+            found.append(Standing(gpu, not fault, task_id, why, full))
+        return sorted(found, key=lambda each: (each.gpu.index < 0, each.gpu.index, each.gpu.uuid))
 
     @property
     def whole(self) -> int:
@@ -214,6 +237,11 @@ class Fleet:
         return dict(self._quarantined)
 
     @property
+    def doubted(self) -> frozenset[str]:
+        """Devices that a look found in trouble, and of which more looks have to tell."""
+        return self._doubts.open
+
+    @property
     def unleased(self) -> set[str]:
         """Devices that the latest look lists and no task has."""
         return self._listed - self._leases.keys()
@@ -228,3 +256,20 @@ class Fleet:
 
     def _held(self) -> Held:
         return Held(self._leases, self._returning, self._quarantined, self._locked, self._used)
+
+
+def _missing(gpu: Gpu) -> Gpu:
+    """With what does not change while the driver does not list it."""
+    return Gpu(
+        gpu.uuid,
+        -1,
+        gpu.name,
+        gpu.minor,
+        gpu.memory_total,
+        memory_used=-1,
+        utilization=-1.0,
+        problem=GONE,
+        doubtful=True,
+        mig=gpu.mig,
+        processes=None,
+    )

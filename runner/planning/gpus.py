@@ -18,6 +18,9 @@ otherwise. The driver's own reserve counts as used, and is up to 0.7 GiB on the 
 there are; what a process leaves behind is seldom less than that again: its context alone is
 about half a GiB, which `processes` tell of, and its data are why it had a GPU."""
 
+LOCKED = "another runner of this host has it, or its lock cannot be used"
+"""What anybody may know of a lock; whose it is, and where, is an operator's to know."""
+
 _NAMED = 8  # pids in one sentence
 
 
@@ -37,13 +40,14 @@ class Held:
 
 
 def unclean(gpu: Gpu, idle_memory: int) -> str:
-    """What is on a device that should have nothing on it, as a sentence; empty for nothing."""
+    """What is on a device that should have nothing on it, as a sentence for anybody; empty for
+    nothing."""
     if gpu.problem:
         return gpu.problem
     if gpu.processes is None:
         return "the driver does not tell which processes are on it"
     if gpu.processes:
-        return f"{_pids(gpu.processes)} on it that no task of this runner has"
+        return f"{_counted(gpu.processes)} on it"
     if gpu.memory_used < 0:
         return "the driver does not tell how much of its memory is in use"
     if gpu.memory_used >= idle_memory:
@@ -53,16 +57,30 @@ def unclean(gpu: Gpu, idle_memory: int) -> str:
 
 
 def obstacle(gpu: Gpu, held: Held, idle_memory: int) -> str:
-    """Why the device cannot be leased now, as a sentence; empty where it can."""
+    """Why the device cannot be leased now, as a sentence for anybody; empty where it can."""
     if gpu.uuid in held.leases:
         return "a task has it"
     if why := held.quarantined.get(gpu.uuid):
         return f"quarantined: {why}"
     if gpu.mig:
         return "it is cut into parts (MIG), and given out whole or not at all"
+    if gpu.mig is None:
+        return "the driver does not tell whether it is cut into parts (MIG)"
     if gpu.uuid in held.returning:
         return unclean(gpu, idle_memory) or "its task has just ended, and it is looked at"
-    return held.locked.get(gpu.uuid) or unclean(gpu, idle_memory)
+    if gpu.uuid in held.locked:
+        return LOCKED
+    return unclean(gpu, idle_memory)
+
+
+def in_full(why: str, gpu: Gpu, held: Held) -> str:
+    """The same sentence for an operator: with the pids that are on a device that no task has, and
+    who has its lock."""
+    if why == LOCKED:
+        return held.locked[gpu.uuid]
+    if why and gpu.processes and gpu.uuid not in held.leases:
+        return f"{why} ({_pids(gpu.processes)})"
+    return why
 
 
 def free(
@@ -80,11 +98,17 @@ def free(
 
 
 def whole(devices: Iterable[Gpu]) -> int:
-    """How many devices there are that could ever be given out."""
+    """How many devices there are that could ever be given out; of which that is not told, too."""
     return sum(not gpu.mig for gpu in devices)
+
+
+def _counted(pids: tuple[int, ...]) -> str:
+    if len(pids) == 1:
+        return "a process that no task of this runner has is"
+    return f"{len(pids)} processes that no task of this runner has are"
 
 
 def _pids(pids: tuple[int, ...]) -> str:
     shown = ", ".join(map(str, sorted(pids)[:_NAMED]))
     more = f" and {len(pids) - _NAMED} more" if len(pids) > _NAMED else ""
-    return f"process {shown} is" if len(pids) == 1 else f"processes {shown}{more} are"
+    return f"pid {shown}" if len(pids) == 1 else f"pids {shown}{more}"

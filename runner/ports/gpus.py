@@ -27,6 +27,12 @@ class Gpus(Protocol):
         """As they are now. Looks of several callers at once are one."""
         ...
 
+    async def glance(self, uuid: str) -> Look:
+        """That device alone, as it is now: whether it is well and what is on it, in a fraction of
+        what a look takes. `devices` has it, or is empty where the driver knows of none such, or
+        there is a `problem`."""
+        ...
+
     def last(self) -> Look:
         """What was seen last; at once."""
         ...

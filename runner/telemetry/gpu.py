@@ -11,9 +11,11 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from runner.domain.gpu import Gpu
 from runner.ports import Look
@@ -50,6 +52,8 @@ class NvmlGpus:
         self._seen = Seen()
         self._last = Look(problem="the GPUs were not looked at yet")
         self._looking: asyncio.Task[Look] | None = None
+        self._glancing: set[asyncio.Task[Look]] = set()
+        self._turn = asyncio.Lock()  # of whoever asks the driver
         self._told = ""  # the problem that was noted last
         self._silent: tuple[int, ...] = ()
         self._closed = False
@@ -70,6 +74,21 @@ class NvmlGpus:
                 return self._last
             raise
 
+    async def glance(self, uuid: str) -> Look:
+        """See the port."""
+        asking = asyncio.create_task(self._safely(self._ask_of(uuid)), name="gpu")
+        self._glancing.add(asking)  # it goes on where the caller goes away: see `Asking.ask`
+        asking.add_done_callback(self._glancing.discard)
+        try:
+            look = await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            if not asking.cancelled():
+                raise
+            look = self._last
+        problem = look.problem or ("nobody asks the driver any more" if self._closed else "")
+        found = (each for each in look.devices if each.uuid == uuid)
+        return Look(() if problem else tuple(found), problem, look.time)
+
     def last(self) -> Look:
         """See the port."""
         return self._last
@@ -77,37 +96,48 @@ class NvmlGpus:
     async def close(self) -> None:
         """See the port. Twice is fine."""
         self._closed = True
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait({self._looking})
+        if going := {each for each in (self._looking, *self._glancing) if each is not None}:
+            for each in going:
+                each.cancel()
+            await asyncio.wait(going)
         await self._asking.close()
 
     async def _look(self) -> Look:
-        began = time.monotonic()
         try:
-            await self._ask(began)
+            return await self._safely(self._ask_of())
+        finally:
+            self._looking = None
+
+    async def _safely(self, asking: Coroutine[Any, Any, Look]) -> Look:
+        """What it finds; what was seen last and why there is nothing later, where it fails."""
+        try:
+            return await asking
         except Unanswered as error:
             self._missed(str(error))
         except Exception as error:  # noqa: BLE001 - whoever asks relies on an answer
             self._missed(f"the GPUs could not be looked at: {error!r}")
-        finally:
-            self._looking = None
         return self._last
 
-    async def _ask(self, began: float) -> None:
-        """Raises Unanswered."""
-        problem, there = without(self._library), False
-        if not problem:
-            if self._asking.resting:
-                return
-            answer = await self._asking.ask()
-            problem, there = answer.problem, bool(answer.driver)
-        if problem:
-            if not there:  # and its devices with it; else only the question has failed
-                self._seen.away()
-            self._missed(problem)
-        else:
-            self._found(answer, began)
+    async def _ask_of(self, uuid: str = "") -> Look:
+        """Of all devices, or of one alone where the process that asks knows it: then the answer has
+        no other. Raises Unanswered."""
+        async with self._turn:
+            began = time.monotonic()
+            problem, there = without(self._library), False
+            if not problem:
+                if self._closed or self._asking.resting:
+                    return self._last
+                answer = await self._asking.ask(uuid)
+                problem, there = answer.problem, bool(answer.driver)
+            if problem:
+                if not there:  # and its devices with it; else only the question has failed
+                    self._seen.away()
+                self._missed(problem)
+            elif answer.of:
+                return self._found_one(answer, began)
+            else:
+                self._found(answer, began)
+            return self._last
 
     def _missed(self, problem: str) -> None:
         self.driver = ""
@@ -134,23 +164,36 @@ class NvmlGpus:
         elif self._told or {each.uuid for each in before} != {each.uuid for each in devices}:
             self._told = ""
             self._note("GPUs", driver=answer.driver, devices=[_line(each) for each in devices])
-        for event in answer.events:
-            fatal = gpu_xids.fatal(event.xid)
-            what = gpu_xids.sentence(event.xid) if fatal else f"Xid {event.xid}"
-            level = "warning" if fatal else "info"
-            self._note("GPU error", level=level, gpu=event.uuid, error=what, fatal=fatal)
-        for each, was in changes(before, devices):
-            if each.problem:
-                problem = each.problem
-                self._note("GPU not well", level="warning", gpu=each.uuid, problem=problem)
-            else:
-                self._note("GPU well again", gpu=each.uuid, was=was)
+        self._tell(answer, before)
         strangers = [each for each in answer.silent if not each.uuid]
         silent = tuple(each.index for each in strangers)
         if silent != self._silent and silent:
             why = [f"{each.index}: {each.problem}" for each in strangers]
             self._note("GPU does not say which it is", level="warning", indexes=why)
         self._silent = silent
+
+    def _found_one(self, answer: Answer, began: float) -> Look:
+        """What is told of the others stays as it is, and as old."""
+        before, gpu = self._last.devices, self._seen.take_one(answer)
+        if gpu is not None:
+            devices = tuple(gpu if each.uuid == gpu.uuid else each for each in before)
+            self._last = replace(self._last, devices=devices)
+        self._tell(answer, before)
+        return Look(() if gpu is None else (gpu,), "", began)
+
+    def _tell(self, answer: Answer, before: Iterable[Gpu]) -> None:
+        """What has happened to devices since they were as `before`."""
+        for event in answer.events:
+            fatal = gpu_xids.fatal(event.xid)
+            what = gpu_xids.sentence(event.xid) if fatal else f"Xid {event.xid}"
+            level = "warning" if fatal else "info"
+            self._note("GPU error", level=level, gpu=event.uuid, error=what, fatal=fatal)
+        for each, was in changes(before, self._last.devices):
+            if each.problem:
+                fields = {"problem": each.problem, "certain": not each.doubtful}
+                self._note("GPU not well", level="warning", gpu=each.uuid, **fields)
+            else:
+                self._note("GPU well again", gpu=each.uuid, was=was)
 
 
 def without(library: str = "") -> str:
@@ -176,4 +219,5 @@ def _is_found(environment: Mapping[str, str], cache: Path = _CACHE) -> bool:
 
 
 def _line(each: Gpu) -> str:
-    return f"{each.index}: {each.name} {each.uuid}{', cut into parts (MIG)' if each.mig else ''}"
+    parts = {True: ", cut into parts (MIG)", None: ", whether cut into parts (MIG) is not told"}
+    return f"{each.index}: {each.name} {each.uuid}{parts.get(each.mig, '')}"

@@ -18,11 +18,13 @@ LONGEST = 1 << 20
 @dataclass(frozen=True, slots=True)
 class Silent:
     """A device that tells nothing of itself, and why. `uuid` is empty where not even that is known,
-    `index` is -1 where the driver counts it no more."""
+    `index` is -1 where the driver counts it no more. `lost`: the driver says so of the device
+    itself; else a call has failed, or a list was without it."""
 
     index: int
     problem: str
     uuid: str = ""
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +37,16 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The devices that tell of themselves, and those that do not. `problem` says why nothing is
-    known of any. `driver` is its version, empty where it is not there. `events` are those since
-    the last answer of the same process."""
+    """The devices that tell of themselves, and those that do not; only that one where `of` is a
+    UUID. `problem` says why nothing is known of any. `driver` is its version, empty where it is not
+    there. `events` are those since the last answer of the same process."""
 
     devices: tuple[Gpu, ...] = ()
     problem: str = ""
     driver: str = ""
     silent: tuple[Silent, ...] = ()
     events: tuple[Event, ...] = ()
+    of: str = ""
 
 
 def encode(answer: Answer) -> bytes:

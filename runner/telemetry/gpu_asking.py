@@ -57,15 +57,15 @@ class Asking:
         """Whether it is too early for another process."""
         return self._writer is None and time.monotonic() < self._not_before
 
-    async def ask(self) -> Answer:
-        """What it answers. One call at a time. Raises Unanswered."""
+    async def ask(self, uuid: str = "") -> Answer:
+        """What it answers of all devices, or of one. One call at a time. Raises Unanswered."""
         limit = self._limits.answer
         if self._writer is None:
             await self._start()
             limit = self._limits.first
         try:
             async with asyncio.timeout(limit):
-                line = await self._exchange()
+                line = await self._exchange(uuid.encode() + b"\n")
         except TimeoutError:
             await self._end()
             text = f"the NVIDIA driver did not answer within {limit:g} s"
@@ -120,10 +120,10 @@ class Asking:
             its.close()
         self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=LONGEST)
 
-    async def _exchange(self) -> bytes:
+    async def _exchange(self, question: bytes) -> bytes:
         assert self._reader is not None  # noqa: S101 - it was started
         assert self._writer is not None  # noqa: S101 - likewise
-        self._writer.write(b"\n")
+        self._writer.write(question)
         await self._writer.drain()
         return await self._reader.readline()
 

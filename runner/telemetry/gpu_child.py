@@ -1,8 +1,9 @@
 """`python -m runner.telemetry.gpu_child [LIBRARY]`: asks NVIDIA's driver, in a process of its own.
 
-For each line on the socket that is its stdin it answers with one (`gpu_answer.py`). It ends when
-nobody asks any more, and after an answer that the driver is not there: who comes after it loads
-whichever library is there by then. Not here: whoever asks (`gpu_asking.py`).
+For each line on the socket that is its stdin, empty or with the UUID of one device, it answers with
+one (`gpu_answer.py`). It ends when nobody asks any more, and after an answer that the driver is not
+there: who comes after it loads whichever library is there by then. Not here: whoever asks
+(`gpu_asking.py`).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def main() -> None:
     except ImportError as error:
         problem = f"the NVIDIA driver's Python binding cannot be used: {error}"
 
-        def look() -> Answer:
+        def look(uuid: str = "") -> Answer:  # noqa: ARG001 - see Driver.look
             return Answer(problem=problem)
 
     with (
@@ -43,8 +44,8 @@ def main() -> None:
         asked,
         asked.makefile("rb") as lines,
     ):
-        for _ in lines:
-            answer = look()
+        for line in lines:
+            answer = look(line.strip().decode())
             asked.sendall(encode(answer))
             if answer.problem:
                 return

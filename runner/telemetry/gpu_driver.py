@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pynvml
@@ -38,6 +39,9 @@ _NO_DRIVER = (
 )
 """It is the driver that is not there, not a device."""
 
+_NO_MIG = (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound)
+"""The device, or a driver from before there was that, cannot be cut into parts."""
+
 _EVENTS = 256  # of one look: a device that throws more tells nothing new
 
 
@@ -49,15 +53,17 @@ class Driver:
         self._library = library
         self._handles: dict[str, Any] = {}  # by UUID, as they were first seen
         self._uuids: dict[int | None, str] = {}  # by the address of a handle
+        self._told: dict[str, Gpu] = {}  # as each last told of itself
         self._set: Any = None
         self._version = ""
 
-    def look(self) -> Answer:
-        """All devices as they are now. Does not raise for what the driver says."""
+    def look(self, uuid: str = "") -> Answer:
+        """All devices as they are now; where `uuid` is that of one that has told of itself before,
+        that one, by what changes and costs little. Does not raise for what the driver says."""
         try:
             if not self._version:
                 self._open()
-            return self._look()
+            return self._glance(self._told[uuid]) if uuid in self._told else self._look()
         except pynvml.NVMLError as error:
             told = f"the NVIDIA driver cannot be asked: {error}"
             absent = not self._version or isinstance(error, _NO_DRIVER)
@@ -84,7 +90,7 @@ class Driver:
             except _NO_DRIVER:
                 raise
             except pynvml.NVMLError as error:
-                silent.append(Silent(index, _why(error)))
+                silent.append(_silent(index, error))
                 continue
             self._follow(uuid, handle)
             seen.add(uuid)
@@ -93,20 +99,40 @@ class Driver:
             except _NO_DRIVER:
                 raise
             except pynvml.NVMLError as error:
-                silent.append(Silent(index, _why(error), uuid))
-        silent += [self._gone(uuid) for uuid in self._handles if uuid not in seen]
+                silent.append(_silent(index, error, uuid))
+        nameless = [each for each in silent if not each.uuid]
+        silent += [self._missing(uuid, nameless) for uuid in self._handles if uuid not in seen]
+        self._told |= {each.uuid: each for each in found}
         events = tuple(self._events())
         return Answer(tuple(found), "", self._version, tuple(silent), events)
 
-    def _gone(self, uuid: str) -> Silent:
-        """A device that has been there, and is counted no more: what its old handle says."""
+    def _glance(self, known: Gpu) -> Answer:
+        """Who is on the device, and whether it is there. The rest (MIG mode above all, half of what
+        a look costs) is as it was at the last look."""
+        uuid, found, silent = known.uuid, [], []
+        handle = self._handles[uuid]
+        try:
+            if str(pynvml.nvmlDeviceGetUUID(handle)) == uuid:
+                taken, on_it = _used(handle)[1], _processes(handle)
+                found.append(replace(known, memory_used=taken, processes=on_it))
+        except _NO_DRIVER:
+            raise
+        except pynvml.NVMLError as error:
+            silent.append(_silent(known.index, error, uuid))
+        events = tuple(self._events())
+        return Answer(tuple(found), "", self._version, tuple(silent), events, uuid)
+
+    def _missing(self, uuid: str, nameless: list[Silent]) -> Silent:
+        """A device that has been there, and is not listed: what its old handle says, or what those
+        say that do not tell which they are."""
         try:
             pynvml.nvmlDeviceGetUUID(self._handles[uuid])
         except _NO_DRIVER:
             raise
         except pynvml.NVMLError as error:
-            return Silent(-1, _why(error), uuid)
-        return Silent(-1, "the driver counts it no more", uuid)
+            return _silent(-1, error, uuid)
+        said = "".join(f"; at index {each.index}: {each.problem}" for each in nameless)
+        return Silent(-1, f"the driver does not list it{said}", uuid)
 
     # --- events
 
@@ -141,8 +167,8 @@ class Driver:
 
 def _device(uuid: str, index: int, handle: Any) -> Gpu:
     """Raises NVMLError where it is lost."""
-    total, taken = _told(lambda: _memory(handle), (0, -1))
-    used = _told(lambda: int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu), 0)
+    total, taken = _used(handle)
+    busy = _told(lambda: int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu), -100)
     return Gpu(
         uuid=uuid,
         index=index,
@@ -150,11 +176,23 @@ def _device(uuid: str, index: int, handle: Any) -> Gpu:
         minor=_told(lambda: int(pynvml.nvmlDeviceGetMinorNumber(handle)), -1),
         memory_total=total,
         memory_used=taken,
-        utilization=min(max(used, 0), 100) / 100,
+        utilization=min(busy, 100) / 100,
         problem=_worn_out(handle),
-        mig=_told(lambda: bool(pynvml.nvmlDeviceGetMigMode(handle)[0]), otherwise=False),
+        mig=_told(lambda: _mig(handle), None),
         processes=_processes(handle),
     )
+
+
+def _mig(handle: Any) -> bool:
+    try:
+        return bool(pynvml.nvmlDeviceGetMigMode(handle)[0])
+    except _NO_MIG:
+        return False
+
+
+def _used(handle: Any) -> tuple[int, int]:
+    """Bytes of memory that there are, 0 where that is not told, and that are in use, then -1."""
+    return _told(lambda: _memory(handle), (0, -1))
 
 
 def _memory(handle: Any) -> tuple[int, int]:
@@ -204,6 +242,10 @@ def _told(ask: Callable[[], T], otherwise: T) -> T:
         raise
     except pynvml.NVMLError:
         return otherwise
+
+
+def _silent(index: int, error: pynvml.NVMLError, uuid: str = "") -> Silent:
+    return Silent(index, _why(error), uuid, isinstance(error, _LOST))
 
 
 def _why(error: pynvml.NVMLError) -> str:

@@ -1,8 +1,8 @@
 """What is remembered of devices from one look to the next. Pure.
 
 A device that was seen once is told of for as long as the runner lives: what has gone is lost, not
-forgotten. An error of a device stands until the device was away and is back, since that is how a
-reset looks from here.
+forgotten. An error of a device stands until the driver has called the device lost, or was not there
+itself, and the device is back: that is how a reset looks from here. A call that failed does not.
 """
 
 from __future__ import annotations
@@ -32,19 +32,33 @@ class Seen:
         mute = {each.uuid: each for each in answer.silent if each.uuid}
         for uuid in self._known.keys() - told.keys() - mute.keys():
             mute[uuid] = Silent(-1, GONE, uuid)
-        for uuid in self._away & told.keys():  # it is back
-            self._errors.pop(uuid, None)
-        self._away = set(mute)
-        for event in answer.events:
-            for uuid in (
-                [event.uuid] if event.uuid else [*told, *mute]
-            ):  # of none that is named: any
-                if gpu_xids.fatal(event.xid):
-                    self._errors.setdefault(uuid, event.xid)
-        self._known |= told
+        self._hear(answer, told, mute)
         found = [*map(self._judged, told.values()), *map(self._lost, mute.values())]
         self.devices = tuple(sorted(found, key=lambda each: (each.index < 0, each.index)))
         return self.devices
+
+    def take_one(self, answer: Answer) -> Gpu | None:
+        """The one device that the answer is of, which says nothing of the others but their errors;
+        None where there is nothing of it."""
+        told = {each.uuid: each for each in answer.devices}
+        mute = {each.uuid: each for each in answer.silent if each.uuid}
+        self._hear(answer, told, mute)
+        if answer.of in told:
+            return self._judged(told[answer.of])
+        return self._lost(mute[answer.of]) if answer.of in mute else None
+
+    def _hear(self, answer: Answer, told: dict[str, Gpu], mute: dict[str, Silent]) -> None:
+        """Remember what it says of errors, and who was away."""
+        for uuid in self._away & told.keys():  # it is back
+            self._errors.pop(uuid, None)
+        self._away -= told.keys()
+        self._away.update(uuid for uuid, each in mute.items() if each.lost)
+        for event in answer.events:
+            named = [event.uuid] if event.uuid else [*self._known, *told, *mute]  # of none: any
+            if gpu_xids.fatal(event.xid):
+                for uuid in named:
+                    self._errors.setdefault(uuid, event.xid)
+        self._known |= told
 
     def away(self) -> None:
         """The driver is not there: with it, all devices are away."""
@@ -57,16 +71,23 @@ class Seen:
         return replace(told, problem=gpu_xids.sentence(error), thrown=True)
 
     def _lost(self, mute: Silent) -> Gpu:
-        """With what does not change while it is away."""
-        known = self._known.setdefault(mute.uuid, Gpu(mute.uuid))
+        """With what does not change while it is away. An error that was heard of it is certain,
+        whatever else is not."""
+        known = self._known.setdefault(mute.uuid, Gpu(mute.uuid, -1, mig=None))
+        error = None if mute.lost else self._errors.get(mute.uuid)
         return Gpu(
             uuid=mute.uuid,
             index=mute.index,
             name=known.name,
             minor=known.minor,
             memory_total=known.memory_total,
-            problem=mute.problem,
-            away=True,
+            memory_used=-1,
+            utilization=-1.0,
+            problem=mute.problem if error is None else gpu_xids.sentence(error),
+            doubtful=not mute.lost and error is None,
+            thrown=error is not None,
+            away=mute.lost,
+            mig=known.mig,
             processes=None,
         )
 

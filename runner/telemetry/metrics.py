@@ -87,7 +87,7 @@ class Metrics:
         self.followers = self._gauge("output_followers", "Readers of tasks' output now.")
         self.gpus = self._gauge("gpus", "GPUs that are known.")
         self.gpus_allocated = self._gauge("gpus_allocated", "GPUs that a task has.")
-        self.gpus_unhealthy = self._gauge("gpus_unhealthy", "GPUs that failed or are quarantined.")
+        self.gpus_unhealthy = self._gauge("gpus_unhealthy", "GPUs that cannot be used.")
         self.cpu_reserved = self._gauge("cpu_cores_reserved", "Cores reserved for tasks.")
         self.memory_reserved = self._gauge("memory_bytes_reserved", "Memory reserved for tasks.")
         self.state_bytes = self._gauge("state_bytes", "Disk that the state directory takes.")

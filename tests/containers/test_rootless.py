@@ -11,7 +11,7 @@ from supervisor.errors import SupervisorError
 from tests.engines.engine import Engine
 from tests.support.containers import daemon_on, running
 
-pytestmark = [pytest.mark.root, pytest.mark.xdist_group("podman")]
+pytestmark = pytest.mark.root
 
 
 def holds_limits(engine: Engine) -> bool:

@@ -42,7 +42,6 @@ def made(engine: Private, images: Images, root: Path, flavour: Flavour) -> tuple
     return told, readback.differences(told, body, flavour, image)
 
 
-@pytest.mark.xdist_group("docker")
 async def test_dockers_own_options_of_the_log_lose_no_line(
     own: Own, images: Images, tmp_path: Path
 ) -> None:
@@ -59,7 +58,6 @@ async def test_dockers_own_options_of_the_log_lose_no_line(
         engine.talk.remove("er-test")
 
 
-@pytest.mark.xdist_group("podman")
 async def test_what_podmans_own_configuration_takes_and_adds_is_found(
     own: Own, images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,68 @@ async def test_a_caller_that_goes_away_spoils_nothing_for_the_others(rig: GpuRig
     assert (await rig.gpus.look()).devices
 
 
+async def test_a_glance_tells_of_one_device_as_a_look_does(rig: GpuRig) -> None:
+    look = await rig.gpus.look()
+    for each in look.devices:
+        glance = await rig.gpus.glance(each.uuid)
+        (told,) = glance.devices
+        assert not glance.problem
+        assert glance.time >= look.time
+        assert (told.uuid, told.name, told.minor) == (each.uuid, each.name, each.minor)
+        assert (told.problem, told.mig, told.memory_total) == ("", each.mig, each.memory_total)
+    assert [each.uuid for each in rig.gpus.last().devices] == [each.uuid for each in look.devices]
+
+
+async def test_a_glance_before_any_look_tells_of_its_device_all_the_same(rig: GpuRig) -> None:
+    uuid = (await rig.gpus.look()).devices[0].uuid
+    await rig.gpus.close()
+    async for fresh in rig.again():
+        assert [each.uuid for each in (await fresh.glance(uuid)).devices] == [uuid]
+
+
+async def test_a_glance_at_a_device_that_never_was_tells_of_none(rig: GpuRig) -> None:
+    glance = await rig.gpus.glance("GPU-none")
+    assert (glance.devices, glance.problem) == ((), "")
+
+
+async def test_a_glance_whose_caller_goes_away_spoils_nothing(rig: GpuRig) -> None:
+    uuid = (await rig.gpus.look()).devices[0].uuid
+    first = asyncio.create_task(rig.gpus.glance(uuid))
+    second = asyncio.create_task(rig.gpus.glance(uuid))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).devices
+    look = await rig.gpus.look()
+    assert look.devices
+    assert not look.problem
+
+
+async def test_a_glance_sees_what_has_come_since_the_last_look(steered: GpuRig) -> None:
+    steered.has(gpu(0), gpu(1))
+    await steered.gpus.look()
+    steered.has(gpu(0, processes=(41,), memory_used=9 * MIB), gpu(1, processes=(42,)))
+    told = (await steered.gpus.glance(gpu(0).uuid)).devices
+    assert told == (gpu(0, processes=(41,), memory_used=9 * MIB),)
+
+
+async def test_a_glance_at_a_device_that_is_lost_says_so(steered: GpuRig) -> None:
+    steered.has(gpu(0), gpu(1))
+    await steered.gpus.look()
+    steered.has(gpu(0, problem="lost"), gpu(1))
+    (told,) = (await steered.gpus.glance(gpu(0).uuid)).devices
+    assert told.problem
+    assert not told.doubtful
+
+
+async def test_a_glance_without_a_driver_tells_of_nothing_and_says_why(steered: GpuRig) -> None:
+    steered.has(gpu(0))
+    await steered.gpus.look()
+    steered.without_driver()
+    glance = await steered.gpus.glance(gpu(0).uuid)
+    assert glance.devices == ()
+    assert glance.problem
+
+
 async def test_it_may_be_closed_twice_and_still_tells_what_was_seen(rig: GpuRig) -> None:
     look = await rig.gpus.look()
     await rig.gpus.close()

@@ -43,13 +43,10 @@ MAKE: dict[str, Callable[[Path], Private]] = {
     "rootless": Rootless,
 }
 
-ROOTLESS = pytest.param("rootless", marks=(pytest.mark.root, pytest.mark.xdist_group("podman")))
+ROOTLESS = pytest.param("rootless", marks=pytest.mark.root)
 
-BOTH = [
-    pytest.param(kind, marks=(pytest.mark.root, pytest.mark.xdist_group(kind)))
-    for kind in ("docker", "podman")
-]
-"""Parameters for a fixture or a test. What uses an engine runs in one process, where it is one."""
+BOTH = [pytest.param(kind, marks=pytest.mark.root) for kind in ("docker", "podman")]
+"""Parameters for a fixture or a test."""
 
 HOSTILE = {
     "User": "root",

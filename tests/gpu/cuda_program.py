@@ -1,8 +1,9 @@
 """A small CUDA program through the driver API alone, run by tests as a task: it makes a context,
 fills memory, runs a kernel on it and looks at the result. No CUDA toolkit is needed.
 
-Prints a line of JSON: the UUIDs of the devices that it can see. `cuda_program.py MIB` then keeps so
-much memory until there is a file `go` in its directory.
+Prints a line of JSON: the UUIDs of the devices that it can see. `cuda_program.py MIB FILE` then
+keeps so much memory until there is that file; `cuda_program.py fault` has its kernel write where
+there is no memory, and ends with what the driver calls that.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def seen(cuda: Cuda) -> list[str]:
     return found
 
 
-def compute(cuda: Cuda) -> None:
+def compute(cuda: Cuda, *, fault: bool) -> None:
     size = _COUNT * 4
     given, back = (ctypes.c_uint * _COUNT)(*range(_COUNT)), (ctypes.c_uint * _COUNT)()
     memory, module, kernel = ctypes.c_uint64(), ctypes.c_void_p(), ctypes.c_void_p()
@@ -76,7 +77,8 @@ def compute(cuda: Cuda) -> None:
     cuda.cuMemcpyHtoD_v2(memory, given, ctypes.c_size_t(size))
     cuda.cuModuleLoadData(ctypes.byref(module), _PTX)
     cuda.cuModuleGetFunction(ctypes.byref(kernel), module, b"add_index")
-    words = (ctypes.c_void_p * 1)(ctypes.cast(ctypes.byref(memory), ctypes.c_void_p))
+    target = ctypes.c_uint64(0) if fault else memory
+    words = (ctypes.c_void_p * 1)(ctypes.cast(ctypes.byref(target), ctypes.c_void_p))
     cuda.cuLaunchKernel(kernel, _COUNT // 256, 1, 1, 256, 1, 1, 0, None, words, None)
     cuda.cuCtxSynchronize()
     cuda.cuMemcpyDtoH_v2(back, memory, ctypes.c_size_t(size))
@@ -92,11 +94,11 @@ def main() -> None:
     device, context, held = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_uint64()
     cuda.cuDeviceGet(ctypes.byref(device), 0)
     cuda.cuCtxCreate_v2(ctypes.byref(context), 0, device)
-    compute(cuda)
+    compute(cuda, fault="fault" in sys.argv)
     if len(sys.argv) > 1:
         cuda.cuMemAlloc_v2(ctypes.byref(held), ctypes.c_size_t(int(sys.argv[1]) << 20))
     print(json.dumps(found), flush=True)  # noqa: T201 - a test reads it
-    while len(sys.argv) > 1 and not os.path.exists("go"):  # noqa: PTH110 - it runs alone
+    while len(sys.argv) > 1 and not os.path.exists(sys.argv[2]):  # noqa: PTH110 - it runs alone
         time.sleep(0.01)
     cuda.cuCtxDestroy_v2(context)
 

@@ -156,6 +156,7 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned i, handle **d) {
   SYSTEM;
   if (i >= (unsigned)s.gpus) return INVAL;
   if (s.gpu[i].status) return s.gpu[i].status;
+  if ((code = enter(&s, __func__, s.gpu[i].uuid))) return code; /* that is to fail for this one */
   return (*d = handle_of(s.gpu[i].uuid)) ? OK : UNKNOWN;
 }
 int nvmlDeviceGetUUID(handle *d, char *to, unsigned room) { DEVICE; return put(to, room, g->uuid); }

@@ -18,14 +18,23 @@ from runner.ports import Launch
 from runner.telemetry.gpu import NvmlGpus
 from tests.support import keepers
 from tests.support.gpu_ports import real_gpus
+from tests.support.programs import PYTHON
 from tests.support.rig import limits
-from tests.support.users import python_for_others
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.gpu
 
 PROGRAM = (Path(__file__).parent / "cuda_program.py").read_text()
 GIB = 1 << 30
+OPENS = """
+import errno, os
+for name in ("nvidia0", "nvidiactl"):
+    try:
+        os.close(os.open("/dev/" + name, os.O_RDWR))
+        print("open")
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+"""
 
 
 @pytest.fixture
@@ -44,8 +53,7 @@ async def root(nothing_is_left: Path) -> AsyncIterator[Path]:
 
 
 def launch(name: str, level: str, gpus: tuple[Gpu, ...], *words: str) -> Launch:
-    python = python_for_others() or "python3"
-    argv = (python, "-c", PROGRAM, *words)
+    argv = (PYTHON, "-c", *(words or (PROGRAM,)))
     plan = Plan(
         Mode.NATIVE,
         "local",
@@ -93,12 +101,35 @@ async def test_without_a_lease_there_is_no_device_whatever_the_task_asks_for(
         await executor.close()
 
 
+@pytest.mark.parametrize("level", ["strict", "standard", "none"])
+async def test_the_kernel_opens_a_device_to_who_has_its_lease_alone(
+    gpus: NvmlGpus, root: Path, level: str
+) -> None:
+    executor = keepers.local(str(root), "1", level=level)
+    try:
+        said = await executor.probe()
+        if level != "strict" and any(note.startswith("GPUs: ") for note in said.notes):
+            pytest.skip("cannot here: no cgroups of version 2")
+        first = tuple(each for each in gpus.last().devices if each.minor == 0)
+        for number, leased in enumerate((first, (), first)):
+            request = launch(f"opens-{number}", level, leased, OPENS)
+            started = await executor.launch(request)
+            end = await executor.wait(started.handle)
+            assert end.code == 0, end.stderr_tail
+            out = (executor.directory(request.name) / "stdout").read_text()
+            denied = "ENOENT" if level == "strict" else "EPERM"
+            assert out.split() == ["open" if leased else denied] * 2
+            await executor.remove(request.name)
+    finally:
+        await executor.close()
+
+
 async def test_what_a_task_holds_is_seen_and_given_back(gpus: NvmlGpus, root: Path) -> None:
     device = gpus.last().devices[0]
     executor = keepers.local(str(root), "1", level="none")
     try:
         await executor.probe()
-        request = launch("held", "none", (device,), "1024")
+        request = launch("held", "none", (device,), PROGRAM, "1024", str(root / "go"))
         started = await executor.launch(request)
 
         async def more() -> int:
@@ -112,7 +143,7 @@ async def test_what_a_task_holds_is_seen_and_given_back(gpus: NvmlGpus, root: Pa
             return await more() <= 64 << 20
 
         await until(held, "its memory is seen")
-        (root / "held/disk/workspace/go").touch()
+        (root / "go").touch()
         assert (await executor.wait(started.handle)).code == 0
         await until(free, "the device is as it was before")
         await executor.remove("held")

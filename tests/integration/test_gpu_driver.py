@@ -16,7 +16,7 @@ import pytest
 
 from runner.telemetry.gpu import NvmlGpus, without
 from runner.telemetry.gpu_asking import Limits
-from tests.support.gpu_ports import MIB, QUICK, card, doubled, gpu
+from tests.support.gpu_ports import MIB, QUICK, Noted, card, doubled, gpu
 from tests.support.nvml import Card, Machine, build
 from tests.support.waiting import until
 
@@ -28,20 +28,6 @@ TWO = card(gpu(1))
 def machine(nothing_is_left: Path, nvml_library: Path) -> Any:
     with doubled(nothing_is_left, build(nvml_library)) as machine:
         yield machine
-
-
-class Noted:
-    """What an operator would be told."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, dict[str, object]]] = []
-
-    def __call__(self, event: str, **fields: object) -> None:
-        self.lines.append((event, fields))
-
-    @property
-    def events(self) -> list[str]:
-        return [event for event, _ in self.lines]
 
 
 @pytest.fixture
@@ -281,15 +267,6 @@ async def test_what_a_device_does_not_tell_is_no_fault_of_it(
     assert (told.uuid, told.problem) == (ONE.uuid, "")
 
 
-async def test_processes_that_are_not_told_are_not_the_same_as_none(
-    machine: Machine, gpus: NvmlGpus
-) -> None:
-    machine.has([ONE], "fail nvmlDeviceGetComputeRunningProcesses_v3 3")
-    assert (await gpus.look()).devices[0].processes is None
-    machine.has([ONE])
-    assert (await gpus.look()).devices[0].processes == ()
-
-
 async def test_what_the_driver_keeps_for_itself_is_not_in_use(
     machine: Machine, gpus: NvmlGpus
 ) -> None:
@@ -303,33 +280,6 @@ async def test_what_the_driver_keeps_for_itself_is_not_in_use(
 async def test_a_process_that_draws_is_on_the_device_too(machine: Machine, gpus: NvmlGpus) -> None:
     machine.has([Card(ONE.uuid, processes=(7, 9), drawing=(8, 9))])
     assert (await gpus.look()).devices[0].processes == (7, 8, 9)
-
-
-@pytest.mark.parametrize("code", [4, 10, 20, 999])
-async def test_a_figure_that_is_not_told_is_no_fault_of_the_device_and_not_taken_for_none(
-    machine: Machine, gpus: NvmlGpus, code: int
-) -> None:
-    calls = ("MemoryInfo_v2", "UtilizationRates", "Name", "ComputeRunningProcesses_v3")
-    machine.has([ONE, TWO], *(f"fail nvmlDeviceGet{each} {code} {ONE.uuid}" for each in calls))
-    first, second = (await gpus.look()).devices
-    assert (first.problem, first.memory_used, first.processes) == ("", -1, None)
-    assert (second.problem, second.processes) == ("", ())
-
-
-async def test_a_question_that_fails_is_no_reset_of_devices(
-    machine: Machine, gpus: NvmlGpus
-) -> None:
-    machine.has([ONE])
-    await gpus.look()
-    machine.throws(ONE.uuid, 48)
-    machine.has([ONE])
-    await gpus.look()
-    assert problem_of(gpus, 0)
-    machine.has([ONE], "fail nvmlDeviceGetCount_v2 999")
-    assert (await gpus.look()).problem
-    machine.has([ONE])
-    await gpus.look()
-    assert problem_of(gpus, 0)
 
 
 async def test_a_device_that_was_lost_from_the_start_is_said_by_its_index(

@@ -77,6 +77,12 @@ class FileGpus:
             self._last = Look(tuple(_with(gpu, on) for gpu in devices), time=began)
         return self._last
 
+    async def glance(self, uuid: str) -> Look:
+        """See Gpus."""
+        look = await self.look()
+        found = tuple(each for each in look.devices if each.uuid == uuid)
+        return Look(() if look.problem else found, look.problem, look.time)
+
     def last(self) -> Look:
         """See Gpus."""
         return self._last

@@ -52,6 +52,16 @@ class GpuRig:
         else:
             self.machine.has([card(each) for each in devices])
 
+    async def again(self) -> AsyncIterator[Gpus]:
+        """The port of another process, which has looked at nothing yet."""
+        if isinstance(self.gpus, FakeGpus):
+            yield FakeGpus(*self.gpus.devices.values())
+            return
+        library = str(self.machine.library) if self.machine is not None else ""
+        gpus = NvmlGpus(library=library, limits=QUICK)
+        yield gpus
+        await gpus.close()
+
     def without_driver(self) -> None:
         """There is none any more, or not yet."""
         if self.machine is None:
@@ -59,6 +69,20 @@ class GpuRig:
             self.gpus.problem = "there is no driver"
         else:
             self.machine.without_driver()
+
+
+class Noted:
+    """What an operator would be told."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, object]]] = []
+
+    def __call__(self, event: str, **fields: object) -> None:
+        self.lines.append((event, fields))
+
+    @property
+    def events(self) -> list[str]:
+        return [event for event, _ in self.lines]
 
 
 def card(device: Gpu, processes: Sequence[int] = ()) -> Card:
@@ -107,8 +131,11 @@ async def rig_of(kind: str, directory: Path, libraries: Path) -> AsyncIterator[G
     if kind == "fake":
         yield GpuRig(FakeGpus())
     elif kind == "real":
-        async with real_gpus() as real:
-            yield GpuRig(real)
+        async with real_gpus():
+            pass
+        found = NvmlGpus()
+        yield GpuRig(found)
+        await found.close()
     else:
         with doubled(directory, build(libraries)) as machine:
             gpus = NvmlGpus(library=str(machine.library), limits=QUICK)

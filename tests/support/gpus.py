@@ -24,12 +24,15 @@ def a_gpu(uuid: str = "GPU-a", index: int = 0, **changes: object) -> Gpu:
 
 class FakeGpus:
     """See `runner.ports.Gpus`. Change `devices` by `set`; give `problem` for a driver that does
-    not answer, `latency` for one that takes so many seconds; `looks` counts. What was there once
-    is told as lost where it is no more."""
+    not answer, `latency` for one that takes so many seconds, `glance_latency` where a glance takes
+    others; `looks` counts, `glances` has the devices that were glanced at. What was there once is
+    told as lost where it is no more."""
 
     def __init__(self, *devices: Gpu) -> None:
         self.devices = {gpu.uuid: gpu for gpu in devices}
         self.problem, self.latency, self.looks = "", 0.0, 0
+        self.glance_latency: float | None = None
+        self.glances: list[str] = []
         self._last, self._known = Look(), dict[str, Gpu]()
         self.restarted()
 
@@ -73,6 +76,17 @@ class FakeGpus:
             self._last = Look((*devices, *gone), time=began)
         return self._last
 
+    async def glance(self, uuid: str) -> Look:
+        """See Gpus."""
+        self.glances.append(uuid)
+        devices, problem = self.seen(), self.problem
+        began = asyncio.get_running_loop().time()
+        latency = self.latency if self.glance_latency is None else self.glance_latency
+        if latency:
+            await asyncio.sleep(latency)
+        found = tuple(each for each in devices if each.uuid == uuid)
+        return Look(() if problem else found, problem, began)
+
     def last(self) -> Look:
         """See Gpus."""
         return self._last
@@ -89,8 +103,11 @@ def _gone(known: Gpu) -> Gpu:
         known.name,
         known.minor,
         known.memory_total,
+        memory_used=-1,
+        utilization=-1.0,
         problem=GONE,
-        away=True,
+        doubtful=True,
+        mig=known.mig,
         processes=None,
     )
 

@@ -75,11 +75,11 @@ class Census:
 
     def leaks(self) -> list[str]:
         """What is there now and was not then, a line each, once it had time to go away."""
-        deadline = time.monotonic() + PATIENCE
         found = self._found()
-        if found:
-            gc.collect()  # what hangs in a cycle is no leak
-        pause = 0.005
+        if not found:
+            return []
+        gc.collect()  # what hangs in a cycle is no leak
+        deadline, pause = time.monotonic() + PATIENCE, 0.005
         while (found := self._found()) and time.monotonic() < deadline:
             time.sleep(pause)
             pause = min(pause * 2, 0.1)

@@ -17,10 +17,11 @@ from runner.planning.device_errors import Errors, Thrown
 
 A, B = Gpu("GPU-a"), Gpu("GPU-b", 1)
 XID = Gpu("GPU-a", problem="Xid 48: an error", thrown=True)
-AWAY = Gpu("GPU-a", -1, problem="it fell off the bus", away=True)
+AWAY = Gpu("GPU-a", -1, problem="the driver calls it lost", away=True)
+MUTE = Gpu("GPU-a", -1, problem="a call failed", doubtful=True)
 REPLACED = Gpu("GPU-a", problem="it cannot remap faulty memory")
 
-LOOKS = st.sampled_from([[A, B], [XID, B], [AWAY, B], [REPLACED, B], [B]])
+LOOKS = st.sampled_from([[A, B], [XID, B], [AWAY, B], [REPLACED, B], [MUTE, B], [B]])
 
 
 def never(_uuid: str) -> float:
@@ -28,7 +29,7 @@ def never(_uuid: str) -> float:
 
 
 @given(lives=st.lists(st.lists(LOOKS, max_size=5), min_size=1, max_size=4))
-def test_from_life_to_life_an_error_stands_from_when_it_was_heard_until_the_device_was_away(
+def test_from_life_to_life_an_error_stands_from_when_it_was_heard_until_the_device_was_lost(
     lives: list[list[list[Gpu]]],
 ) -> None:
     stored: dict[str, Thrown] = {}
@@ -37,17 +38,18 @@ def test_from_life_to_life_an_error_stands_from_when_it_was_heard_until_the_devi
         errors = Errors()
         for uuid, thrown in stored.items():
             errors.recall(uuid, thrown)
-        heard = False  # in this life: whoever hears it remembers it until it was away
+        heard = False  # in this life: whoever hears it remembers it until it was lost
         for look in looks:
-            seen = [XID if gpu is A and heard else gpu for gpu in look]
-            gone = AWAY in seen or len(seen) == 1
+            seen = [XID if gpu in (A, MUTE) and heard else gpu for gpu in look]
+            gone = AWAY in seen
             heard = (heard or XID in seen) and not gone
             stands = (stands or heard) and not gone
             found, _ = errors.see(seen, 100.0, "7", never)
             problems = {gpu.uuid: gpu.problem for gpu in found}
             assert not problems["GPU-b"]
-            if stands:
+            if stands and len(seen) > 1:
                 assert problems["GPU-a"]
+                assert not any(gpu.doubtful for gpu in found)
             elif A in seen:
                 assert not problems["GPU-a"]
             assert ("GPU-a" in errors.standing) is stands
@@ -75,8 +77,8 @@ def test_what_is_stored_is_read_again_and_of_another_boot_nothing() -> None:
     thrown = Thrown("Xid 48: an error", 50.0, "7")
     text = device_record.write("boot-1", [Known(B), Known(A, "a process is on it", thrown)])
     first, second = device_record.read(text, "boot-1")
-    assert (first.gpu, first.error, bool(first.quarantined)) == (A, thrown, True)
-    assert (second.gpu, second.error, second.quarantined) == (B, None, "")
+    assert (first.gpu.uuid, first.error, bool(first.quarantined)) == ("GPU-a", thrown, True)
+    assert (second.gpu.uuid, second.error, second.quarantined) == ("GPU-b", None, "")
     assert device_record.read(text, "boot-2") == []
     assert device_record.read("", "boot-1") == []
 

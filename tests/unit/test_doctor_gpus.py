@@ -24,6 +24,7 @@ from tests.support.nvml import build
         (gpus.driver("", "550", (), ""), Verdict.OK),
         (gpus.driver("", "550", (gpu(0),), ""), Verdict.OK),
         (gpus.driver("", "550", (gpu(0), gpu(1, mig=True)), ""), Verdict.WARN),
+        (gpus.driver("", "550", (gpu(0), gpu(1, mig=None)), ""), Verdict.WARN),
         (gpus.driver("", "550", (gpu(0), gpu(1, problem="Xid 79")), ""), Verdict.FAIL),
     ],
 )
@@ -100,7 +101,8 @@ async def test_a_host_with_gpus_is_examined_by_its_driver(
         machine.has([card(gpu(0))], driver="550.9")
         config = load(None, {"ENV_RUNNER_EXECUTORS__DOCKER__ENABLED": "false"})
         found = {each.id: each for each in await gpus.examine(config)}
-    assert set(found) == {"gpu", "gpu.nodes"}
+    assert set(found) == {"gpu", "gpu.leases", "gpu.nodes"}
+    assert found["gpu.leases"].verdict is Verdict.OK
     assert found["gpu"].verdict is Verdict.OK
     assert "550.9" in found["gpu"].found
     assert gpu(0).uuid in found["gpu"].found

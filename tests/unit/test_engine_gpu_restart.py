@@ -156,15 +156,18 @@ async def test_a_device_with_a_fatal_error_is_given_out_by_no_later_daemon_eithe
 
 
 @virtual
-@pytest.mark.parametrize("how", ["it was away", "loaded anew", "said that it was reset"])
+@pytest.mark.parametrize("how", ["called it lost", "loaded anew", "said that it was reset"])
 async def test_the_error_is_held_against_it_until_it_was_reset(how: str) -> None:
     rig = GpuRig(["GPU-a"])
     engine = await after_an_error(rig)
     match how:
-        case "it was away":
-            rig.gpus.lose("GPU-a")
+        case "called it lost":
+            rig.gpus.set("GPU-a", problem="it is not listed", doubtful=True)
             await asyncio.sleep(40)
-            rig.gpus.set("GPU-a")
+            assert "Xid 48" in state(engine).problem  # that may be over at the next look
+            rig.gpus.set("GPU-a", problem="the GPU is lost", doubtful=False, away=True)
+            await asyncio.sleep(40)
+            rig.gpus.set("GPU-a", problem="", away=False)
         case "loaded anew":
             rig.load = ""  # while nobody knows, nothing is guessed
             await asyncio.sleep(40)

@@ -70,7 +70,8 @@ async def test_who_finds_none_free_waits_and_the_plan_says_so() -> None:
     await asyncio.sleep(31)
     planned = await engine.plan(LOCAL, assignment("t2", ["exit", 0], of=GPU))
     assert planned.blocked_by == (
-        "no_gpu: no GPU is free (GPU-a: process 4711 is on it that no task of this runner has)"
+        "no_gpu: no GPU is free "
+        "(GPU-a: a process that no task of this runner has is on it (pid 4711))"
     )
     await assign(engine, "t1", ["exit", 0], of=GPU)
     await asyncio.sleep(60)
@@ -113,7 +114,7 @@ async def test_a_device_is_given_out_again_only_once_it_is_clean() -> None:
 @pytest.mark.parametrize(
     ("dirt", "words", "pids"),
     [
-        ({"processes": (17, 4711)}, "processes 17, 4711", [17, 4711]),
+        ({"processes": (17, 4711)}, "2 processes that no task of this runner has", [17, 4711]),
         ({"memory_used": 9 * GIB}, "memory are in use", []),
         ({"processes": None}, "does not tell which processes", []),
     ],
@@ -160,24 +161,13 @@ async def test_a_strangers_process_keeps_a_free_device_from_being_given_out_and_
     for number in range(3):
         assert gpu_of(await ended(engine, f"t{number}")) == "GPU-b"
     assert state(engine).healthy
-    assert state(engine).problem == "process 4711 is on it that no task of this runner has"
-    assert len(rig.told("GPU not given out")) == 1
+    assert state(engine).problem == "a process that no task of this runner has is on it (pid 4711)"
+    (barred,) = rig.told("GPU not given out")
+    assert barred["problem"] == state(engine).problem
     rig.gpus.set("GPU-a", processes=())
     await asyncio.sleep(35)
     assert state(engine).problem == ""
     assert len(rig.told("GPU given out again")) == 1
-    await engine.close()
-
-
-@virtual
-async def test_a_stranger_that_came_since_the_last_look_is_seen_before_a_lease() -> None:
-    rig = GpuRig(["GPU-a"])
-    engine = await rig.start()
-    await asyncio.sleep(20)
-    rig.gpus.set("GPU-a", processes=(4711,))
-    await assign(engine, "t1", ["exit", 0], of=GPU)
-    await asyncio.sleep(5)
-    assert not rig.world.starts
     await engine.close()
 
 
@@ -204,7 +194,7 @@ async def test_a_lost_device_ends_its_attempt_and_the_next_has_another() -> None
         True,
     )
     assert first in failure.message
-    assert "fell off the bus" in failure.message
+    assert "does not list it any more" in failure.message
     assert not state(engine, first).healthy
     await engine.close()
 
@@ -231,41 +221,6 @@ async def test_a_fatal_error_ends_its_task_alone_and_without_a_word_of_it_for_go
 
 
 @virtual
-async def test_a_driver_that_does_not_answer_loses_nothing_and_gives_nothing_out() -> None:
-    rig = GpuRig()
-    engine = await rig.start()
-    await assign(engine, "t1", ["sleep", 50], of=GPU)
-    await until(engine, "t1", EventType.STARTED)
-    rig.gpus.problem = "NVML did not answer within 5 s"
-    await asyncio.sleep(10)
-    await assign(engine, "t2", ["sleep", 1], of=GPU)
-    looks = rig.gpus.looks
-    await asyncio.sleep(20)
-    assert rig.gpus.looks - looks < 20
-    assert len(rig.world.starts) == 1
-    free = next(each for each in engine.devices.states() if not each.task_id)
-    assert "NVML did not answer" in free.problem
-    rig.gpus.problem = ""
-    assert (await ended(engine, "t2")).state is State.COMPLETED
-    assert (await ended(engine, "t1")).state is State.COMPLETED
-    await engine.close()
-
-
-@virtual
-async def test_a_driver_that_hangs_delays_who_wants_a_device_and_nobody_else() -> None:
-    rig = GpuRig()
-    rig.gpus.latency = 60.0
-    began = asyncio.get_running_loop().time()
-    engine = await rig.start()
-    await assign(engine, "t1", ["exit", 0], of=GPU)
-    await assign(engine, "t2", ["exit", 0])
-    await ended(engine, "t2")
-    assert asyncio.get_running_loop().time() - began < 10
-    assert (await ended(engine, "t1")).state is State.COMPLETED
-    await engine.close()
-
-
-@virtual
 async def test_an_executor_that_sees_a_device_withheld_from_its_task_ends_it_as_gpu_lost() -> None:
     rig = GpuRig()
     engine = await rig.start()
@@ -281,6 +236,9 @@ async def test_an_executor_that_sees_a_device_withheld_from_its_task_ends_it_as_
     )
     assert asyncio.get_running_loop().time() - told < 10 + task.plan.limits.grace
     assert state(engine, gpu_of(task)).healthy
+    await asyncio.sleep(5)
+    said = [event for event, _ in rig.notes.notes if event.startswith("GPU")]
+    assert said == ["GPU leased", "GPU free"]  # the device is well: no word that it was lost
     await engine.close()
 
 
@@ -295,22 +253,6 @@ async def test_whose_task_has_a_device_is_told_only_to_who_may_see_it() -> None:
     assert (seen[uuid].task_id, seen[uuid].problem) == ("", "a task of another tenant has it")
     own = {each.gpu.uuid: each for each in (await engine.status(LOCAL)).gpus}
     assert (own[uuid].task_id, own[uuid].problem) == ("t1", "")
-    await engine.close()
-
-
-@virtual
-async def test_an_idle_runner_looks_seldom_and_one_with_a_lease_often() -> None:
-    rig = GpuRig()
-    engine = await rig.start()
-    await asyncio.sleep(5)
-    looks = rig.gpus.looks
-    await asyncio.sleep(300)
-    assert rig.gpus.looks - looks <= 10
-    await assign(engine, "t1", ["sleep", 50], of=GPU)
-    await until(engine, "t1", EventType.STARTED)
-    looks = rig.gpus.looks
-    await asyncio.sleep(20)
-    assert rig.gpus.looks - looks >= 9
     await engine.close()
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from runner.domain.gpu import Gpu
+from runner.planning.doubts import LOOKS, SPAN
 from runner.planning.fleet import (
     GONE,
     PATIENCE,
@@ -22,23 +23,26 @@ from runner.planning.fleet import (
     Quarantined,
     Standing,
 )
-from runner.planning.gpus import IDLE_MEMORY, Held, free, obstacle, unclean
+from runner.planning.gpus import IDLE_MEMORY, LOCKED, Held, free, in_full, obstacle, unclean
 from tests.support.gpus import GIB, a_gpu
 
 UUIDS = ("GPU-a", "GPU-b", "GPU-c")
 BARRED: list[tuple[dict[str, Any], str]] = [
     ({"problem": "Xid 79"}, "Xid 79"),
     ({"processes": None}, "does not tell which processes"),
-    ({"processes": (4711,)}, "process 4711 is on it that no task of this runner has"),
-    ({"processes": (7, 4711)}, "processes 7, 4711 are on it"),
+    ({"processes": (4711,)}, "a process that no task of this runner has is on it"),
+    ({"processes": (7, 4711)}, "2 processes that no task of this runner has are on it"),
     ({"memory_used": 2 * GIB}, "of its memory are in use"),
-    ({"mig": True}, "MIG"),
+    ({"memory_used": -1}, "does not tell how much of its memory"),
+    ({"mig": True}, "it is cut into parts (MIG)"),
+    ({"mig": None}, "does not tell whether it is cut into parts (MIG)"),
 ]
 ANY_GPU = st.builds(
     a_gpu,
     st.sampled_from(UUIDS),
     problem=st.sampled_from(["", "", "Xid 79"]),
-    mig=st.booleans(),
+    doubtful=st.booleans(),
+    mig=st.sampled_from([False, False, True, None]),
     processes=st.sampled_from([(), (), (7,), None]),
     memory_used=st.integers(0, 2 * IDLE_MEMORY),
 )
@@ -66,9 +70,17 @@ def test_a_clean_one_is_held_back_by_who_has_it_by_quarantine_and_by_a_lock() ->
     assert not obstacle(gpu, Held(), IDLE_MEMORY)
 
 
-def test_pids_in_a_sentence_have_a_bound() -> None:
-    said = unclean(a_gpu(processes=tuple(range(1, 101))), IDLE_MEMORY)
-    assert "and 92 more are on it" in said
+def test_pids_and_who_has_a_lock_are_told_in_full_alone_and_have_a_bound() -> None:
+    gpu = a_gpu(processes=tuple(range(1, 101)))
+    why = obstacle(gpu, Held(), IDLE_MEMORY)
+    assert why == "100 processes that no task of this runner has are on it"
+    assert in_full(why, gpu, Held()).endswith(" on it (pids 1, 2, 3, 4, 5, 6, 7, 8 and 92 more)")
+    assert in_full("a task has it", gpu, Held(leases={"GPU-a": "t1"})) == "a task has it"
+    assert in_full("", gpu, Held(leases={"GPU-a": "t1"})) == ""
+    held = Held(locked={"GPU-a": "a runner whose state is in /home/b has it"})
+    why = obstacle(a_gpu(), held, IDLE_MEMORY)
+    assert why == LOCKED
+    assert in_full(why, a_gpu(), held) == "a runner whose state is in /home/b has it"
 
 
 @given(st.lists(ANY_GPU, max_size=6, unique_by=lambda gpu: gpu.uuid), SOME, SOME, SOME)
@@ -78,9 +90,9 @@ def test_what_is_leased_is_whole_healthy_empty_and_nobodys(
     held = Held(leases=leases, quarantined=quarantined, locked=locked)
     for gpu in free(devices, held, IDLE_MEMORY):
         assert not gpu.problem
-        assert not gpu.mig
+        assert gpu.mig is False
         assert gpu.processes == ()
-        assert gpu.memory_used < IDLE_MEMORY
+        assert 0 <= gpu.memory_used < IDLE_MEMORY
         assert gpu.uuid not in {**leases, **quarantined, **locked}
 
 
@@ -151,7 +163,9 @@ def test_a_lost_device_ends_who_has_it_once_and_is_quarantined_until_it_is_healt
     fleet.lease("t2", "GPU-b")
     broken = [a_gpu(problem="Xid 79"), a_gpu("GPU-b", 1)]
     devices = [a_gpu("GPU-b", 0)] if gone else broken
-    why = GONE if gone else "Xid 79"
+    if gone:  # of which the driver says nothing, so that it has to be seen again
+        assert fleet.see(devices, 1.0) == fleet.see(devices, 3.0) == []
+    why = f"{GONE}, in 3 looks over 4 s" if gone else "Xid 79"
     assert fleet.see(devices, 5.0) == [Lost("t1", "GPU-a", why), Quarantined("GPU-a", why)]
     assert fleet.see(devices, 6.0) == []
     fleet.give_back("t1", 7.0)
@@ -163,10 +177,64 @@ def test_a_lost_device_ends_who_has_it_once_and_is_quarantined_until_it_is_healt
     assert [gpu.uuid for gpu in fleet.free()] == ["GPU-a"]
 
 
+UNANSWERED = a_gpu(problem="it does not answer: Timeout", doubtful=True)
+
+
+@pytest.mark.parametrize("listed", [[UNANSWERED], []])
+def test_a_task_does_not_end_for_a_call_that_failed_or_a_list_that_lacked_its_device(
+    listed: list[Gpu],
+) -> None:
+    fleet = seen()
+    fleet.lease("t1", "GPU-a")
+    for time in (5.0, 7.0, 11.0, 13.0):  # never three times in a row
+        assert fleet.see(listed, time) == []
+        assert fleet.doubted == {"GPU-a"}
+        assert not fleet.fault("GPU-a")
+        if time in (7.0, 13.0):
+            assert fleet.see([a_gpu()], time + 2) == []
+            assert fleet.doubted == frozenset()
+    assert standing(fleet) == Standing(a_gpu(), healthy=True, task_id="t1")
+    for _ in range(50):  # as often as one likes within the same moment
+        assert fleet.see(listed, 20.0) == []
+
+
+def test_what_is_in_doubt_is_not_leased_and_says_so_and_is_in_no_quarantine() -> None:
+    fleet = seen()
+    assert fleet.see([UNANSWERED], 5.0) == []
+    assert fleet.free() == []
+    assert fleet.quarantined == {}
+    told = standing(fleet)
+    assert not told.healthy
+    assert told.why == (
+        "it does not answer: Timeout; it is looked at again before it counts as lost"
+    )
+    assert fleet.see([a_gpu()], 7.0) == []
+    assert fleet.free() == [a_gpu()]
+
+
+def test_what_the_driver_says_of_the_device_itself_counts_at_once_though_it_was_in_doubt() -> None:
+    fleet = seen()
+    fleet.lease("t1", "GPU-a")
+    fleet.see([UNANSWERED], 5.0)
+    lost = a_gpu(problem="GPU is lost")
+    assert Lost("t1", "GPU-a", "GPU is lost") in fleet.see([lost], 5.1)
+
+
+def test_a_device_that_nothing_of_its_task_was_on_is_free_as_it_was() -> None:
+    fleet = seen()
+    fleet.lease("t1", "GPU-a")
+    fleet.bar(a_gpu(processes=(7,)))
+    assert fleet.put_back("t1") == ("GPU-a",)
+    assert fleet.returning == frozenset()
+    assert fleet.free() == []  # by what was seen since
+    assert fleet.see([a_gpu()], 2.0) == []
+    assert fleet.free() == [a_gpu()]
+
+
 def test_a_device_that_comes_back_while_its_task_is_being_stopped_waits_for_that() -> None:
     fleet = seen()
     fleet.lease("t1", "GPU-a")
-    fleet.see([], 5.0)
+    fleet.see([a_gpu(problem="GPU is lost")], 5.0)
     assert fleet.see([a_gpu()], 6.0) == []
     assert fleet.free() == []
     fleet.give_back("t1", 7.0)
@@ -201,6 +269,7 @@ class Devices(RuleBasedStateMachine):
         self.tasks: dict[str, str] = {}
         self.ended_at: dict[str, float] = {}
         self.bad: set[str] = set()  # with a problem, or gone, by the latest look
+        self.looks: dict[str, list[tuple[float, bool]]] = {uuid: [] for uuid in UUIDS}
         self.look()
 
     @rule()
@@ -212,9 +281,17 @@ class Devices(RuleBasedStateMachine):
         lost = [each for each in news if isinstance(each, Lost)]
         assert len({each.task_id for each in lost}) == len(lost)
         self.bad = {u for u in UUIDS if u not in self.devices or self.devices[u].problem}
+        for uuid in UUIDS:
+            gpu = self.devices.get(uuid)
+            sure = gpu is not None and bool(gpu.problem) and not gpu.doubtful
+            if uuid not in self.bad:
+                self.looks[uuid] = []
+            else:
+                self.looks[uuid].append((self.time, sure))
         for told in lost:
             assert self.tasks[told.task_id] == told.uuid
-            assert told.uuid in self.bad
+            looks = self.looks[told.uuid]
+            assert looks[-1][1] or (len(looks) >= LOOKS and looks[-1][0] - looks[0][0] >= SPAN)
         for freed in news:
             if isinstance(freed, Freed | Lifted):
                 assert not unclean(self.devices[freed.uuid], IDLE_MEMORY)

@@ -31,7 +31,8 @@ def answers(draw: st.DrawFn) -> Answer:
             case "worn":
                 told.append(Gpu(uuid, index, f"name of {uuid}", 0, 100, problem="worn"))
             case "mute":
-                silent.append(Silent(draw(st.sampled_from([-1, index])), "lost", uuid))
+                place, lost = draw(st.sampled_from([-1, index])), draw(st.booleans())
+                silent.append(Silent(place, "no answer", uuid, lost))
             case _:
                 pass
     return Answer(tuple(told), "", "1", tuple(silent), tuple(draw(events)))
@@ -53,9 +54,13 @@ def test_every_device_ever_seen_is_told_of_once_and_as_itself(steps: list[Answer
             if told is None:
                 assert each.problem
                 assert each.processes is None
-                assert each.memory_used == 0
+                assert each.memory_used == each.utilization == -1
+                plain = {mute.uuid for mute in answer.silent if mute.lost}
+                assert each.doubtful is (each.uuid not in plain and "Xid" not in each.problem)
             else:
                 assert replace(each, problem="", thrown=False) == replace(told, problem="")
+                assert not each.doubtful
+                assert not each.away
             assert each.name in ("", f"name of {each.uuid}")
 
 
@@ -63,12 +68,13 @@ def test_every_device_ever_seen_is_told_of_once_and_as_itself(steps: list[Answer
 def test_a_fatal_error_stands_for_as_long_as_its_device_is_there(steps: list[Answer]) -> None:
     seen = Seen()
     faulty: set[str] = set()
-    away: set[str] = set()
+    away: set[str] = set()  # by the driver's own word: what does not answer may be there
+    known: set[str] = set()
     for answer in steps:
         there = {each.uuid for each in answer.devices}
         faulty -= away & there
-        away = (away | {each.uuid for each in answer.silent}) - there
-        known = {each.uuid for each in (*answer.devices, *answer.silent)}
+        away = (away | {each.uuid for each in answer.silent if each.lost}) - there
+        known |= {each.uuid for each in (*answer.devices, *answer.silent)}
         for event in answer.events:
             if gpu_xids.fatal(event.xid):
                 faulty |= {event.uuid} if event.uuid else known
@@ -78,12 +84,42 @@ def test_a_fatal_error_stands_for_as_long_as_its_device_is_there(steps: list[Ans
                     each.uuid in faulty
                     or "worn" in {d.problem for d in answer.devices if d.uuid == each.uuid}
                 )
-                assert not each.away
                 assert each.thrown <= (each.uuid in faulty)
                 assert each.thrown or each.problem in ("", "worn")
-            else:
+            elif each.uuid in {mute.uuid for mute in answer.silent if mute.lost}:
                 assert (each.away, each.thrown) == (True, False)
-                away.add(each.uuid)
+            else:
+                assert not each.away
+                assert each.thrown is (each.uuid in faulty)
+                if each.thrown:
+                    assert each.problem.startswith("Xid ")
+                    assert not each.doubtful
+
+
+@given(st.lists(answers(), min_size=1, max_size=6), st.sampled_from(UUIDS))
+def test_an_answer_of_one_device_says_of_the_others_but_their_errors(
+    steps: list[Answer], uuid: str
+) -> None:
+    seen = Seen()
+    for answer in steps:
+        before = seen.take(answer)
+        told = {each.uuid: each for each in before}
+        others = Event(next(each for each in UUIDS if each != uuid), 79)
+        one = replace(
+            answer,
+            devices=tuple(each for each in answer.devices if each.uuid == uuid),
+            silent=tuple(each for each in answer.silent if each.uuid == uuid),
+            events=(others,),
+            of=uuid,
+        )
+        assert seen.take_one(one) == (
+            told[uuid] if uuid in {each.uuid for each in (*one.devices, *one.silent)} else None
+        )
+        assert seen.devices == before
+        again = {each.uuid: each for each in seen.take(replace(answer, events=()))}
+        assert again.get(uuid) == told.get(uuid)
+        if others.uuid in {each.uuid for each in answer.devices}:
+            assert again[others.uuid].problem
 
 
 @given(answers())

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.cli.host import _gpus
+from runner.domain.gpu import UNCOUNTED
 from runner.domain.principal import LOCAL
 from runner.domain.task import EventType
 from runner.edges.http.scrape import Scrape
@@ -41,14 +42,14 @@ async def test_each_device_is_told_with_who_has_it_and_what_is_wrong_with_it() -
     seen = await told(engine)
     assert (seen[held].task_id, seen[held].healthy, seen[held].problem) == ("t1", True, "")
     assert (seen[stranger].task_id, seen[stranger].healthy) == ("", True)
-    assert seen[stranger].problem == "process 4711 is on it that no task of this runner has"
+    assert seen[stranger].problem == "a process that no task of this runner has is on it (pid 4711)"
     assert (seen[failed].task_id, seen[failed].healthy) == ("", False)
     assert seen[failed].problem == "quarantined: Xid 79: it has fallen off the bus"
     assert (seen[held].name, seen[held].memory_bytes) == ("NVIDIA Fake", 80 * GIB)
     assert [gpu.index for gpu in seen.values()] == [0, 1, 2]
     rig.gpus.lose(failed)
-    await asyncio.sleep(3)
-    assert "fell off the bus" in (await told(engine))[failed].problem
+    await asyncio.sleep(9)
+    assert "does not list it any more" in (await told(engine))[failed].problem
     await engine.close()
 
 
@@ -85,12 +86,14 @@ async def test_a_runner_without_devices_tells_of_none() -> None:
         (v1.Gpu(healthy=True, problem="MIG"), "MIG"),
         (v1.Gpu(healthy=False, task_id="t1", problem="Xid 79"), "unhealthy, task t1: Xid 79"),
         (v1.Gpu(healthy=False, problem="quarantined: \x1b[2J"), "unhealthy, quarantined: "),
+        (v1.Gpu(healthy=True, index=3), "free"),
+        (v1.Gpu(healthy=False, index=UNCOUNTED, problem="gone"), "unhealthy, gone"),
     ],
 )
 def test_info_has_a_line_for_each(gpu: v1.Gpu, line: str) -> None:
-    gpu.MergeFrom(v1.Gpu(uuid="GPU-a", index=3, name="NVIDIA Fake", memory_bytes=80 * GIB))
+    gpu.MergeFrom(v1.Gpu(uuid="GPU-a", name="NVIDIA Fake", memory_bytes=80 * GIB))
     ((name, said),) = _gpus(v1.Runner(gpus=[gpu]))
-    assert name == "gpu 3"
+    assert name == {0: "gpu 0", 3: "gpu 3", UNCOUNTED: "gpu -"}[gpu.index]
     assert said.startswith("NVIDIA Fake with 80GiB, GPU-a, ")
     assert line in said
     assert "\x1b" not in said

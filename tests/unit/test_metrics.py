@@ -19,7 +19,6 @@ from runner.telemetry.gpu_metrics import GpuMetrics
 from runner.telemetry.log import open_log
 from runner.telemetry.metrics import Metrics
 from runner.telemetry.observer import LogObserver
-from tests.support.gpus import FakeGpus
 from tests.support.metrics import promtool
 from tests.support.tasks import PREPARING, RUNNING, WAITING, a_plan, a_task, an_attempt
 
@@ -148,6 +147,18 @@ def test_many_tenants_ids_and_images_make_no_series_whatever_is_in_them(
     promtool(page(metrics))
 
 
+class Unseen:
+    """Devices of which there are none."""
+
+    answer = False
+
+    def states(self) -> tuple[()]:
+        return ()
+
+    def refresh(self, age: float) -> None:
+        """Nobody looks."""
+
+
 def test_the_documentation_lists_each_metric_with_its_type_and_labels_and_no_other(
     metrics: Metrics,
 ) -> None:
@@ -155,7 +166,7 @@ def test_the_documentation_lists_each_metric_with_its_type_and_labels_and_no_oth
     rows = row.findall(DOCS.read_text())
     told = {name: (type_, tuple(re.findall(r"`(\w+)`", labels))) for name, type_, labels in rows}
     there = {}
-    gpus = GpuMetrics(FakeGpus())
+    gpus = GpuMetrics(Unseen())
     for family in gpus.describe():
         there[family.name] = (family.type, tuple(getattr(family, "_labelnames", ())))
     for metric in metrics.registry._collector_to_names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runner.domain.gpu import UNCOUNTED
 from runner.edges.rpc.convert_task import to_limits
 from runner.edges.rpc.moments import timestamp
 from runner.edges.rpc.names import MODE, TASK_CLASS
@@ -54,7 +55,7 @@ def _class(state: ClassState) -> v1.ClassStatus:
 def _gpu(state: GpuState) -> v1.Gpu:
     return v1.Gpu(
         uuid=state.gpu.uuid,
-        index=max(0, state.gpu.index),  # of one that is gone, none may be known
+        index=state.gpu.index if state.gpu.index >= 0 else UNCOUNTED,
         name=state.gpu.name,
         memory_bytes=state.gpu.memory_total,
         healthy=state.healthy,

@@ -1,0 +1,71 @@
+"""A leased device, asked once more just before its task is launched.
+
+The lease was made on the last look, which may be half a minute old on an idle host: to wait for
+another would cost each task one of all devices. What matters is this one device, now: that it is
+there, and that nobody is on it. Nothing is launched before the driver has said so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from runner.domain.gpu import Gpu
+from runner.engine.device_told import SILENT
+from runner.planning.fleet import GONE
+from runner.planning.gpus import unclean
+from runner.ports import Clock, Gpus
+
+PATIENCE = 10.0
+"""Seconds that a driver which answers has to tell all that has to be known of the device."""
+
+PAUSE = 0.5
+"""Seconds between two questions where the first was not answered."""
+
+
+class Gone(Exception):
+    """The device cannot be used any more; why, for anybody."""
+
+
+class Taken(Exception):
+    """Something is on the device, or cannot be ruled out: what, for anybody, and the device as it
+    is. Nothing of the task has been there."""
+
+    def __init__(self, why: str, gpu: Gpu) -> None:
+        super().__init__(why)
+        self.gpu = gpu
+
+
+async def checked(
+    gpus: Gpus,
+    uuid: str,
+    *,
+    idle_memory: int,
+    clock: Clock,
+    fault: Callable[[], str],
+    wanted: Callable[[], bool],
+) -> Gpu:
+    """The device, well and with nothing on it. `fault` is what looks have found for certain by
+    now. A driver that does not answer is waited for, for as long as the task is `wanted`. Raises
+    Gone or Taken."""
+    until = clock.monotonic() + PATIENCE
+    while True:
+        look = await gpus.glance(uuid)
+        late = clock.monotonic() >= until
+        gpu = next(iter(look.devices), None)
+        if look.problem:
+            why, until = SILENT, clock.monotonic() + PATIENCE
+        elif gpu is None or gpu.problem:
+            why = GONE if gpu is None else gpu.problem
+            if gpu is not None and not gpu.doubtful:
+                raise Gone(why)
+            if late or fault():
+                raise Gone(fault() or why)
+        else:
+            why = unclean(gpu, idle_memory)
+            if not why:
+                return gpu
+            if gpu.processes or late:
+                raise Taken(why, gpu)
+        if not wanted():
+            raise Gone(why)
+        await clock.sleep(PAUSE)

@@ -1,0 +1,46 @@
+"""What is told of the host's GPUs: to clients, in plans and by metrics, all from one standing.
+
+Not here: what stands how (`planning.fleet`), and who may see whose task (`standing.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from runner.engine.api import GpuState
+from runner.planning.fleet import Standing
+
+SILENT = "the driver of the GPUs does not answer"
+
+_TOLD = 8  # devices in one sentence
+
+
+def states(standing: Iterable[Standing], problem: str) -> tuple[GpuState, ...]:
+    """Each device. `problem` says why the driver does not answer: while it does not, none is
+    healthy, and nothing is known of what is in use, or of who is there."""
+    if not problem:
+        return tuple(
+            GpuState(each.gpu, each.healthy, each.task_id, each.in_full, each.why)
+            for each in standing
+        )
+    return tuple(
+        GpuState(
+            replace(each.gpu, memory_used=-1, utilization=-1.0),
+            healthy=False,
+            task_id=each.task_id,
+            problem=f"{SILENT}: {problem}" if each.healthy else each.in_full,
+            public=SILENT if each.healthy else each.why,
+        )
+        for each in standing
+    )
+
+
+def taken(found: Sequence[GpuState], *, in_full: bool) -> str:
+    """Why each is not given out now, `in_full` for an operator; whose task has one is not told."""
+    why = [
+        f"{each.gpu.uuid}: {(each.problem if in_full else each.public) or 'a task has it'}"
+        for each in found
+    ]
+    more = [f"and {len(why) - _TOLD} more"] if len(why) > _TOLD else []
+    return "; ".join([*why[:_TOLD], *more])

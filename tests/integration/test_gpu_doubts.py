@@ -1,0 +1,176 @@
+"""The driver asked through NVML, on the double: what it says of a device and what it only does not
+say, and the glance at one. How it is asked, and what is fatal, is in `test_gpu_driver.py`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.telemetry.gpu import NvmlGpus
+from runner.telemetry.gpu_asking import Limits
+from tests.support.gpu_ports import QUICK, Noted, card, doubled, gpu
+from tests.support.nvml import Card, Machine, build
+
+ONE = card(gpu(0))
+TWO = card(gpu(1))
+
+
+@pytest.fixture
+def machine(nothing_is_left: Path, nvml_library: Path) -> Any:
+    with doubled(nothing_is_left, build(nvml_library)) as machine:
+        yield machine
+
+
+@pytest.fixture
+def noted() -> Noted:
+    return Noted()
+
+
+@pytest.fixture
+async def gpus(machine: Machine, noted: Noted) -> AsyncIterator[NvmlGpus]:
+    found = NvmlGpus(noted, library=str(machine.library), limits=QUICK)
+    yield found
+    await found.close()
+
+
+def problem_of(gpus: NvmlGpus, number: int) -> str:
+    return {each.uuid: each.problem for each in gpus.last().devices}[gpu(number).uuid]
+
+
+async def test_processes_that_are_not_told_are_not_the_same_as_none(
+    machine: Machine, gpus: NvmlGpus
+) -> None:
+    machine.has([ONE], "fail nvmlDeviceGetComputeRunningProcesses_v3 3")
+    assert (await gpus.look()).devices[0].processes is None
+    machine.has([ONE])
+    assert (await gpus.look()).devices[0].processes == ()
+
+
+@pytest.mark.parametrize("code", [4, 10, 20, 999])
+async def test_a_figure_that_is_not_told_is_no_fault_of_the_device_and_not_taken_for_none(
+    machine: Machine, gpus: NvmlGpus, code: int
+) -> None:
+    calls = ("MemoryInfo_v2", "UtilizationRates", "Name", "ComputeRunningProcesses_v3")
+    machine.has([ONE, TWO], *(f"fail nvmlDeviceGet{each} {code} {ONE.uuid}" for each in calls))
+    first, second = (await gpus.look()).devices
+    assert (first.problem, first.memory_used, first.processes) == ("", -1, None)
+    assert (second.problem, second.processes) == ("", ())
+
+
+@pytest.mark.parametrize("code", [2, 10, 999])
+@pytest.mark.parametrize("function", ["nvmlDeviceGetHandleByIndex_v2", "nvmlDeviceGetUUID"])
+async def test_a_device_of_which_a_call_fails_is_in_doubt_and_not_lost(
+    machine: Machine, gpus: NvmlGpus, noted: Noted, function: str, code: int
+) -> None:
+    machine.has([ONE, TWO])
+    await gpus.look()
+    machine.has([ONE, TWO], f"fail {function} {code} {ONE.uuid}")
+    found = {each.uuid: each for each in (await gpus.look()).devices}
+    assert found[ONE.uuid].problem
+    assert found[ONE.uuid].doubtful
+    assert "index 0: the driver does not answer for it" in found[ONE.uuid].problem or (
+        function == "nvmlDeviceGetUUID"
+    )
+    assert not found[TWO.uuid].problem
+    assert noted.lines[1][0] == "GPU not well"
+    assert noted.lines[1][1]["certain"] is False
+    machine.has([ONE, TWO])
+    assert {each.problem for each in (await gpus.look()).devices} == {""}
+
+
+async def test_what_the_driver_calls_lost_is_in_no_doubt(
+    machine: Machine, gpus: NvmlGpus, noted: Noted
+) -> None:
+    machine.has([ONE, TWO])
+    await gpus.look()
+    machine.has([Card(ONE.uuid, status="lost"), TWO])
+    found = {each.uuid: each for each in (await gpus.look()).devices}
+    assert "GPU is lost" in found[ONE.uuid].problem
+    assert not found[ONE.uuid].doubtful
+    assert [said["certain"] for event, said in noted.lines if event == "GPU not well"] == [True]
+
+
+async def test_a_call_that_failed_once_lifts_no_fatal_error(
+    machine: Machine, gpus: NvmlGpus
+) -> None:
+    machine.has([ONE])
+    await gpus.look()
+    machine.throws(ONE.uuid, 48)
+    for more in ((), (f"fail nvmlDeviceGetUUID 999 {ONE.uuid}",), ()):
+        machine.has([ONE], *more)
+        (told,) = (await gpus.look()).devices
+        assert told.problem.startswith("Xid 48: ")
+        assert not told.doubtful
+
+
+@pytest.mark.parametrize(
+    ("code", "mig"), [(3, False), (13, False), (4, None), (10, None), (999, None)]
+)
+async def test_a_mig_mode_that_is_not_told_is_not_the_same_as_none(
+    machine: Machine,
+    gpus: NvmlGpus,
+    code: int,
+    mig: bool | None,  # noqa: FBT001 - a case
+) -> None:
+    machine.has([ONE], f"fail nvmlDeviceGetMigMode {code}")
+    assert (await gpus.look()).devices[0].mig is mig
+
+
+async def test_an_error_is_heard_by_whoever_asks_first_and_known_to_all(
+    machine: Machine, gpus: NvmlGpus, noted: Noted
+) -> None:
+    machine.has([ONE, TWO])
+    await gpus.look()
+    machine.throws(ONE.uuid, 79)
+    machine.throws(TWO.uuid, 79)
+    machine.has([ONE, TWO])
+    (told,) = (await gpus.glance(ONE.uuid)).devices
+    assert told.problem.startswith("Xid 79: ")
+    assert problem_of(gpus, 0).startswith("Xid 79: ")
+    assert not problem_of(gpus, 1)  # as it was seen
+    await gpus.look()
+    assert problem_of(gpus, 1).startswith("Xid 79: ")
+    assert noted.events == ["GPUs", *["GPU error"] * 2, *["GPU not well"] * 2]
+
+
+async def test_a_glance_asks_for_no_more_than_who_is_there(
+    machine: Machine, gpus: NvmlGpus
+) -> None:
+    machine.has([ONE, TWO])
+    await gpus.look()
+    others = ("Count_v2", "HandleByIndex_v2", "MigMode", "UtilizationRates", "Name")
+    machine.has([ONE, TWO], *(f"crash nvmlDeviceGet{each}" for each in others))
+    assert [each.uuid for each in (await gpus.glance(ONE.uuid)).devices] == [ONE.uuid]
+
+
+async def test_a_glance_that_hangs_is_told_in_time(machine: Machine, noted: Noted) -> None:
+    limits = Limits(answer=0.2, first=30.0, pause=0.0)
+    gpus = NvmlGpus(noted, library=str(machine.library), limits=limits)
+    machine.has([ONE])
+    await gpus.look()
+    machine.has([ONE], "sleep nvmlDeviceGetUUID 60000")
+    glance = await gpus.glance(ONE.uuid)
+    assert "did not answer within 0.2 s" in glance.problem
+    assert glance.devices == ()
+    assert gpus.last().problem == glance.problem
+    await gpus.close()
+    assert (await gpus.glance(ONE.uuid)).problem
+
+
+async def test_a_question_that_fails_is_no_reset_of_devices(
+    machine: Machine, gpus: NvmlGpus
+) -> None:
+    machine.has([ONE])
+    await gpus.look()
+    machine.throws(ONE.uuid, 48)
+    machine.has([ONE])
+    await gpus.look()
+    assert problem_of(gpus, 0)
+    machine.has([ONE], "fail nvmlDeviceGetCount_v2 999")
+    assert (await gpus.look()).problem
+    machine.has([ONE])
+    await gpus.look()
+    assert problem_of(gpus, 0)
