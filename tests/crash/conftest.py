@@ -47,5 +47,5 @@ async def host(request: pytest.FixtureRequest, nothing_is_left: Path) -> AsyncIt
     made = make(nothing_is_left / "h", request.param[1:], library)
     yield made
     print(made.daemon.tail(20_000))  # noqa: T201 - shown where the test failed
-    made.gpus.close()  # first: what the devices are told by lies in the daemon's directory
+    made.gpus.close()  # first: it writes into the directory that goes with the daemon
     await made.daemon.close()

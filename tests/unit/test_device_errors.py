@@ -75,8 +75,8 @@ def test_what_is_stored_is_read_again_and_of_another_boot_nothing() -> None:
     thrown = Thrown("Xid 48: an error", 50.0, "7")
     text = device_record.write("boot-1", [Known(B), Known(A, "a process is on it", thrown)])
     first, second = device_record.read(text, "boot-1")
-    assert (first.gpu, first.error, bool(first.quarantined)) == (A, thrown, True)
-    assert (second.gpu, second.error, second.quarantined) == (B, None, "")
+    assert (first.gpu.uuid, first.error, bool(first.quarantined)) == ("GPU-a", thrown, True)
+    assert (second.gpu.uuid, second.error, second.quarantined) == ("GPU-b", None, "")
     assert device_record.read(text, "boot-2") == []
     assert device_record.read("", "boot-1") == []
 
