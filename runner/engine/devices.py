@@ -68,6 +68,7 @@ class Devices:
         self._gpus, self._guard, self._journal = gpus, guard, journal
         self._clock, self._observer, self._boot_id = clock, observer, boot_id
         self._idle_memory = idle_memory
+        self._glances = device_check.Glances(gpus, clock)
         self._fleet, self._errors, self._load = Fleet(idle_memory), Errors(), driver_load
         self._asked = False  # whether a look is to be made at once
         self._sooner = asyncio.Event()  # the next look may be due sooner than it was
@@ -127,6 +128,7 @@ class Devices:
 
     def close(self) -> None:
         """Let the locks go. Leases stay as they are."""
+        self._glances.close()
         self._guard.close()
 
     # --- what the scheduler asks
@@ -154,6 +156,7 @@ class Devices:
                 locked[gpu.uuid] = why
                 continue
             self._fleet.lease(task.task_id, gpu.uuid)
+            self._glances.begin(gpu.uuid)
             if self._not_before <= self._begun:  # once for each look: they are not put off for long
                 self._not_before = now + REST
             self._sooner.set()
@@ -184,6 +187,8 @@ class Devices:
     def give_back(self, task_id: str) -> None:
         """The task has ended, and nothing of it is left; its devices are free once they are
         clean, and at once where nothing of it has been there."""
+        for uuid in self._fleet.of(task_id):
+            self._glances.forget(uuid)
         if task_id in self._unlaunched:
             self._unlaunched.discard(task_id)
             for uuid in self._fleet.put_back(task_id):
@@ -216,7 +221,7 @@ class Devices:
     async def _ready(self, uuid: str, task: Task, wanted: Callable[[], bool]) -> Gpu:
         try:
             gpu = await device_check.checked(
-                self._gpus,
+                self._glances,
                 uuid,
                 idle_memory=self._idle_memory,
                 clock=self._clock,

@@ -188,8 +188,8 @@ class Service:
         pooled = defence.pooled(request)
         shape = Shape.of(request, reader, pooled=pooled, extra=extra, devices=devices)
         ground = None
-        own = request["mounts"] or devices  # what is nobody's yet has nothing of anybody's
-        if not own and not os.path.lexists(f"{self.host.root}/{request['name']}"):
+        # what is nobody's yet has nothing of anybody's; a device's nodes are whoever's leases it
+        if not request["mounts"] and not os.path.lexists(f"{self.host.root}/{request['name']}"):
             ground = self.ahead.take(shape)
         if ground is None:
             try:
