@@ -13,6 +13,7 @@ from runner.keeper.ahead import Ahead
 from runner.keeper.attempt import Attempt, Host, now
 from runner.keeper.connections import Connection
 from runner.keeper.defence import Refused, Settings
+from runner.keeper.device_trial import Trials
 from runner.keeper.devices import Device
 from runner.keeper.ground import Ground, Shape, StartFailed
 from runner.keeper.launching import Preparation
@@ -45,6 +46,7 @@ class Service:
         self.preparing = Preparing(loop, sandboxes, self._on_failed)
         never = host.cgroups is None or not settings.ahead
         self.ahead = Ahead(loop, sandboxes, self._free, never=never)
+        self.trials = Trials(loop)
         self.loop = loop
         self.settings = settings
         self.epoch = 0
@@ -281,6 +283,13 @@ class Service:
     def _reload(self, _c: Connection, _r: Message) -> Message:
         self.loop.reload()
         return {}
+
+    def _access(self, connection: Connection, request: Message) -> Message | None:
+        def answer(said: Message) -> None:
+            connection.send({"type": "done", "id": request["id"], **said})
+
+        self.trials.begin(request["container"], request["pid"], request["devices"], answer)
+        return None
 
     # --- files ------------------------------------------------------------------------------
 

@@ -45,6 +45,16 @@ def test_docker_holds_what_it_says_but_for_the_disk() -> None:
     )
 
 
+def test_by_whom_containers_groups_are_made_is_known_where_the_engine_says_so() -> None:
+    said = of_docker({}, {**INFO, "CgroupVersion": "2", "CgroupDriver": "systemd"})
+    assert (said.cgroups, said.cgroup_driver) == (2, "systemd")
+    assert (of_docker({}, {}).cgroups, of_docker({}, {}).cgroup_driver) == (0, "")
+    info = podman(rootless=False)
+    info["host"]["cgroupManager"] = "cgroupfs"
+    known = of_podman("5.4.0", info)
+    assert (known.cgroups, known.cgroup_driver) == (2, "cgroupfs")
+
+
 def test_a_limit_that_docker_cannot_hold_is_told() -> None:
     assert set(of_docker({}, {**INFO, "MemoryLimit": False}).readiness.unheld) == {"memory", "disk"}
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from runner.domain.failure import Failure
 from runner.executors import gpu_nodes
-from runner.executors.container import failures, gpus, granted, peek, readback, records, spec
+from runner.executors.container import failures, granted, peek, readback, records, spec
 from runner.executors.container.attach import Attached
 from runner.executors.container.attempt import now
 from runner.executors.container.containers import Containers, State, state
@@ -27,6 +27,7 @@ from runner.executors.container.engine import (
     OutOfReach,
 )
 from runner.executors.container.flavours import Flavour
+from runner.executors.container.gpu_looks import GpuLooks
 from runner.executors.container.image import ImageFacts
 from runner.executors.container.images import Images, Ready
 from runner.executors.container.place import Places
@@ -68,9 +69,14 @@ class Launching:
     """Of one engine, whose `flavour` is known by then."""
 
     def __init__(
-        self, settings: Settings, containers: Containers, images: Images, places: Places
+        self,
+        settings: Settings,
+        containers: Containers,
+        images: Images,
+        places: Places,
+        looks: GpuLooks,
     ) -> None:
-        self._settings, self._containers = settings, containers
+        self._settings, self._containers, self._gpus = settings, containers, looks
         self._images, self._places = images, places
 
     async def found(self, name: str) -> tuple[str, State] | None:
@@ -218,6 +224,7 @@ class Launching:
         self, request: Launch, launched: Launched, attached: Attached, seen: list[granted.Seen]
     ) -> Begun:
         container = launched.container
+        request.launching(container)
         failpoint("after_create")
         try:
             await self._containers.start(container)
@@ -258,7 +265,7 @@ class Launching:
         other = ""
         if it.pid:
             other = await peek.loosened(it.pid, launched.user)
-            other = other or gpus.difference(it.pid, launched.gpus)
+            other = other or await self._gpus.difference(container, it.pid, launched.gpus)
         if other:
             await self._undo(launched.name, container)
             raise LaunchFailed(failures.of_difference([other]))
