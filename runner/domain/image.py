@@ -1,7 +1,11 @@
 """References to container images, and the patterns that grant them.
 
 A pattern is matched on host, path segments and tag apart: `*` stays within a segment, and a
-pattern without a tag takes any. What no host is named for is on docker.io, as for engines.
+pattern without a tag, or with the tag `*`, takes any. What no host is named for is on docker.io, as
+for engines.
+
+Engines run what a digest names, whatever tag stands before it. So a pattern with a tag takes no
+reference with a digest: which digests that tag has, or had, only a registry knows.
 """
 
 from __future__ import annotations
@@ -57,9 +61,13 @@ def matches(pattern: str, image: Image) -> bool:
         (image.host == host or fnmatchcase(image.host, host))
         and len(wanted.path) == len(image.path)
         and all(fnmatchcase(a, b) for a, b in zip(image.path, wanted.path, strict=True))
-        and (not wanted.tag or fnmatchcase(image.tag, wanted.tag))
-        and (not wanted.digest or image.digest == wanted.digest)
+        and (image.digest == wanted.digest if wanted.digest else _has_tag(image, wanted.tag))
     )
+
+
+def _has_tag(image: Image, pattern: str) -> bool:
+    """Whether a tag is what the image is known by, and matches; any image where all would do."""
+    return not pattern.strip("*") or (not image.digest and fnmatchcase(image.tag, pattern))
 
 
 def pattern_fault(pattern: str) -> tuple[str, str] | None:

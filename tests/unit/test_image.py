@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from runner.domain.image import Image, matches, parse, pattern_fault
 
 DIGEST = "sha256:" + "0" * 64
+OTHER = "sha256:" + "1" * 64
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,17 @@ def test_what_is_no_reference_is_none(reference: str) -> None:
         ("registry.example/app", "registry.example/app@" + DIGEST, True),
         ("registry.example/app@" + DIGEST, "registry.example/app@" + DIGEST, True),
         ("registry.example/app@" + DIGEST, "registry.example/app:1", False),
+        ("registry.example/app@" + DIGEST, "registry.example/app:2@" + DIGEST, True),
+        ("registry.example/app@" + DIGEST, "registry.example/app@" + OTHER, False),
+        ("registry.example/app:1@" + DIGEST, "registry.example/app:1@" + OTHER, False),
+        ("registry.example/app:1@" + DIGEST, "registry.example/app:1@" + DIGEST, True),
+        ("registry.example/app:1", "registry.example/app:1@" + DIGEST, False),
+        ("registry.example/app:1.*", "registry.example/app:1.4@" + DIGEST, False),
+        ("registry.example/app:?", "registry.example/app:1@" + DIGEST, False),
+        ("registry.example/app:latest", "registry.example/app@" + DIGEST, False),
+        ("registry.example/app", "registry.example/app:1@" + DIGEST, True),
+        ("registry.example/app:*", "registry.example/app:1@" + DIGEST, True),
+        ("registry.example/app:*", "registry.example/app@" + DIGEST, True),
         ("alpine", "docker.io/library/alpine:3", True),
         ("docker.io/library/*", "alpine", True),
         ("*", "alpine", True),

@@ -214,3 +214,11 @@ def test_without_an_allow_list_no_image_is_granted() -> None:
     """B27."""
     bare = replace(rules(), policy=Policy())
     assert refusal(box(), by=bare).reason == "IMAGE_DENIED"
+
+
+def test_a_tag_before_a_digest_grants_nothing_since_no_engine_heeds_it() -> None:
+    by = rules(images=("r.example/a:1",))
+    assert planned(box(image="r.example/a:1"), by=by)
+    error = refusal(box(image=f"r.example/a:1@sha256:{'e' * 64}"), by=by)
+    assert (error.code, error.reason) == (Code.PERMISSION_DENIED, "IMAGE_DENIED")
+    assert "a pattern with a tag grants no digest" in error.message
