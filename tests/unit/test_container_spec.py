@@ -220,6 +220,19 @@ def test_labels_say_whose_it_is_and_a_callers_labels_cannot_say_otherwise() -> N
     assert labels["env-runner.label.team"] == "ml"
 
 
+def test_no_label_of_an_image_is_taken_for_the_runners() -> None:
+    names = ("owner", "root", "runner", "tenant", "label.team", "label.other", "later")
+    image = replace(IMAGE, labels=("maintainer", *(f"env-runner.{name}" for name in names)))
+    labels = asked(image)["Labels"]
+    assert "maintainer" not in labels
+    assert asked()["Labels"].items() <= labels.items()
+    empty = {name for name, value in labels.items() if not value}
+    assert empty == {f"env-runner.{x}" for x in ("owner", "root", "tenant", "label.other", "later")}
+    owned = body(launch(), image, replace(SETTINGS, owner="a process"), DOCKER)["Labels"]
+    assert owned["env-runner.owner"] == "a process"
+    assert owned["env-runner.root"] == str(SETTINGS.root)
+
+
 def test_two_runners_of_one_name_have_containers_of_different_names() -> None:
     other = replace(SETTINGS, root=SETTINGS.root / "other")
     assert SETTINGS.container("er-1") != other.container("er-1")
@@ -227,8 +240,10 @@ def test_two_runners_of_one_name_have_containers_of_different_names() -> None:
 
 def test_an_image_is_what_its_engine_says_of_it() -> None:
     config = {"Entrypoint": "sh", "Cmd": None, "Env": ["A=b=c", "D"], "Volumes": {"/v": {}}}
+    config["Labels"] = {"one": "1"}
     found = facts({"Id": "1" * 64, "Config": config})
     assert (found.id, found.volumes) == (f"sha256:{'1' * 64}", ("/v",))
+    assert found.labels == ("one",)
     assert (found.entrypoint, found.command) == (("sh",), ())
     assert found.env == (("A", "b=c"), ("D", ""))
     assert facts({"Id": "sha256:2", "Config": None}) == ImageFacts("sha256:2")

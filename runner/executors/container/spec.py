@@ -61,7 +61,7 @@ def body(
         "Env": [f"{name}={value}" for name, value in environment(request, image).items()],
         "WorkingDir": workspace(plan),
         "User": user(plan, settings),
-        "Labels": labels(request, settings),
+        "Labels": labels(request, image, settings),
         "StopSignal": "SIGTERM",
         "Healthcheck": {"Test": ["NONE"]},
         "Tty": False,
@@ -99,10 +99,13 @@ def user(plan: Plan, settings: Settings) -> str:
     return f"{both[0]}:{both[1]}"
 
 
-def labels(request: Launch, settings: Settings) -> dict[str, str]:
-    """How the container is known again. The caller's labels come along below their own prefix."""
+def labels(request: Launch, image: ImageFacts, settings: Settings) -> dict[str, str]:
+    """How the container is known again. The caller's labels come along below their own prefix.
+    All are said, empty where there is none: engines give the image's to what is not, and whose a
+    container is would be its image's to say."""
     given = {f"{LABEL}label.{key}": value for key, value in request.labels.items()}
     return {
+        **{name: "" for name in image.labels if name.startswith(LABEL)},
         **given,
         f"{LABEL}runner": settings.runner,
         f"{LABEL}name": request.name,
@@ -110,11 +113,8 @@ def labels(request: Launch, settings: Settings) -> dict[str, str]:
         f"{LABEL}attempt": str(request.attempt),
         f"{LABEL}class": str(request.task_class),
         f"{LABEL}tenant": request.tenant,
-        **(
-            {f"{LABEL}owner": settings.owner, f"{LABEL}root": str(settings.root)}
-            if settings.owner
-            else {}
-        ),
+        f"{LABEL}owner": settings.owner,
+        f"{LABEL}root": str(settings.root) if settings.owner else "",
     }
 
 
