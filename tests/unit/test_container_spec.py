@@ -164,6 +164,21 @@ def test_the_images_path_stands_unless_the_payload_has_its_own() -> None:
     assert variables()["PATH"] == "/default"
 
 
+def test_what_an_image_sets_twice_or_to_nothing_is_said_since_engines_differ() -> None:
+    env = (("A", "1"), ("PATH", "/image"), ("B", ""), ("A", "2"), ("C", "3"), ("PATH", "/last"))
+    found = variables(replace(IMAGE, env=env))
+    assert (found["A"], found["B"], found["PATH"]) == ("2", "", "/last")
+    assert "C" not in found
+    assert variables(replace(IMAGE, env=env), environment={"A": "own"})["A"] == "own"
+
+
+@pytest.mark.parametrize("line", ["", "=x"])
+def test_an_image_with_a_variable_without_a_name_cannot_be_run(line: str) -> None:
+    image = facts({"Id": "sha256:1", "Config": {"Env": ["A=1", line], "Cmd": ["x"]}})
+    with pytest.raises(Unfit, match="without a name"):
+        asked(image)
+
+
 def test_its_home_is_its_workspace_and_its_files_have_fixed_places() -> None:
     found = variables(working_dir="/srv/place/")
     assert (found["HOME"], found["TMPDIR"]) == ("/srv/place", "/tmp")
@@ -183,7 +198,9 @@ def test_a_volume_of_the_image_is_memory_and_never_the_hosts_disk() -> None:
     assert [(m["Type"], m["Target"]) for m in found[2:]] == [("tmpfs", "/data")]
 
 
-@pytest.mark.parametrize("volume", ["/", "/proc/x", "data", "/a/../../etc", "/x\n"])
+@pytest.mark.parametrize(
+    "volume", ["/", "/proc/x", "data", "/a/../../etc", "/x\n", "/etc", "//usr/", "/usr/bin"]
+)
 def test_a_volume_where_none_can_be_is_refused(volume: str) -> None:
     with pytest.raises(Unfit, match="declares a volume"):
         asked(replace(IMAGE, volumes=(volume,)))
