@@ -381,7 +381,8 @@ _policy_record = Record(
             Choice(("refuse", "allow")),
             "What becomes of a limit that this host cannot hold: `allow` grants it all the same "
             "and says so, `refuse` refuses a class's default as well; where absent what a task "
-            "asks for is refused, and a default told.",
+            "asks for is refused, and a default told, or refused too where an engine of containers "
+            "holds neither memory nor CPU nor processes.",
         ),
     },
     _policy,

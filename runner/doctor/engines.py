@@ -61,6 +61,9 @@ def told(name: str, said: Readiness) -> Finding:
     found = "; ".join((said.version, *said.notes))
     lacking = [f"{kind}: {why}" for kind, why in said.unheld.items() if kind != _EXPECTED]
     if lacking:
-        remedy = "use a host with cgroup v2, or an engine that is root's"
+        remedy = (
+            "use a host with cgroup v2, or an engine that is root's; one that holds none is given "
+            'no task, unless policy.limits_not_held = "allow"'
+        )
         return warn(name, f"{found}; not held: {'; '.join(lacking)}", remedy)
     return ok(name, found)
