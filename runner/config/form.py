@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.config import addresses
-from runner.config.executors import container, local
+from runner.config.executors import check_engines, container, local
 from runner.config.gpus import GPUS
 from runner.config.later import EXECUTORS, GRPC_TLS, LATER
 from runner.config.listening import check_all, check_grpc
@@ -294,7 +294,8 @@ def table(listen: str, directory: str) -> Record:
                             container("Podman", PODMAN_URL, enabled=False), default=EMPTY
                         ),
                         **EXECUTORS,
-                    }
+                    },
+                    check=check_engines,
                 ),
                 default=EMPTY,
             ),

@@ -21,6 +21,7 @@ _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _DEFAULT_HOST = "docker.io"
+_OLD_HOST = "index.docker.io"  # engines take it for the former
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,17 @@ def pattern_fault(pattern: str) -> tuple[str, str] | None:
     return None
 
 
+def host_fault(host: str) -> tuple[str, str] | None:
+    """What keeps a text from being the host of any reference, its port included; None where
+    nothing does."""
+    image = parse(f"{host}/image")
+    if image is not None and image.host == host.lower():
+        return None
+    called = image.host if image is not None and host.lower() == _OLD_HOST else ""
+    instead = f"; those of {called} are meant: say that" if called else ""
+    return "BAD_REFERENCE", f"no image is of a host of that name{instead}"
+
+
 def _may_be(pattern: str, form: re.Pattern[str], characters: str) -> bool:
     """Whether a text of that form may match a pattern, by the characters it is made of; where it
     has a choice of some, that is not looked into."""
@@ -104,6 +116,8 @@ def _split(text: str) -> Image:
     if slash and ("." in first or ":" in first or first.lower() == "localhost"):
         host, rest = first.lower(), after  # names of hosts are of one case
     else:
+        host = _DEFAULT_HOST
+    if host == _OLD_HOST:
         host = _DEFAULT_HOST
     last = rest.rsplit("/", 1)[-1]
     name, _, tag = last.partition(":")
