@@ -37,7 +37,7 @@ def _in_container(asked: Execution, executor: str, faults: Faults) -> None:
         if any(_meet(own, place) for own in _IN_CONTAINERS):
             message = f"the workspace cannot be at {quote(place)}: the runner has its own there"
             faults.add("/execution/working_dir", "BAD_PATH", message)
-        elif hidden := _hidden(place):
+        elif hidden := hides(place):
             message = f"the workspace cannot be at {quote(place)}: it would hide {hidden}"
             faults.add("/execution/working_dir", "BAD_PATH", message)
         _signs("/execution/working_dir", place, executor, faults)
@@ -45,7 +45,7 @@ def _in_container(asked: Execution, executor: str, faults: Faults) -> None:
         at = f"/execution/mounts/{i}"
         others = tuple(other.target for other in asked.mounts[:i])
         _mount(i, mount.target, (place or "/workspace", *_IN_CONTAINERS), others, faults)
-        if hidden := _hidden(mount.target):
+        if hidden := hides(mount.target):
             message = f"nothing can be mounted at {quote(mount.target)}: it would hide {hidden}"
             faults.add(f"{at}/target", "BAD_PATH", message)
         _signs(f"{at}/target", mount.target, executor, faults)
@@ -73,7 +73,8 @@ def _meet(one: str, other: str) -> bool:
     return paths.lies_below(one, other) or paths.lies_below(other, one)
 
 
-def _hidden(place: str) -> str:
+def hides(place: str) -> str:
+    """What something at that place in a container would hide; empty where nothing."""
     return next((each for each in _PROGRAMS if paths.lies_below(each, place)), "")
 
 

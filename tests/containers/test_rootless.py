@@ -19,18 +19,25 @@ def holds_limits(engine: Engine) -> bool:
     return bool(host["cgroupVersion"] == "v2" and "memory" in host["cgroupControllers"])
 
 
-async def test_limits_that_it_would_ignore_are_refused(
+async def test_limits_that_it_would_ignore_are_refused_the_classs_own_too(
     rootless: Engine, nothing_is_left: Path
 ) -> None:
     if holds_limits(rootless):
         pytest.skip("cannot here: this host has cgroup v2, where rootless Podman holds limits")
-    daemon = daemon_on(rootless, nothing_is_left / "d", POLICY__LIMITS_NOT_HELD="refuse")
+    daemon = daemon_on(rootless, nothing_is_left / "d")
+    del daemon.settings["POLICY__LIMITS_NOT_HELD"]
     try:
         await daemon.start()
         async with daemon.client() as runner:
-            with pytest.raises(SupervisorError) as raised:
-                await runner.assign(running(["true"]), task_id="limited")
-            assert raised.value.code == grpc.StatusCode.FAILED_PRECONDITION
-            assert raised.value.reason == "LIMIT_NOT_HELD"
+            for resources in ({"memory": "64MiB"}, {}):
+                payload = running(["true"])
+                payload["execution"]["resources"] = resources
+                with pytest.raises(SupervisorError) as raised:
+                    await runner.assign(payload, task_id="limited")
+                assert raised.value.code == grpc.StatusCode.FAILED_PRECONDITION
+                assert raised.value.reason == "LIMIT_NOT_HELD"
+                assert "/execution/resources/memory" in {
+                    each.field for each in raised.value.violations
+                }
     finally:
         await daemon.close()

@@ -301,6 +301,12 @@ def test_a_socket_of_its_own_has_callers_of_its_own(tmp_path: Path) -> None:
         ("[executors.slurm]\nenabled = true", 2, "executors.slurm.enabled"),
         ('[executors.docker]\nuser = "0:0"', 2, "executors.docker.user"),
         ('[executors.podman]\nuser = "0:7"', 2, "executors.podman.user"),
+        (
+            '[executors.podman]\nenabled = true\nurl = "unix:///run/./docker.sock"',
+            3,
+            "executors.podman.url",
+        ),
+        ('[registries."index.docker.io"]\nlogin = "x"', 1, "registries.index.docker.io"),
         ('[policy]\nusers = ["7", "0"]', 2, "policy.users.1"),
         ('[policy]\nusers = ["00:0"]', 2, "policy.users.0"),
         ('[executors.docker]\nurl = "tcp://10.0.0.1:2375"', 2, "executors.docker.url"),

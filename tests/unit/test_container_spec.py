@@ -164,6 +164,21 @@ def test_the_images_path_stands_unless_the_payload_has_its_own() -> None:
     assert variables()["PATH"] == "/default"
 
 
+def test_what_an_image_sets_twice_or_to_nothing_is_said_since_engines_differ() -> None:
+    env = (("A", "1"), ("PATH", "/image"), ("B", ""), ("A", "2"), ("C", "3"), ("PATH", "/last"))
+    found = variables(replace(IMAGE, env=env))
+    assert (found["A"], found["B"], found["PATH"]) == ("2", "", "/last")
+    assert "C" not in found
+    assert variables(replace(IMAGE, env=env), environment={"A": "own"})["A"] == "own"
+
+
+@pytest.mark.parametrize("line", ["", "=x"])
+def test_an_image_with_a_variable_without_a_name_cannot_be_run(line: str) -> None:
+    image = facts({"Id": "sha256:1", "Config": {"Env": ["A=1", line], "Cmd": ["x"]}})
+    with pytest.raises(Unfit, match="without a name"):
+        asked(image)
+
+
 def test_its_home_is_its_workspace_and_its_files_have_fixed_places() -> None:
     found = variables(working_dir="/srv/place/")
     assert (found["HOME"], found["TMPDIR"]) == ("/srv/place", "/tmp")
@@ -183,7 +198,9 @@ def test_a_volume_of_the_image_is_memory_and_never_the_hosts_disk() -> None:
     assert [(m["Type"], m["Target"]) for m in found[2:]] == [("tmpfs", "/data")]
 
 
-@pytest.mark.parametrize("volume", ["/", "/proc/x", "data", "/a/../../etc", "/x\n"])
+@pytest.mark.parametrize(
+    "volume", ["/", "/proc/x", "data", "/a/../../etc", "/x\n", "/etc", "//usr/", "/usr/bin"]
+)
 def test_a_volume_where_none_can_be_is_refused(volume: str) -> None:
     with pytest.raises(Unfit, match="declares a volume"):
         asked(replace(IMAGE, volumes=(volume,)))
@@ -220,6 +237,19 @@ def test_labels_say_whose_it_is_and_a_callers_labels_cannot_say_otherwise() -> N
     assert labels["env-runner.label.team"] == "ml"
 
 
+def test_no_label_of_an_image_is_taken_for_the_runners() -> None:
+    names = ("owner", "root", "runner", "tenant", "label.team", "label.other", "later")
+    image = replace(IMAGE, labels=("maintainer", *(f"env-runner.{name}" for name in names)))
+    labels = asked(image)["Labels"]
+    assert "maintainer" not in labels
+    assert asked()["Labels"].items() <= labels.items()
+    empty = {name for name, value in labels.items() if not value}
+    assert empty == {f"env-runner.{x}" for x in ("owner", "root", "tenant", "label.other", "later")}
+    owned = body(launch(), image, replace(SETTINGS, owner="a process"), DOCKER)["Labels"]
+    assert owned["env-runner.owner"] == "a process"
+    assert owned["env-runner.root"] == str(SETTINGS.root)
+
+
 def test_two_runners_of_one_name_have_containers_of_different_names() -> None:
     other = replace(SETTINGS, root=SETTINGS.root / "other")
     assert SETTINGS.container("er-1") != other.container("er-1")
@@ -227,8 +257,10 @@ def test_two_runners_of_one_name_have_containers_of_different_names() -> None:
 
 def test_an_image_is_what_its_engine_says_of_it() -> None:
     config = {"Entrypoint": "sh", "Cmd": None, "Env": ["A=b=c", "D"], "Volumes": {"/v": {}}}
+    config["Labels"] = {"one": "1"}
     found = facts({"Id": "1" * 64, "Config": config})
     assert (found.id, found.volumes) == (f"sha256:{'1' * 64}", ("/v",))
+    assert found.labels == ("one",)
     assert (found.entrypoint, found.command) == (("sh",), ())
     assert found.env == (("A", "b=c"), ("D", ""))
     assert facts({"Id": "sha256:2", "Config": None}) == ImageFacts("sha256:2")

@@ -55,6 +55,11 @@ def no_gpus(why: str) -> Failure:
     return _of_engine(why)
 
 
+def unheld(kind: str, why: str) -> Failure:
+    """Its plan was made when nothing was known of its engine, which does not hold that limit."""
+    return _of_engine(f"its limit of {kind} is not held here, as was planned: {why:.300}")
+
+
 def of_difference(lines: list[str]) -> Failure:
     """The engine made another container than was asked for."""
     more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.domain.failure import Failure
+from runner.domain.plan import Plan
 from runner.executors import gpu_nodes
 from runner.executors.container import failures, granted, peek, readback, records, spec
 from runner.executors.container.attach import Attached
@@ -116,6 +117,8 @@ class Launching:
             raise LaunchFailed(failures.unfit(text))
         if request.gpus and known.readiness.no_gpus:
             raise LaunchFailed(failures.no_gpus(known.readiness.no_gpus))
+        if kind := _unheld(plan, known):
+            raise LaunchFailed(failures.unheld(kind, known.readiness.unheld[kind]))
         if 0 < plan.limits.memory_bytes < failures.LEAST_MEMORY and "memory" not in plan.unheld:
             raise LaunchFailed(failures.too_little_memory(plan))
         request = replace(request, plan=replace(plan, user=plan.user or owner))
@@ -297,6 +300,15 @@ def _owner(user: str) -> tuple[int, int]:
         text = f"a daemon that is not root runs containers as its own user {own}, not as {user}"
         raise spec.Unfit(text)
     return owner
+
+
+def _unheld(plan: Plan, known: Known) -> str:
+    """A limit that its plan takes for held, since it was made before the engine had answered, and
+    that the engine would ignore; empty where there is none."""
+    limits, unheld = plan.limits, known.readiness.unheld.keys() - set(plan.unheld)
+    asked = {"memory": limits.memory_bytes, "cpu": limits.cpu_cores}
+    asked["processes"] = limits.max_processes
+    return next((kind for kind, amount in asked.items() if amount and kind in unheld), "")
 
 
 def mark(launched: Launched, it: State) -> None:
