@@ -28,6 +28,7 @@ Told = Callable[[str, str, str, float], None]
 """Executor, operation, outcome (ok, refused, failed, timed_out), seconds."""
 
 _NO_CONNECTION = 900  # aiodocker's own status
+_LONGEST, _FIRST = 500, 250  # characters of what an engine says, and of its beginning
 _CLIENT, _ABSENT, _CONFLICT, _SERVER = 400, 404, 409, 500
 
 
@@ -245,7 +246,7 @@ class Engine:
 
 
 def _of_status(status: int, message: str) -> EngineError:
-    text = _sentence(message)
+    text = sentence(message)
     # Podman's word for what is removed at this very moment comes with 500
     if status == _ABSENT or (status == _SERVER and "no such container" in text):
         return Absent(text, status)
@@ -256,14 +257,15 @@ def _of_status(status: int, message: str) -> EngineError:
     return Failed(text, status) if status >= _SERVER else Refused(text, status)
 
 
-def _sentence(message: object) -> str:
-    """What an engine says, as one line of bounded length."""
+def sentence(message: object) -> str:
+    """What an engine says, as one line of bounded length: its beginning, and its end, which is
+    where the reason stands."""
     text = str(message)
     with contextlib.suppress(ValueError):
         told = json.loads(text)
         if isinstance(told, dict):
             text = str(told.get("message") or told.get("cause") or text)
     line = " ".join(text.split())
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)[
-        :500
-    ]
+    if len(line) > _LONGEST:
+        line = f"{line[:_FIRST]} … {line[3 + _FIRST - _LONGEST :]}"
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
