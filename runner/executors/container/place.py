@@ -32,20 +32,19 @@ class Places:
 
     def make(self, name: str, owner: tuple[int, int], context: bytes | None) -> None:
         """Make it anew, or as it was. `owner` (uid, gid) is whom the container runs as, on this
-        host. Raises OSError."""
+        host. Without a `context` its file says `{}`. Raises OSError."""
         home = self.of(name)
         self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
         home.mkdir(mode=0o711, exist_ok=True)
         self.output(name).mkdir(mode=0o750, exist_ok=True)
         for each in _SEEN:
             (home / each).mkdir(mode=0o700, exist_ok=True)
-        if context is not None:
-            file = home / "task" / "context.json"
-            file.unlink(missing_ok=True)
-            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb") as out:
-                out.write(context)
-            if owner != (os.geteuid(), os.getegid()):
-                os.chown(file, *owner)
+        file = home / "task" / "context.json"
+        file.unlink(missing_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb") as out:
+            out.write(b"{}" if context is None else context)
+        if owner != (os.geteuid(), os.getegid()):
+            os.chown(file, *owner)
         for each in _SEEN:
             if owner != (os.geteuid(), os.getegid()):
                 os.chown(home / each, *owner)
