@@ -86,7 +86,7 @@ class Engine:
     ) -> T:
         """What the engine answers. `operation` is a fixed word, for the metric; `limit` is
         seconds. Raises EngineError."""
-        with self._timed(operation):
+        with self.timed(operation):
             async with self._mapped(limit):
                 return await ask(self._client())
 
@@ -109,7 +109,7 @@ class Engine:
         """
         response: aiohttp.ClientResponse | None = None
         try:
-            with contextlib.nullcontext() if limit is None else self._timed(operation):
+            with contextlib.nullcontext() if limit is None else self.timed(operation):
                 version = await self.version()
                 async with self._mapped(limit):
                     docker = self._client()
@@ -193,7 +193,8 @@ class Engine:
         return self._docker
 
     @contextlib.contextmanager
-    def _timed(self, operation: str) -> Iterator[None]:
+    def timed(self, operation: str) -> Iterator[None]:
+        """Observe a request that is made within, by whatever connection."""
         start = time.monotonic()
         outcome = "failed"
         try:
