@@ -286,6 +286,8 @@ def test_a_socket_of_its_own_has_callers_of_its_own(tmp_path: Path) -> None:
         ('[state]\nretention = "24"', 2, "state.retention"),
         ('[state]\nmin_free = "105%"', 2, "state.min_free"),
         ('[state]\ndirectory = "var"', 2, "state.directory"),
+        ('[state]\ndirectory = "/a,b"\n[executors.podman]\nenabled = true', 2, "state.directory"),
+        ("[executors.podman]\nenabled=true\n[state]\ndirectory = '/a\"b'", 4, "state.directory"),
         ('x = """\n[a]\n"""\n[state]\nreserve = "a"', 1, "x"),
         ('[state]  # x = 1\n# y\nreserve\t=\t"a"', 3, "state.reserve"),
         ('[logging]\nlevel = "loud"', 2, "logging.level"),
@@ -360,6 +362,11 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
         ("config.toml", 2, "runner.id"),
         ("config.toml", 4, "state.x"),
     ]
+
+
+def test_a_path_that_podman_cannot_mount_is_no_fault_where_podman_is_not_used() -> None:
+    environ = {"HOME": "/home/me", "ENV_RUNNER_STATE__DIRECTORY": "/a,b"}
+    assert load(Path("/dev/null"), environ, root=False).state.directory == Path("/a,b")
 
 
 def test_a_fault_reads_as_file_line_key_and_sentence(tmp_path: Path) -> None:
