@@ -6,9 +6,11 @@ One is asked only what it is and what it can; nothing is made.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from runner.config.model import Config, Container
 from runner.doctor.finding import Finding, fail, ok, warn
+from runner.executors.container.place import barred
 from runner.executors.container.waking import without
 from runner.ports import Readiness
 
@@ -18,10 +20,11 @@ _EXPECTED = "disk"  # no engine holds a workspace's size; the plan of each task 
 async def examine(config: Config) -> list[Finding]:
     """A finding for each of the two, `docker` and `podman`."""
     both = {"docker": config.docker, "podman": config.podman}
-    return [await _examine(name, one) for name, one in both.items()]
+    state = config.state.directory
+    return [await _examine(name, one, state) for name, one in both.items()]
 
 
-async def _examine(name: str, config: Container) -> Finding:
+async def _examine(name: str, config: Container, state: Path) -> Finding:
     if not config.enabled:
         return ok(name, f"executors.{name} is not enabled")
     if not os.path.lexists(config.socket):  # noqa: ASYNC240 - a command's only look
@@ -38,7 +41,12 @@ async def _examine(name: str, config: Container) -> Finding:
             "root's (docs/containers.md); or use rootless Podman"
         )
         return fail(name, problem, remedy)
-    return told(name, await _ask(name, config.socket))
+    said = await _ask(name, config.socket)
+    if said.ready and (problem := barred(state, said.user)):
+        return fail(
+            name, problem, "let others pass through it (chmod o+x), or use a state elsewhere"
+        )
+    return told(name, said)
 
 
 async def _ask(name: str, socket: str) -> Readiness:
