@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runner.doctor.engines import examine
+from runner.doctor.finding import Verdict
 from runner.executors.container import readiness
 from runner.executors.container.containers import Containers
 from runner.executors.container.engine import Absent, Engine, Failed
+from tests.support.payloads import default_config
 
 VERSION = {"ApiVersion": "1.41", "Components": []}
 SWITCHED = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
@@ -82,3 +86,25 @@ async def test_what_is_no_engines_answer_is_a_failure_and_no_defect_of_ours(
                 await readiness.ask(engine)
         finally:
             await engine.close()
+
+
+@pytest.mark.root
+async def test_doctor_tells_what_is_closed_to_a_rootless_engine(nothing_is_left: Path) -> None:
+    """Its user is whom its socket belongs to."""
+    version = {**VERSION, "Components": [{"Name": "Podman Engine", "Version": "4.3"}]}
+    security = {"rootless": True, "seccompEnabled": True}
+    info = {"host": {"security": security, "cgroupVersion": "v2", "cgroupControllers": []}}
+    answers = {"version": answer(version), "info": answer(info)}
+    state = nothing_is_left / "state"
+    state.mkdir(mode=0o700)
+    async with answering(nothing_is_left / "s", **answers) as socket:
+        await asyncio.to_thread(os.chown, socket, 4_000_001, 4_000_001)
+        config = default_config(
+            ENV_RUNNER_EXECUTORS__PODMAN__ENABLED="true",
+            ENV_RUNNER_EXECUTORS__PODMAN__URL=f"unix://{socket}",
+            ENV_RUNNER_STATE__DIRECTORY=str(state),
+        )
+        *_, found = await examine(config)
+    state.rmdir()
+    assert (found.id, found.verdict) == ("podman", Verdict.FAIL)
+    assert f"4000001, cannot get to tasks' files: {state} is closed to it" in found.found
