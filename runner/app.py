@@ -245,6 +245,8 @@ async def _runner(
         latest, made = [config], list[Engine]()
 
         def ruled(by: Config) -> Rules:
+            # what needs a restart is as it was, also for planning
+            by = replace(by, **{name: getattr(config, name) for name in _AT_START})
             latest[0] = by
             said = {name: one.said() for name, one in engines.items()}
             devices = made[0].devices.count if made else 0

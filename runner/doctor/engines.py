@@ -10,6 +10,7 @@ from pathlib import Path
 
 from runner.config.model import Config, Container
 from runner.doctor.finding import Finding, fail, ok, warn
+from runner.executors.container.place import barred
 from runner.executors.container.waking import without
 from runner.ports import Readiness
 
@@ -19,11 +20,12 @@ _EXPECTED = "disk"  # no engine holds a workspace's size; the plan of each task 
 async def examine(config: Config) -> list[Finding]:
     """A finding for each of the two, `docker` and `podman`."""
     both = {"docker": config.docker, "podman": config.podman}
+    state = config.state.directory
     if _is_one(config.docker, config.podman):
         found = f"{config.podman.socket} and {config.docker.socket} are one and the same engine"
         remedy = "switch one off, say executors.docker.enabled = false: each would have the other's"
-        return [await _examine("docker", config.docker), fail("podman", found, remedy)]
-    return [await _examine(name, one) for name, one in both.items()]
+        return [await _examine("docker", config.docker, state), fail("podman", found, remedy)]
+    return [await _examine(name, one, state) for name, one in both.items()]
 
 
 def _is_one(docker: Container, podman: Container) -> bool:
@@ -36,7 +38,7 @@ def _is_one(docker: Container, podman: Container) -> bool:
         return False
 
 
-async def _examine(name: str, config: Container) -> Finding:
+async def _examine(name: str, config: Container, state: Path) -> Finding:
     if not config.enabled:
         return ok(name, f"executors.{name} is not enabled")
     if not os.path.lexists(config.socket):  # noqa: ASYNC240 - a command's only look
@@ -53,7 +55,12 @@ async def _examine(name: str, config: Container) -> Finding:
             "root's (docs/containers.md); or use rootless Podman"
         )
         return fail(name, problem, remedy)
-    return told(name, await _ask(name, config.socket))
+    said = await _ask(name, config.socket)
+    if said.ready and (problem := barred(state, said.user)):
+        return fail(
+            name, problem, "let others pass through it (chmod o+x), or use a state elsewhere"
+        )
+    return told(name, said)
 
 
 async def _ask(name: str, socket: str) -> Readiness:

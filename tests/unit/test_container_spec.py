@@ -131,6 +131,14 @@ def test_an_image_without_a_command_needs_one() -> None:
         asked(ImageFacts("sha256:1"))
 
 
+def test_an_empty_word_is_no_program_also_where_it_is_the_images() -> None:
+    with pytest.raises(Unfit, match="is empty"):
+        asked(replace(IMAGE, entrypoint=("",)))
+    with pytest.raises(Unfit, match="is empty"):
+        asked(ImageFacts("sha256:1"), command=("",))
+    assert asked(command=("",))["Entrypoint"] == ["/entry", ""]
+
+
 def test_the_images_user_is_not_heeded_and_a_group_is_never_roots_by_default() -> None:
     assert asked()["User"] == "65534:65534"
     assert asked(user="10001")["User"] == "10001:10001"
@@ -204,6 +212,23 @@ def test_a_volume_of_the_image_is_memory_and_never_the_hosts_disk() -> None:
 def test_a_volume_where_none_can_be_is_refused(volume: str) -> None:
     with pytest.raises(Unfit, match="declares a volume"):
         asked(replace(IMAGE, volumes=(volume,)))
+
+
+@pytest.mark.parametrize("volume", ["/data/sub", "/data/sub/in", "/run/env-runner/x"])
+def test_no_volume_lies_in_what_is_mounted_from_the_host(volume: str) -> None:
+    """The engine would make its place there as root, and leave it."""
+    image = replace(IMAGE, volumes=(volume,))
+    for read_only in (True, False):
+        with pytest.raises(Unfit, match=f"volume at '{volume}'"):
+            body(launch(), image, SETTINGS, DOCKER, [Seen("/srv/a", read_only, "/data", 1, 2)])
+
+
+def test_a_mount_may_take_a_volumes_place_or_lie_in_it() -> None:
+    seen = [Seen("/srv/a", True, "/data/sub", 1, 2)]
+    mounts = body(launch(), replace(IMAGE, volumes=("/data",)), SETTINGS, DOCKER, seen)
+    assert [m["Target"] for m in mounts["HostConfig"]["Mounts"][2:]] == ["/data/sub", "/data"]
+    mounts = body(launch(), replace(IMAGE, volumes=("/data/sub",)), SETTINGS, DOCKER, seen)
+    assert [m["Type"] for m in mounts["HostConfig"]["Mounts"]] == ["bind"] * 3
 
 
 def test_mounts_are_of_what_was_looked_at() -> None:

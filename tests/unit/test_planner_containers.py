@@ -180,6 +180,35 @@ def test_neither_workspace_nor_mount_hides_what_the_image_cannot_do_without(
     assert planned(box(working_dir="/usr/src/app"), by=rules()).working_dir == "/usr/src/app"
 
 
+@pytest.mark.parametrize(
+    "own", ["/etc/passwd", "/etc/hosts", "/etc/resolv.conf/x", "/.dockerenv", "/sbin/docker-init"]
+)
+def test_nothing_lies_where_engines_have_files_of_their_own(own: str) -> None:
+    """With something else there they start no container."""
+    error = refusal(box(mounts=mount(target=own)), by=rules(**GRANTED))
+    assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "BAD_PATH")
+    assert error.violations[0].field == "/execution/mounts/0/target"
+    assert refusal(box(working_dir=own), by=rules()).reason == "BAD_PATH"
+    assert planned(box(mounts=mount(target="/etc/passwd.d")), by=rules(**GRANTED)).mounts
+
+
+def test_nothing_lies_around_what_podman_mounts_by_itself() -> None:
+    """It would make that directory in the one that was given, on the host."""
+    for execution in ({"mounts": mount(target="/var")}, {"working_dir": "/var"}):
+        error = refusal(box(executor="podman", **execution), by=rules(**GRANTED))
+        assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "BAD_PATH")
+        assert planned(box(executor="docker", **execution), by=rules(**GRANTED))
+    for target in ("/var/tmp", "/var/lib/x"):
+        assert planned(box(executor="podman", mounts=mount(target=target)), by=rules(**GRANTED))
+
+
+@pytest.mark.parametrize("directory", ["/lib64/x", "/bin/x", "/var/run/x"])
+def test_the_workspace_is_not_below_what_is_a_link_in_most_images(directory: str) -> None:
+    error = refusal(box(working_dir=directory), by=rules())
+    assert (error.reason, error.violations[0].field) == ("BAD_PATH", "/execution/working_dir")
+    assert planned(box(mounts=mount(target="/lib/x")), by=rules(**GRANTED)).mounts
+
+
 @pytest.mark.parametrize("second", ["/models", "/models/", "/models/in", "/"])
 def test_no_mount_lies_at_or_in_or_around_another(second: str) -> None:
     error = refusal(

@@ -176,21 +176,25 @@ class Containers:
 
     async def attach(self, container: str, *, stdin: bool) -> Attached:
         """Its streams, from now on."""
-        version = await self.engine.version()
-        try:
-            async with asyncio.timeout(_ATTACH):
-                return await attaching.attach(self.engine.socket, version, container, stdin=stdin)
-        except TimeoutError as error:
-            raise TimedOut(f"it was not attached within {_ATTACH:g} s") from error
+        with self.engine.timed("attach"):
+            version = await self.engine.version()
+            try:
+                async with asyncio.timeout(_ATTACH):
+                    socket = self.engine.socket
+                    return await attaching.attach(socket, version, container, stdin=stdin)
+            except TimeoutError as error:
+                raise TimedOut(f"it was not attached within {_ATTACH:g} s") from error
 
     async def knock(self) -> None:
         """Whether the engine takes a new connection and answers there: one that is being stopped
         does not, and goes on with those that it has."""
-        try:
-            async with asyncio.timeout(LIMIT):
-                await attaching.knock(self.engine.socket)
-        except TimeoutError as error:
-            raise TimedOut(f"it did not answer a new connection within {LIMIT:g} s") from error
+        with self.engine.timed("knock"):
+            try:
+                async with asyncio.timeout(LIMIT):
+                    await attaching.knock(self.engine.socket)
+            except TimeoutError as error:
+                why = f"it did not answer a new connection within {LIMIT:g} s"
+                raise TimedOut(why) from error
 
     async def remembered(self, finished: int) -> list[Mapping[str, Any]]:
         """All events that the engine remembers, those of its own life alone, asked for on a new

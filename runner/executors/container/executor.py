@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from runner.executors.container.engine import LIMIT, Engine, EngineError, OutOfR
 from runner.executors.container.gpu_looks import GpuLooks
 from runner.executors.container.images import Images
 from runner.executors.container.launching import Begun, Exists, Launching, Taken, mark
-from runner.executors.container.place import Places
+from runner.executors.container.place import Places, barred
 from runner.executors.container.records import Launched
 from runner.executors.container.settings import Settings
 from runner.executors.container.sweep import Sweep
@@ -90,7 +91,10 @@ class ContainerExecutor:
             return _unready(str(error))
         if self._sweeping is None:
             self._sweeping = asyncio.create_task(self._sweep.run(), name=f"sweep-{self.name}")
-        return self._known.readiness
+        said = self._known.readiness
+        if problem := barred(self._settings.root, said.user):
+            return replace(said, ready=False, problem=problem)
+        return said
 
     async def launch(self, request: Launch) -> Started:
         """See the port."""

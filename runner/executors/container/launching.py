@@ -219,9 +219,12 @@ class Launching:
     async def _attach(self, request: Launch, container: str) -> Attached:
         try:
             return await self._containers.attach(container, stdin=request.stdin is not None)
-        except EngineError as error:
+        except OutOfReach as error:
             await self._undo(request.name, container)
             raise LaunchFailed(failures.of_host(str(error))) from error
+        except EngineError as error:  # Podman makes all of the container before it attaches
+            await self._undo(request.name, container)
+            raise LaunchFailed(failures.of_start(error, "", request.plan)) from error
 
     async def _start(
         self, request: Launch, launched: Launched, attached: Attached, seen: list[granted.Seen]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runner.domain.plan import Mode
-from runner.executors.container.engine import Engine
+from runner.executors.container.engine import Engine, Failed
 from runner.executors.container.flavours import DOCKER, PODMAN, ROOTLESS, Flavour
 from runner.ports import Readiness
 
@@ -52,6 +52,13 @@ class Known:
 
 async def ask(engine: Engine, limit: float = ANSWER) -> Known:
     """Ask it, with so many seconds for each answer. Raises EngineError."""
+    try:
+        return await _asked(engine, limit)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Failed(f"{engine.name} answered what the protocol does not have") from error
+
+
+async def _asked(engine: Engine, limit: float) -> Known:
     version: Mapping[str, Any] = await engine.call("version", _version, limit)
     if podman := _podman(version):
         path = f"v{podman}/libpod/info"

@@ -83,6 +83,8 @@ def argv(plan: Plan, image: ImageFacts) -> tuple[str, ...]:
     words = (*entrypoint, *command)
     if not words:
         raise Unfit("neither the task nor its image names a command")
+    if not words[0]:
+        raise Unfit("the first word names the program, and is empty")
     return words
 
 
@@ -229,10 +231,20 @@ def _mounts(
                 f"the image declares a volume at {volume!r:.200}, which would hide {hidden}"
             )
         if place not in taken:
+            _apart(place, mounts)
             taken.add(place)
             options = {"SizeBytes": plan.limits.memory_bytes or _LEAST_SHM, "Mode": 0o1777}
             found.append({"Type": "tmpfs", "Target": place, "TmpfsOptions": options})
     return found
+
+
+def _apart(volume: str, mounts: Sequence[Seen]) -> None:
+    """The engine would make its place in what is mounted around it, a directory of the host, as
+    root and for good. Raises Unfit."""
+    for at in (TASK, *(each.target for each in mounts)):
+        if paths.lies_below(volume, at):
+            text = f"the image declares a volume at {volume!r:.200}, and {at!r:.200} around it is"
+            raise Unfit(f"{text} mounted from the host, where nothing is made for an image")
 
 
 def _bind(source: str, target: str, *, read_only: bool) -> Body:
