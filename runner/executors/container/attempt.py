@@ -23,8 +23,9 @@ from runner.executors.container.contact import Contact
 from runner.executors.container.containers import Containers, State
 from runner.executors.container.deadlines import SECOND, Deadlines
 from runner.executors.container.engine import Absent, EngineError, OutOfReach
+from runner.executors.container.engine_life import Run
 from runner.executors.container.follow import Follow
-from runner.executors.container.output import Output
+from runner.executors.container.output import UNSEEN, Output
 from runner.executors.container.readiness import Known
 from runner.executors.container.records import Launched, Stop
 from runner.executors.container.usage import Counters
@@ -34,6 +35,7 @@ _KILLED = 137  # what a removal makes of what runs
 _REMOVING = ("removing", "dead")
 _REMOVALS = (0.05, 0.15)  # seconds after which it is looked whether it is still there
 _LONGEST_SLEEP = 30.0  # seconds: the loop's own clock stands still while a host sleeps
+_AT_ONCE = 500_000_000  # nanoseconds in which no engine takes the place of another
 _STOP_ROOM = 2  # seconds beyond the grace, for an engine that has to kill in our stead
 
 
@@ -76,6 +78,7 @@ class Attempt:
         self._contact = Contact(
             home.containers, launched.container, self._spared, self._engine_away
         )
+        self._broken, self._unended = 0, False  # when its streams ended, and whether within a line
         self._with_engine = False  # whether the engine ended it by going
         self._gone = ends.REMOVED  # why it is, where it is
         start = launched.start_boot
@@ -134,6 +137,7 @@ class Attempt:
             waits=self.home.waits,
             looked=self._looked,
             failed=self._contact.failed,
+            cuts=self._cuts,
             run=self.launched.started,
         )
         whole = attached is not None
@@ -143,7 +147,9 @@ class Attempt:
                 state = await follow.attached(attached, self._streams_ended)
                 attached = None
             state = state or await self._state()
-            whole = whole and self._contact.failures == failures
+            # an engine that answers late may be the next one
+            prompt = time.time_ns() - self._broken < _AT_ONCE
+            whole = whole and prompt and self._contact.failures == failures
             if state is not None and not state.running:
                 state = await self._settled(state)
             if state is None:
@@ -156,6 +162,7 @@ class Attempt:
                 await self._see_engine(state)
                 if not whole:
                     await self._reread(follow)
+                    await self._see_output(state)
                 return state
             whole = False
             self._deadlines.known = None if self.home.waits else self._looking
@@ -179,6 +186,17 @@ class Attempt:
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _see_output(self, state: State) -> None:
+        """Whether an engine was there to read what it wrote, where its log could be read."""
+        if self._output.uncertain or (await self.home.known()).flavour.outlived:
+            return
+        run = Run(state.started, state.finished)
+        if not await self._contact.read_all(run, broken=self._broken, unended=self._unended):
+            self._output.give_up(UNSEEN)
+
+    async def _cuts(self) -> bool:
+        return (await self.home.known()).flavour.cuts_lines
 
     async def _state(self) -> State | None:
         """How the container stands, however long the engine takes to answer."""
@@ -236,6 +254,7 @@ class Attempt:
         return state
 
     def _streams_ended(self) -> None:
+        self._broken, self._unended = time.time_ns(), self._output.unended()
         if self._counters is not None:
             self._counters.look()  # what counts goes within milliseconds
 

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from runner.executors.container import engine_life
 from runner.executors.container.containers import Containers
 from runner.executors.container.engine import EngineError, OutOfReach, TimedOut
+from runner.executors.container.engine_life import Run
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds between two tries to reach the engine
 _PROMPT = 200_000_000  # nanoseconds in which an engine that is well answers
@@ -78,6 +79,32 @@ class Contact:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
         return False
+
+    async def read_all(self, run: Run, *, broken: int, unended: bool) -> bool:
+        """Whether all that the container wrote is shown to have come into its log. What it writes
+        while no engine is there is lost where it ends before the next one is; and so is the line
+        that was not ended yet when an engine went. `broken` is when its streams did (0 where they
+        were not attached), and `unended` whether that was within a line. Takes for as long as no
+        engine answers."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                spared = await self._spared()
+                memory = engine_life.recall(
+                    self._container, await self._containers.remembered(run.finished)
+                )
+            except EngineError as error:
+                self.failed(error)
+            else:
+                self.answered()
+                break
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        began = await asyncio.to_thread(engine_life.began, self._containers.engine.socket)
+        if engine_life.watched(memory, run, began):
+            return not unended or engine_life.the_same(memory, run, began)
+        # one that ends what it runs reads what that writes, and goes then
+        return not spared and 0 < run.finished <= broken + _PROMPT
 
     def _lost(self, at: int) -> None:
         if self._back or not self._gone:
