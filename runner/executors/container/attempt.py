@@ -78,7 +78,8 @@ class Attempt:
         self._contact = Contact(
             home.containers, launched.container, self._spared, self._engine_away
         )
-        self._broken, self._unended = 0, False  # when its streams ended, and whether within a line
+        self._broken = 0  # when what was attached ended
+        self._unended = False  # whether a stream of it has broken within a line
         self._with_engine = False  # whether the engine ended it by going
         self._gone = ends.REMOVED  # why it is, where it is
         start = launched.start_boot
@@ -94,6 +95,7 @@ class Attempt:
         """Until it has ended and that is on disk. `attached` has all of its output, from its
         first byte on; None where that is to be read from the log."""
         self._alone = attached is None
+        self._unended = self._alone and self._output.unended()
         self._timing = asyncio.create_task(self._keep_time(), name="deadlines")
         try:
             state = await self._follow(attached)
@@ -165,6 +167,7 @@ class Attempt:
                     await self._see_output(state)
                 return state
             whole = False
+            self._unended = self._unended or self._output.unended()
             self._deadlines.known = None if self.home.waits else self._looking
             self._looking = now()
             with contextlib.suppress(EngineError):
