@@ -209,18 +209,30 @@ async def test_an_engine_that_hangs_has_ended_nothing() -> None:
 
 
 async def read(
-    *events: str, spared: bool = True, broken: int = -1, unended: bool = False, refused: int = 0
+    *events: str, spared: bool = True, after: int = -1, unended: bool = False, refused: int = 0
 ) -> bool:
-    """Whether all was, of a container that has ended just now; `broken` is seconds since then."""
+    """Whether all was, of a container whose streams broke just now, so many seconds after its
+    end."""
 
     async def told() -> bool:
         return spared
 
     engine = Answers(*[OutOfReach("refused")] * refused, events=[event(each) for each in events])
     contact = Contact(engine, "it", told, lambda _: None)
-    finished = time.time_ns()
-    at = finished + broken * SECOND
-    return await contact.read_all(Run(finished - SECOND, finished), broken=at, unended=unended)
+    contact.broke(unended=unended)
+    finished = time.time_ns() - after * SECOND
+    return await contact.read_all(Run(finished - SECOND, finished))
+
+
+async def never() -> bool:
+    raise AssertionError("it is not asked")
+
+
+async def test_an_engine_that_answers_long_after_a_stream_broke_may_be_the_next() -> None:
+    contact = Contact(Answers(events=[]), "it", never, lambda _: None)
+    assert contact.late(), "nothing was attached"
+    contact.broke(unended=False)
+    assert not contact.late()
 
 
 async def test_what_an_engine_saw_end_has_all_of_its_output_in_its_log() -> None:
@@ -231,9 +243,9 @@ async def test_what_an_engine_saw_end_has_all_of_its_output_in_its_log() -> None
 
 async def test_what_no_engine_saw_end_may_have_written_what_nobody_read() -> None:
     assert not await read()
-    assert not await read(broken=1), "with live-restore, an engine that goes leaves it alone"
+    assert not await read(after=1), "with live-restore, an engine that goes leaves it alone"
     assert not await read(spared=False), "the engine had gone before"
-    assert await read(spared=False, broken=0), "the engine ended it, and went then"
+    assert await read(spared=False, after=1), "the engine ended it, and went then"
 
 
 async def test_a_line_that_was_not_ended_goes_with_the_engine_that_read_it() -> None:

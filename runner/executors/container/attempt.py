@@ -35,7 +35,6 @@ _KILLED = 137  # what a removal makes of what runs
 _REMOVING = ("removing", "dead")
 _REMOVALS = (0.05, 0.15)  # seconds after which it is looked whether it is still there
 _LONGEST_SLEEP = 30.0  # seconds: the loop's own clock stands still while a host sleeps
-_AT_ONCE = 500_000_000  # nanoseconds in which no engine takes the place of another
 _STOP_ROOM = 2  # seconds beyond the grace, for an engine that has to kill in our stead
 
 
@@ -78,8 +77,6 @@ class Attempt:
         self._contact = Contact(
             home.containers, launched.container, self._spared, self._engine_away
         )
-        self._broken = 0  # when what was attached ended
-        self._unended = False  # whether a stream of it has broken within a line
         self._with_engine = False  # whether the engine ended it by going
         self._gone = ends.REMOVED  # why it is, where it is
         start = launched.start_boot
@@ -95,7 +92,7 @@ class Attempt:
         """Until it has ended and that is on disk. `attached` has all of its output, from its
         first byte on; None where that is to be read from the log."""
         self._alone = attached is None
-        self._unended = self._alone and self._output.unended()
+        self._contact.unended = self._alone and self._output.unended()
         self._timing = asyncio.create_task(self._keep_time(), name="deadlines")
         try:
             state = await self._follow(attached)
@@ -149,9 +146,7 @@ class Attempt:
                 state = await follow.attached(attached, self._streams_ended)
                 attached = None
             state = state or await self._state()
-            # an engine that answers late may be the next one
-            prompt = time.time_ns() - self._broken < _AT_ONCE
-            whole = whole and prompt and self._contact.failures == failures
+            whole = whole and self._contact.failures == failures and not self._contact.late()
             if state is not None and not state.running:
                 state = await self._settled(state)
             if state is None:
@@ -167,7 +162,7 @@ class Attempt:
                     await self._see_output(state)
                 return state
             whole = False
-            self._unended = self._unended or self._output.unended()
+            self._contact.unended |= self._output.unended()
             self._deadlines.known = None if self.home.waits else self._looking
             self._looking = now()
             with contextlib.suppress(EngineError):
@@ -194,8 +189,7 @@ class Attempt:
         """Whether an engine was there to read what it wrote, where its log could be read."""
         if self._output.uncertain or (await self.home.known()).flavour.outlived:
             return
-        run = Run(state.started, state.finished)
-        if not await self._contact.read_all(run, broken=self._broken, unended=self._unended):
+        if not await self._contact.read_all(Run(state.started, state.finished)):
             self._output.give_up(UNSEEN)
 
     async def _cuts(self) -> bool:
@@ -257,7 +251,7 @@ class Attempt:
         return state
 
     def _streams_ended(self) -> None:
-        self._broken, self._unended = time.time_ns(), self._output.unended()
+        self._contact.broke(unended=self._output.unended())
         if self._counters is not None:
             self._counters.look()  # what counts goes within milliseconds
 
