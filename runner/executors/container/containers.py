@@ -211,9 +211,12 @@ class Containers:
             await engine.close()
 
     @contextlib.asynccontextmanager
-    async def log(self, container: str, *, follow: bool) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Its log from the start, as bytes of frames."""
+    async def log(
+        self, container: str, *, follow: bool, timed: bool
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Its log from the start, as bytes of frames; `timed` with its time before each piece."""
         params = {"stdout": "1", "stderr": "1", "follow": str(int(follow))}
+        params["timestamps"] = str(int(timed))
         path = f"containers/{container}/logs"
         async with self.engine.stream("logs", "GET", path, params=params) as body:
             yield body.iter_any()
