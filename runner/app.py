@@ -231,7 +231,10 @@ async def _runner(
         stack.push_async_callback(journal.close)
         local = _local(config, journal.epoch, journal.journal_id, observer, goes_with)
         stack.push_async_callback(local.close)
-        containers = Containers(config, host, observer.note, asked, alone=bool(goes_with))
+        beyond = local.look_into if config.local.enabled else None
+        containers = Containers(
+            config, host, observer.note, asked, alone=bool(goes_with), beyond=beyond
+        )
         engines = containers.executors
         for each in engines.values():
             stack.push_async_callback(each.close)
@@ -242,6 +245,8 @@ async def _runner(
         latest, made = [config], list[Engine]()
 
         def ruled(by: Config) -> Rules:
+            # what needs a restart is as it was, also for planning
+            by = replace(by, **{name: getattr(config, name) for name in _AT_START})
             latest[0] = by
             said = {name: one.said() for name, one in engines.items()}
             devices = made[0].devices.count if made else 0
@@ -262,7 +267,8 @@ async def _runner(
             _settings(config, host),
             reserve_out=lambda: journal.reserve_out,
             gpus=seen,
-            guard=gpus.locks(config, journal, host.boot_id),
+            driver_load=gpus.driver_load,
+            guard=gpus.locks(config, journal, host.boot_id, alone=bool(goes_with)),
         )
         made.append(engine)
         stack.push_async_callback(engine.close)

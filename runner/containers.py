@@ -18,6 +18,7 @@ from runner.executors.container import image_names, owners
 from runner.executors.container.image_record import ImageRecord
 from runner.executors.container.logins import Logins
 from runner.executors.container.waking import WakingExecutor
+from runner.executors.gpu_access import Look
 from runner.host import HostFacts
 from runner.planning.policy import Rules
 from runner.secrets.directory import DirectorySecrets
@@ -33,7 +34,8 @@ _LIMITS = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
 
 class Containers:
     """Those of a configuration. `told` hears of each request that they make of their engines;
-    with `alone`, their containers go with this process."""
+    with `alone`, their containers go with this process. `beyond` looks at containers' GPUs where
+    this process may not."""
 
     def __init__(
         self,
@@ -43,7 +45,9 @@ class Containers:
         told: Told,
         *,
         alone: bool = False,
+        beyond: Look | None = None,
     ) -> None:
+        self._beyond = beyond
         self._owner = owners.me() if alone else ""
         self._config, self._host, self._note, self._told = config, host, note, told
         place = config.secrets
@@ -107,7 +111,7 @@ class Containers:
                 distribution=docker,
                 guarded=self._logins.guard,
             )
-            return ContainerExecutor(settings, engine, images, self._note)
+            return ContainerExecutor(settings, engine, images, self._note, self._beyond)
 
         return make
 

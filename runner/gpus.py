@@ -19,8 +19,23 @@ def seen(note: Callable[..., None]) -> Gpus:
     return NvmlGpus(note)
 
 
-def locks(config: Config, journal: Journal, boot_id: str) -> GpuLocks:
-    """The locks, as the runner with this journal has them."""
+def driver_load(module: Path = Path("/sys/module/nvidia")) -> str:
+    """Which load of NVIDIA's driver this is: another one after the module was loaded anew, in the
+    same boot. Empty where there is none, or it cannot be told."""
+    try:
+        return str(module.stat().st_ino)  # the kernel gives no number twice
+    except OSError:
+        return ""
+
+
+def locks(config: Config, journal: Journal, boot_id: str, *, alone: bool = False) -> GpuLocks:
+    """The locks, as the runner with this journal has them; with `alone` that of a command."""
     given = config.gpus.lock_directory
     found = Path(given) if given else gpu_locks(os.environ, root=os.geteuid() == 0)
-    return GpuLocks(found, boot_id=boot_id, runner=journal.journal_id, state=config.state.directory)
+    return GpuLocks(
+        found,
+        boot_id=boot_id,
+        runner=journal.journal_id,
+        state=config.state.directory,
+        alone=alone,
+    )

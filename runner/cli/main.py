@@ -21,9 +21,20 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (see `exits.Code`)."""
-    _prepare_streams()
+    closed = _prepare_streams()
     options = parser().parse_args(arguments)
     failure = Code.ERROR if options.end is None else options.end
+    if options.end is None or not closed:
+        return _ended(options, failure)
+    # of a command whose code tells that its output arrived, none is to be lost in silence
+    _lead_nowhere(closed, os.O_RDONLY)
+    try:
+        return _ended(options, failure)
+    finally:  # what the interpreter still has of it is no error of its own
+        _lead_nowhere(closed, os.O_WRONLY)
+
+
+def _ended(options: argparse.Namespace, failure: int) -> int:
     try:
         code = _run(options)
         sys.stdout.flush()
@@ -48,15 +59,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _prepare_streams() -> None:
-    """One that is closed is as good as /dev/null; what a terminal cannot show is written out."""
-    if None in (sys.stdin, sys.stdout, sys.stderr):
+def _prepare_streams() -> list[int]:
+    """One that is closed is as good as /dev/null; what a terminal cannot show is written out.
+    Returns the numbers of stdout and stderr where they were closed."""
+    closed = [n for n, stream in ((1, sys.stdout), (2, sys.stderr)) if stream is None]
+    if closed or sys.stdin is None:
         from runner.process import open_standard_streams  # noqa: PLC0415 - not for `--help`
 
         open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    return closed
+
+
+def _lead_nowhere(numbers: Sequence[int], way: int) -> None:
+    """To /dev/null: O_RDONLY makes what is written there fail."""
+    nowhere = os.open(os.devnull, way)
+    for number in numbers:
+        os.dup2(nowhere, number)
+    os.close(nowhere)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -78,9 +100,7 @@ def _where(error: OSError) -> str:
 
 def _reader_gone() -> int:
     """End quietly, and keep the interpreter from flushing into the broken pipe."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.close(nowhere)
+    _lead_nowhere([1], os.O_WRONLY)
     return Code.BROKEN_PIPE
 
 

@@ -138,7 +138,8 @@ def container_user(config: Container) -> str:
 
 
 def _engine(said: Readiness, user: str) -> Engine:
-    return Engine(said.ready, said.user or user, said.unheld, said.notes, said.no_gpus, said.places)
+    unheld = said.unheld or {"disk": "no engine holds the size of a directory of this host"}
+    return Engine(said.ready, said.user or user, unheld, said.notes, said.no_gpus, said.places)
 
 
 def _class(name: TaskClass, said: Class, cores: float, memory: int, gpus: int) -> ClassRules:

@@ -6,11 +6,15 @@ Not here: the executors of later versions (`later.py`).
 
 from __future__ import annotations
 
+import posixpath
+from typing import Any
+
 from runner.config import addresses
 from runner.config.model import TASK_USERS, Container, Local
 from runner.domain import container_users, paths, values
+from runner.domain.pointer import below
 from runner.domain.refusal import quote
-from runner.domain.shape import Choice, Field, Flag, ListOf, Quantity, Record, Text
+from runner.domain.shape import Choice, Faults, Field, Flag, ListOf, Quantity, Record, Text
 
 _FIRST = 1000  # below are the users of the system itself
 _BEYOND = 2**32 - 1  # "leave it as it is", to the kernel
@@ -71,6 +75,22 @@ def container(name: str, url: str, *, enabled: bool) -> Record:
         },
         Container,
     )
+
+
+def check_engines(executors: dict[str, Any], at: str, faults: Faults) -> None:
+    """For the section: no engine is there twice, since each executor would take the other's
+    containers for its own."""
+    docker, podman = executors["docker"], executors["podman"]
+    if not (isinstance(docker, Container) and isinstance(podman, Container)):
+        return  # that is told already
+    if docker.enabled and podman.enabled and _place(docker) == _place(podman):
+        message = f"{quote(podman.url)} is Docker's already, by executors.docker.url; one of the "
+        faults.add(below(below(at, "podman"), "url"), "CONFLICT", f"{message}two is to be off")
+
+
+def _place(of: Container) -> str:
+    path = posixpath.normpath(of.socket)
+    return path.removeprefix("/var") if path.startswith("/var/run/") else path
 
 
 local = Record(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.config import addresses
-from runner.config.executors import container, local
+from runner.config.executors import check_engines, container, local
 from runner.config.gpus import GPUS
 from runner.config.later import EXECUTORS, GRPC_TLS, LATER
 from runner.config.listening import check_all, check_grpc
@@ -294,7 +294,8 @@ def table(listen: str, directory: str) -> Record:
                             container("Podman", PODMAN_URL, enabled=False), default=EMPTY
                         ),
                         **EXECUTORS,
-                    }
+                    },
+                    check=check_engines,
                 ),
                 default=EMPTY,
             ),
@@ -381,7 +382,8 @@ _policy_record = Record(
             Choice(("refuse", "allow")),
             "What becomes of a limit that this host cannot hold: `allow` grants it all the same "
             "and says so, `refuse` refuses a class's default as well; where absent what a task "
-            "asks for is refused, and a default told.",
+            "asks for is refused, and a default told, or refused too where an engine of containers "
+            "holds neither memory nor CPU nor processes.",
         ),
     },
     _policy,

@@ -23,9 +23,11 @@ from runner.config.lines import lines
 from runner.config.model import Config
 from runner.config.variables import VariableFault, overlay
 from runner.domain import paths
+from runner.domain.refusal import quote
 from runner.domain.shape import Faults, Record
 from runner.domain.task import TaskClass
 from runner.host import HostFacts, facts
+from runner.planning.targets import OPTIONS
 
 _LARGEST = 1024 * 1024  # bytes of a configuration file
 _AT_LINE = re.compile(r" \(at line ([0-9]+), column [0-9]+\)$")
@@ -111,7 +113,8 @@ def read(
         )
     notes = (*later.notes(tree), *tenants.notes(tree))
     config = _config(sections, notes, source if text or path else None)
-    if told := [_located(at, message, found, source) for at, message in _granted_own(config)]:
+    wrong = (*_granted_own(config), *_unmountable(config))
+    if told := [_located(at, message, found, source) for at, message in wrong]:
         raise ConfigError(told)
     return Reading(config, tree, found, form)
 
@@ -172,6 +175,16 @@ def _granted_own(config: Config) -> list[tuple[str, str]]:
             message = f"{root.path} is the runner's own ({own[0]}): no task may be shown it"
             found.append((f"/policy/host_paths/{i}/path", message))
     return found
+
+
+def _unmountable(config: Config) -> list[tuple[str, str]]:
+    """The state directory where an engine could not mount what lies in it."""
+    state = str(config.state.directory)
+    return [
+        ("/state/directory", f"{name} takes no path with a comma or a quote: {quote(state)}")
+        for name in config.containers
+        if any(sign in state for sign in OPTIONS.get(name, ""))
+    ]
 
 
 def _located(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.config.model import SecretsDirectory
-from runner.domain import paths
+from runner.domain import image, paths
 from runner.domain.identity import NAME
 from runner.domain.shape import Field, ListOf, MapOf, Record, Text
 
@@ -38,7 +38,11 @@ SECRETS = Record(
 )
 
 REGISTRIES = MapOf(
-    Text("[A-Za-z0-9.\\[\\]:-]{1,260}", hint="a host as in references, with its port if any"),
+    Text(
+        "[A-Za-z0-9.\\[\\]:-]{1,260}",
+        hint="a host as in references, with its port if any",
+        check=image.host_fault,
+    ),
     Record(
         {
             "login": Field(

@@ -1,7 +1,11 @@
 """References to container images, and the patterns that grant them.
 
 A pattern is matched on host, path segments and tag apart: `*` stays within a segment, and a
-pattern without a tag takes any. What no host is named for is on docker.io, as for engines.
+pattern without a tag, or with the tag `*`, takes any. What no host is named for is on docker.io, as
+for engines.
+
+Engines run what a digest names, whatever tag stands before it. So a pattern with a tag takes no
+reference with a digest: which digests that tag has, or had, only a registry knows.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _DEFAULT_HOST = "docker.io"
+_OLD_HOST = "index.docker.io"  # engines take it for the former
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +62,13 @@ def matches(pattern: str, image: Image) -> bool:
         (image.host == host or fnmatchcase(image.host, host))
         and len(wanted.path) == len(image.path)
         and all(fnmatchcase(a, b) for a, b in zip(image.path, wanted.path, strict=True))
-        and (not wanted.tag or fnmatchcase(image.tag, wanted.tag))
-        and (not wanted.digest or image.digest == wanted.digest)
+        and (image.digest == wanted.digest if wanted.digest else _has_tag(image, wanted.tag))
     )
+
+
+def _has_tag(image: Image, pattern: str) -> bool:
+    """Whether a tag is what the image is known by, and matches; any image where all would do."""
+    return not pattern.strip("*") or (not image.digest and fnmatchcase(image.tag, pattern))
 
 
 def pattern_fault(pattern: str) -> tuple[str, str] | None:
@@ -79,6 +88,17 @@ def pattern_fault(pattern: str) -> tuple[str, str] | None:
     return None
 
 
+def host_fault(host: str) -> tuple[str, str] | None:
+    """What keeps a text from being the host of any reference, its port included; None where
+    nothing does."""
+    image = parse(f"{host}/image")
+    if image is not None and image.host == host.lower():
+        return None
+    called = image.host if image is not None and host.lower() == _OLD_HOST else ""
+    instead = f"; those of {called} are meant: say that" if called else ""
+    return "BAD_REFERENCE", f"no image is of a host of that name{instead}"
+
+
 def _may_be(pattern: str, form: re.Pattern[str], characters: str) -> bool:
     """Whether a text of that form may match a pattern, by the characters it is made of; where it
     has a choice of some, that is not looked into."""
@@ -96,6 +116,8 @@ def _split(text: str) -> Image:
     if slash and ("." in first or ":" in first or first.lower() == "localhost"):
         host, rest = first.lower(), after  # names of hosts are of one case
     else:
+        host = _DEFAULT_HOST
+    if host == _OLD_HOST:
         host = _DEFAULT_HOST
     last = rest.rsplit("/", 1)[-1]
     name, _, tag = last.partition(":")

@@ -54,6 +54,8 @@ def needs(asked: Execution, mode: Mode, at: str, faults: Faults) -> None:
     _working_dir(asked, mode, at, faults)
     if mode is Mode.NATIVE:
         _program(asked, at, faults)
+    elif mode is Mode.DOCKER:
+        _first_word(asked, at, faults)
     elif mode is Mode.PYTHON:
         _call(asked, at, faults)
 
@@ -64,7 +66,19 @@ def _program(asked: Execution, at: str, faults: Faults) -> None:
         return
     if not asked.argv:
         faults.add(command, "REQUIRED", "mode native needs a command or an entrypoint")
-    elif not asked.argv[0]:
+    else:
+        _named(asked, at, faults)
+
+
+def _first_word(asked: Execution, at: str, faults: Faults) -> None:
+    """Of a container: where the payload has no entry point, the image's may come first."""
+    said = faults.clear(below(at, "command")) and faults.clear(below(at, "entrypoint"))
+    if said and asked.entrypoint is not None:
+        _named(asked, at, faults)
+
+
+def _named(asked: Execution, at: str, faults: Faults) -> None:
+    if asked.argv and not asked.argv[0]:
         first = below(below(at, "entrypoint" if asked.entrypoint else "command"), 0)
         faults.add(first, "REQUIRED", "the first word names the program; it is empty")
 

@@ -2,24 +2,62 @@
 
 The lease was made on the last look, which may be half a minute old on an idle host: to wait for
 another would cost each task one of all devices. What matters is this one device, now: that it is
-there, and that nobody is on it. Nothing is launched before the driver has said so.
+there, and that nobody is on it. Nothing is launched before the driver has said so. It is asked as
+soon as the lease is made: to store that takes about as long as the answer.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from runner.domain.gpu import Gpu
 from runner.engine.device_told import SILENT
 from runner.planning.fleet import GONE
 from runner.planning.gpus import unclean
-from runner.ports import Clock, Gpus
+from runner.ports import Clock, Gpus, Look
 
 PATIENCE = 10.0
 """Seconds that a driver which answers has to tell all that has to be known of the device."""
 
 PAUSE = 0.5
 """Seconds between two questions where the first was not answered."""
+
+AGE = 0.25
+"""Seconds after which an answer to what was asked with the lease is too old for the launch."""
+
+
+class Glances:
+    """What is asked of the driver about single devices."""
+
+    def __init__(self, gpus: Gpus, clock: Clock) -> None:
+        self._gpus, self._clock = gpus, clock
+        self._begun: dict[str, tuple[float, asyncio.Task[Look]]] = {}
+
+    def begin(self, uuid: str) -> None:
+        """Ask of it now, for whoever wants to know soon."""
+        self.forget(uuid)
+        asking = asyncio.ensure_future(self._gpus.glance(uuid))
+        self._begun[uuid] = (self._clock.monotonic(), asking)
+
+    async def of(self, uuid: str) -> Look:
+        """The answer to what was begun, once; asked now where there is none, or an old one."""
+        began, asking = self._begun.pop(uuid, (0.0, None))
+        if asking is not None:
+            look = await asking
+            if self._clock.monotonic() - began <= AGE:
+                return look
+        return await self._gpus.glance(uuid)
+
+    def forget(self, uuid: str) -> None:
+        """Nobody wants to know any more."""
+        if begun := self._begun.pop(uuid, None):
+            begun[1].cancel()
+
+    def close(self) -> None:
+        """Forget all."""
+        for uuid in list(self._begun):
+            self.forget(uuid)
 
 
 class Gone(Exception):
@@ -36,7 +74,7 @@ class Taken(Exception):
 
 
 async def checked(
-    gpus: Gpus,
+    glances: Glances,
     uuid: str,
     *,
     idle_memory: int,
@@ -49,7 +87,7 @@ async def checked(
     Gone or Taken."""
     until = clock.monotonic() + PATIENCE
     while True:
-        look = await gpus.glance(uuid)
+        look = await glances.of(uuid)
         late = clock.monotonic() >= until
         gpu = next(iter(look.devices), None)
         if look.problem:

@@ -2,16 +2,20 @@
 
 A device that fell off the bus is in no list of the driver's: a daemon that is started after that
 would not know that one is missing, and one whose driver does not answer yet would not know that
-there is any. Both hold until the host is rebooted: then the devices are those that it finds. The
-rest (leases, what is on a device) is in the attempts of the journal, or found again by a look.
+there is any. A fatal error is told once. All of it holds until the host is rebooted: then the
+devices are those that it finds. The rest (leases, what is on a device) is in the attempts of the
+journal, or found again by a look.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from runner.domain.gpu import Gpu
+from runner.planning.device_errors import Thrown
 
 KEY = "gpus"
 """The journal's setting."""
@@ -19,39 +23,52 @@ KEY = "gpus"
 VERSION = 1
 
 
-def write(boot_id: str, devices: Iterable[tuple[Gpu, str]]) -> str:
-    """The setting: each device, and why it is in quarantine. What is on a device now is no part
-    of it, so that it changes seldom."""
-    found = [
-        {
-            "uuid": gpu.uuid,
-            "index": gpu.index,
-            "name": gpu.name,
-            "memory": gpu.memory_total,
-            "mig": gpu.mig,
-            "quarantined": bool(why),
-        }
-        for gpu, why in sorted(devices, key=lambda each: each[0].uuid)
-    ]
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A device: why it is in quarantine (empty: it is not), and the error that stands against
+    it."""
+
+    gpu: Gpu
+    quarantined: str = ""
+    error: Thrown | None = None
+
+
+def write(boot_id: str, devices: Iterable[Known]) -> str:
+    """The setting. What is on a device now is no part of it, so that it changes seldom."""
+    found = [_written(each) for each in sorted(devices, key=lambda each: each.gpu.uuid)]
     return json.dumps({"version": VERSION, "boot_id": boot_id, "devices": found})
 
 
-def read(text: str, boot_id: str) -> list[tuple[Gpu, str]]:
+def _written(known: Known) -> dict[str, object]:
+    gpu, error = known.gpu, known.error
+    facts: dict[str, object] = {
+        "uuid": gpu.uuid,
+        "index": gpu.index,
+        "name": gpu.name,
+        "memory": gpu.memory_total,
+        "mig": gpu.mig,
+        "quarantined": bool(known.quarantined),
+    }
+    if error is not None:  # a version that does not know of it reads the rest
+        facts["error"] = {"problem": error.problem, "time": error.time, "load": error.load}
+    return facts
+
+
+def read(text: str, boot_id: str) -> list[Known]:
     """The devices of this boot; none of another, nor of another version."""
     if not text:
         return []
     stored = json.loads(text)
     if (stored["version"], stored["boot_id"]) != (VERSION, boot_id):
         return []
-    return [
-        (
-            unseen(each["uuid"], each["index"], each["name"], each["memory"], mig=each["mig"]),
-            "an earlier daemon had put it there, and no look has lifted that since"
-            if each["quarantined"]
-            else "",
-        )
-        for each in stored["devices"]
-    ]
+    return [_read(each) for each in stored["devices"]]
+
+
+def _read(each: dict[str, Any]) -> Known:
+    gpu = unseen(each["uuid"], each["index"], each["name"], each["memory"], mig=each["mig"])
+    why = "an earlier daemon had put it there, and no look has lifted that since"
+    error = each.get("error")
+    return Known(gpu, why if each["quarantined"] else "", Thrown(**error) if error else None)
 
 
 def unseen(

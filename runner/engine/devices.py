@@ -17,6 +17,7 @@ from runner.domain.gpu import Gpu
 from runner.domain.task import Task, handle_name
 from runner.engine import device_check, device_record, device_told
 from runner.engine.api import GpuState
+from runner.planning.device_errors import Errors
 from runner.planning.fleet import Fleet, Freed, Lifted, Lost, News, Quarantined
 from runner.planning.gpus import IDLE_MEMORY
 from runner.ports import Clock, Gpus, Guard, Journal, LaunchFailed, Observer
@@ -27,6 +28,8 @@ before the launch: longer than two looks are ever apart, by more than the longes
 
 FIRST_LOOK = 2.0
 """Seconds that the start waits for the driver: one that hangs keeps nobody from other tasks."""
+
+_SECOND = 1_000_000_000
 
 SOONEST, SOON = 0.05, 1.0
 """Seconds between two looks at a device that was given back: doubling, from the first."""
@@ -43,7 +46,8 @@ question about the one that was leased would wait for it."""
 class Devices:
     """See `scheduler.Devices`, which this is. `changed` is called when one may have become free,
     `counted` when there are more or fewer, `lost` with task id and sentence when the device of a
-    task cannot be used any more; `spawn` starts what nobody waits for."""
+    task cannot be used any more; `spawn` starts what nobody waits for. `driver_load` says which
+    load of the driver this is, where that can be known."""
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class Devices:
         *,
         boot_id: str,
         idle_memory: int = IDLE_MEMORY,
+        driver_load: Callable[[], str] = str,
     ) -> None:
         self.changed: Callable[[], None] = lambda: None
         self.counted: Callable[[], None] = lambda: None
@@ -63,7 +68,8 @@ class Devices:
         self._gpus, self._guard, self._journal = gpus, guard, journal
         self._clock, self._observer, self._boot_id = clock, observer, boot_id
         self._idle_memory = idle_memory
-        self._fleet = Fleet(idle_memory)
+        self._glances = device_check.Glances(gpus, clock)
+        self._fleet, self._errors, self._load = Fleet(idle_memory), Errors(), driver_load
         self._asked = False  # whether a look is to be made at once
         self._sooner = asyncio.Event()  # the next look may be due sooner than it was
         self._begun = self._looked = -IDLE  # when the last look was begun, and was over
@@ -83,8 +89,10 @@ class Devices:
     async def recall(self) -> None:
         """Know what an earlier daemon knew."""
         self._stored = await self._journal.get(device_record.KEY) or ""
-        for gpu, why in device_record.read(self._stored, self._boot_id):
-            self._fleet.remember(gpu, why)
+        for known in device_record.read(self._stored, self._boot_id):
+            self._fleet.remember(known.gpu, known.quarantined)
+            if known.error is not None:
+                self._errors.recall(known.gpu.uuid, known.error)
 
     async def begin(self) -> None:
         """Look for the first time, once what runs has its devices: without that a look would give
@@ -120,6 +128,7 @@ class Devices:
 
     def close(self) -> None:
         """Let the locks go. Leases stay as they are."""
+        self._glances.close()
         self._guard.close()
 
     # --- what the scheduler asks
@@ -147,6 +156,7 @@ class Devices:
                 locked[gpu.uuid] = why
                 continue
             self._fleet.lease(task.task_id, gpu.uuid)
+            self._glances.begin(gpu.uuid)
             if self._not_before <= self._begun:  # once for each look: they are not put off for long
                 self._not_before = now + REST
             self._sooner.set()
@@ -160,6 +170,11 @@ class Devices:
         for uuid in task.attempt.gpu_uuids:
             self._note("GPU leased", uuid, **_whose(task))
 
+    def launching(self, task: Task, container: str) -> None:
+        """Its latest attempt is about to be started in that container."""
+        for uuid in task.attempt.gpu_uuids:
+            self._guard.launching(uuid, container)
+
     def hold(self, task: Task) -> None:
         """The task has its devices from an earlier daemon."""
         for uuid in task.attempt.gpu_uuids:
@@ -172,6 +187,8 @@ class Devices:
     def give_back(self, task_id: str) -> None:
         """The task has ended, and nothing of it is left; its devices are free once they are
         clean, and at once where nothing of it has been there."""
+        for uuid in self._fleet.of(task_id):
+            self._glances.forget(uuid)
         if task_id in self._unlaunched:
             self._unlaunched.discard(task_id)
             for uuid in self._fleet.put_back(task_id):
@@ -204,7 +221,7 @@ class Devices:
     async def _ready(self, uuid: str, task: Task, wanted: Callable[[], bool]) -> Gpu:
         try:
             gpu = await device_check.checked(
-                self._gpus,
+                self._glances,
                 uuid,
                 idle_memory=self._idle_memory,
                 clock=self._clock,
@@ -280,10 +297,15 @@ class Devices:
         before, self._unsure = self.count, False
         # others may have asked before: nothing is clean by a look from before its task ended
         self._seen, self._starved = min(began, look.time), False
-        news = self._fleet.see(look.devices, self._seen)
+        devices, excused = self._errors.see(
+            look.devices, self._clock.wall() / _SECOND, self._load(), self._guard.reset
+        )
+        for each in excused:
+            self._note("GPU error lifted", each.uuid, error=each.error, why=each.why)
+        news = self._fleet.see(devices, self._seen)
         self._fleet.lock(self._locked_by_others())
-        for each in news:
-            self._tell(each)
+        for one in news:
+            self._tell(one)
         self._tell_barred()
         self._remember()
         if self.count != before:
@@ -328,11 +350,14 @@ class Devices:
 
     def _remember(self) -> None:
         """Store what no look can tell the next daemon: see `device_record`."""
+        why, errors = self._fleet.quarantined, self._errors.standing
         text = device_record.write(
             self._boot_id,
-            [(each.gpu, self._fleet.quarantined.get(each.gpu.uuid, ""))
-             for each in self._fleet.standing()],
-        )  # fmt: skip
+            [
+                device_record.Known(gpu, why.get(gpu.uuid, ""), errors.get(gpu.uuid))
+                for gpu in (each.gpu for each in self._fleet.standing())
+            ],
+        )
         if text != self._stored:
             self._stored = text
             self.spawn(self._journal.put(device_record.KEY, text))

@@ -31,6 +31,9 @@ class Unguarded:
         """See Guard."""
         return "this runner guards no device"
 
+    def launching(self, uuid: str, container: str) -> None:
+        """See Guard."""
+
     def other(self, uuid: str) -> str:  # noqa: ARG002 - see Guard
         """See Guard."""
         return "this runner guards no device"
@@ -41,6 +44,10 @@ class Unguarded:
 
     def give_back(self, uuid: str) -> None:
         """See Guard."""
+
+    def reset(self, uuid: str) -> float:  # noqa: ARG002 - see Guard
+        """See Guard."""
+        return 0.0
 
     def close(self) -> None:
         """See Guard."""

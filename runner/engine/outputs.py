@@ -38,18 +38,22 @@ async def collect(executor: Executor, task: Task) -> tuple[Failure | None, Resul
     verdict = judge(exit_, task.plan.limits, cancelled=cancelled(task, exit_))
     if verdict != Verdict():
         return None, None
-    listed: list[Artifact] = []
+    listed: dict[str, Artifact] = {}
     for output in task.plan.outputs:
         files, problem = await _of(executor, task, output)
         if problem:
             return Failure(Reason.OUTPUT, problem, Fault.TASK), None
         for each in files:
+            if each.path in listed and _GLOB & set(output.path):
+                continue  # once, as what named it
             size = 0 if each.directory else each.size_bytes
-            listed.append(replace(output, path=each.path, size_bytes=size))
+            listed[each.path] = replace(output, path=each.path, size_bytes=size)
     if len(listed) > _LISTED:
         text = f"its outputs are more than the {_LISTED} that can be listed: name their directory"
         return Failure(Reason.OUTPUT, text, Fault.TASK), None
-    return None, Result(latency=0.0, outputs=tuple(listed))  # the latency comes with its end
+    return None, Result(
+        latency=0.0, outputs=tuple(listed.values())
+    )  # the latency comes with its end
 
 
 async def _of(executor: Executor, task: Task, output: Artifact) -> tuple[list[Found], str]:

@@ -231,6 +231,7 @@ class Performer:
             gpus=self._devices.known(task),
             progress=lambda *said: self._progressed(task, *said),
             wanted=lambda: not self.unwanted(task.task_id),
+            launching=lambda container: self._devices.launching(task, container),
         )
 
     def _progressed(self, task: Task, fraction: float, step: str, message: str) -> None:

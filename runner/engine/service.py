@@ -88,6 +88,7 @@ class Engine:
         there: Callable[[Path], bool] = os.path.lexists,
         gpus: Gpus | None = None,
         guard: Guard | None = None,  # of those devices, which several runners may want
+        driver_load: Callable[[], str] = str,
     ) -> None:
         journal, asked = self._guarded(journal), self._guarded(journal, refusing=True)
         self._journal, self._asked = journal, asked  # for its own work, and for calls
@@ -104,6 +105,7 @@ class Engine:
             observer,
             boot_id=settings.boot_id,
             idle_memory=settings.gpu_idle_memory,
+            driver_load=driver_load,
         )
         self.scheduler = Scheduler(rules, self._board.ready, clock.monotonic, self.devices)
         bodies = Bodies(journal)

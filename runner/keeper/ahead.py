@@ -30,6 +30,7 @@ PREFIX = ".ahead."
 """What a ground's directory is called until it is an attempt's."""
 
 _SHAPES = 4
+_LEASED = 8  # more with the nodes of a GPU: tasks take turns on all that there are
 _LULL = 50_000_000  # nanoseconds that a task has run: then its end is not likely to come just now
 _PAUSE = 60_000_000_000  # after a ground could not be made
 
@@ -64,8 +65,9 @@ class Ahead:
         host as it is now. Another is made, some time after `lull`."""
         self._wanted.pop(shape, None)
         self._wanted[shape] = None
-        while len(self._wanted) > _SHAPES:
-            oldest = next(iter(self._wanted))
+        leased = bool(shape.devices)
+        alike = [each for each in self._wanted if bool(each.devices) == leased]
+        for oldest in alike[: -_LEASED if leased else -_SHAPES]:
             del self._wanted[oldest]
             self._forget(oldest)
         ground = self._made.pop(shape, None)

@@ -18,6 +18,8 @@ DEVICE = re.compile(r"/dev/nvidia(?:[0-9]{1,3}|ctl|-uvm|-uvm-tools)")
 """A whole GPU's own node, and those that all of them share. Not here: what cuts GPUs into parts
 (nvidia-caps), displays (nvidia-modeset), switches."""
 
+CONTAINER = re.compile(r"[0-9a-f]{64}")  # its id, as engines give them
+
 PLACES = ("workspace", "task")
 LEVELS = ("strict", "standard", "none")  # of isolation, the best first
 NETWORKS = ("none", "host")
@@ -137,6 +139,10 @@ def _devices(value: Any) -> bool:
     )
 
 
+def _container(value: Any) -> bool:
+    return type(value) is str and CONTAINER.fullmatch(value) is not None
+
+
 def _patterns(value: Any) -> bool:
     # an output may lie below the working directory, or not
     return type(value) is list and len(value) <= 2 * _MOST and all(map(_path, value))
@@ -171,6 +177,7 @@ REQUESTS = {
     "remove": {"name": _name},
     "open": {"name": _name, "place": _place, "path": _path},
     "find": {"name": _name, "pattern": _path},
+    "access": {"container": _container, "pid": _integer, "devices": _devices},
     "list": {},
     "reload": {},
 }

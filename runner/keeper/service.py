@@ -13,6 +13,7 @@ from runner.keeper.ahead import Ahead
 from runner.keeper.attempt import Attempt, Host, now
 from runner.keeper.connections import Connection
 from runner.keeper.defence import Refused, Settings
+from runner.keeper.device_trial import Trials
 from runner.keeper.devices import Device
 from runner.keeper.ground import Ground, Shape, StartFailed
 from runner.keeper.launching import Preparation
@@ -45,6 +46,7 @@ class Service:
         self.preparing = Preparing(loop, sandboxes, self._on_failed)
         never = host.cgroups is None or not settings.ahead
         self.ahead = Ahead(loop, sandboxes, self._free, never=never)
+        self.trials = Trials(loop)
         self.loop = loop
         self.settings = settings
         self.epoch = 0
@@ -186,8 +188,8 @@ class Service:
         pooled = defence.pooled(request)
         shape = Shape.of(request, reader, pooled=pooled, extra=extra, devices=devices)
         ground = None
-        own = request["mounts"] or devices  # what is nobody's yet has nothing of anybody's
-        if not own and not os.path.lexists(f"{self.host.root}/{request['name']}"):
+        # what is nobody's yet has nothing of anybody's; a device's nodes are whoever's leases it
+        if not request["mounts"] and not os.path.lexists(f"{self.host.root}/{request['name']}"):
             ground = self.ahead.take(shape)
         if ground is None:
             try:
@@ -281,6 +283,13 @@ class Service:
     def _reload(self, _c: Connection, _r: Message) -> Message:
         self.loop.reload()
         return {}
+
+    def _access(self, connection: Connection, request: Message) -> Message | None:
+        def answer(said: Message) -> None:
+            connection.send({"type": "done", "id": request["id"], **said})
+
+        self.trials.begin(request["container"], request["pid"], request["devices"], answer)
+        return None
 
     # --- files ------------------------------------------------------------------------------
 

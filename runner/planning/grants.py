@@ -79,7 +79,8 @@ def _image(asked: Execution, mode: Mode, policy: Policy) -> Iterator[Denial]:
         return
     wanted = image.parse(asked.image)
     if wanted is None or not any(image.matches(one, wanted) for one in policy.images):
-        message = f"{quote(asked.image)} is not granted"
+        why = ", and a pattern with a tag grants no digest" if wanted and wanted.digest else ""
+        message = f"{quote(asked.image)} is not granted{why}"
         yield _denial("/execution/image", "IMAGE_DENIED", message, "policy.images")
 
 

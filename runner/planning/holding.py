@@ -1,8 +1,10 @@
 """Which of a task's limits are held here, and a disk that fits into the host's memory.
 
 A limit that the payload asks for and nobody here can hold is refused, or granted all the same
-and told, as policy has it. Where a disk is made for a task it is memory (tmpfs), so that both
-together must fit the host: defaults are lowered to that, and what is asked for is refused.
+and told, as policy has it; so is a class's default where an engine of containers holds none at all
+(rootless Podman on cgroup v1), for nothing would keep its tasks from the host. Where a disk is
+made for a task it is memory (tmpfs), so that both together must fit the host: defaults are lowered
+to that, and what is asked for is refused.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from runner.planning.policy import Engine, Rules
 
 KINDS = ("memory", "cpu", "processes", "disk")
 """Limits that take more than the keeper's own eyes: control groups, and a disk of its own."""
+
+_OF_GROUPS = KINDS[:-1]
 
 _LEAST = 32 * 2**20
 """Bytes of memory and of disk that a default is never lowered below."""
@@ -47,10 +51,12 @@ def hold(
     lines: list[str] = []
     unheld: list[str] = []
     by_engine = engine is not None
+    loose = engine is not None and all(kind in engine.unheld for kind in _OF_GROUPS)
     lacking = _lacking(asked, limits, rules) if engine is None else _given(limits, engine.unheld)
     for kind, why in lacking:
         what = f"{kind} {show(kind, getattr(limits, NAMES[kind]))}"
-        if _is_refused(_asked(asked, kind), rules.policy.limits_not_held):
+        counts = _asked(asked, kind) or (loose and kind in _OF_GROUPS)
+        if _is_refused(counts, rules.policy.limits_not_held):
             whose = "" if _asked(asked, kind) else f" (the default of class {task_class})"
             message = f"{what}{whose} can't be held here: {why}"
             refused.append(Violation(f"/execution/resources/{kind}", "LIMIT_NOT_HELD", message))

@@ -51,7 +51,7 @@ class Policy:
 
     `limits_not_held` says what becomes of a limit that this host cannot hold: "allow" grants
     it all the same, "refuse" refuses a class's default as well as what a payload asks for,
-    empty refuses only the latter.
+    empty refuses only the latter, and defaults where an engine of containers holds none at all.
     """
 
     modes: frozenset[Mode] = frozenset(Mode)

@@ -23,6 +23,10 @@ def always() -> bool:
     return True
 
 
+def unheeded(_container: str) -> None:
+    """A container that nobody wants to find."""
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
     """All that an executor needs to start one attempt, or to find it again.
@@ -34,7 +38,8 @@ class Launch:
     `gpus` are the devices that are leased to it, and the only ones that it may see.
     `progress` is told what is done before the start: a fraction (0 to 1), a word and a sentence.
     `wanted` says whether it is still to be started: what takes long before the start looks now
-    and then, and gives up.
+    and then, and gives up. `launching` is told the id of its container, where it gets one, before
+    that is started.
     """
 
     name: str
@@ -52,6 +57,7 @@ class Launch:
     gpus: tuple[Gpu, ...] = ()
     progress: Callable[[float, str, str], None] = unheard
     wanted: Callable[[], bool] = always
+    launching: Callable[[str], None] = unheeded
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,19 @@ class Guard(Protocol):
     """A lock for each device, shared by all runners of this host: daemons and `env-runner run`.
 
     A lease is written down with its lock and outlives the process, as tasks do: it stands until
-    it is given back, the host is rebooted, or the state of the runner that wrote it is no more.
+    it is given back, the host is rebooted, or nobody can come back for it and nothing of it runs.
+    A daemon comes back for as long as its state is there; a command that was killed never does.
     Synchronous and quick; problems are sentences, and never raised.
     """
 
     def take(self, uuid: str, attempt: str) -> str:
         """Hold the device for the attempt of that handle name, or go on holding it; why that is
         not possible, empty where it is. What an earlier process of this runner left is taken."""
+        ...
+
+    def launching(self, uuid: str, container: str) -> None:
+        """The attempt that has the device is about to be started in the container of that id, by
+        which others can tell whether it runs. Nothing where the device is not held."""
         ...
 
     def other(self, uuid: str) -> str:
@@ -30,6 +36,11 @@ class Guard(Protocol):
     def give_back(self, uuid: str) -> None:
         """Nobody has the device any more. Fine where it is not held; what an earlier process
         left is given back too."""
+        ...
+
+    def reset(self, uuid: str) -> float:
+        """When somebody said of the device that it was reset: seconds since the epoch, 0 for
+        never."""
         ...
 
     def close(self) -> None:

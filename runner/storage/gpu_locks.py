@@ -2,9 +2,10 @@
 
 The lock (flock) is held while the runner lives; what is written in the file says who has the
 device when it does not, since tasks outlive their daemon. A lease in a file counts in the boot
-that it was made in, and for as long as the state directory that it names is there: without that
-nobody can come back for the task, as after an `env-runner run` that was killed. Files are never
-removed: whoever had one open would lock what nobody else sees.
+that it was made in, for as long as anything of its attempt runs, and for as long as somebody may
+come back for it: a daemon while the state directory is there that it names, the keeper of an
+`env-runner run` that was killed. Files are never removed: whoever had one open would lock what
+nobody else sees.
 """
 
 from __future__ import annotations
@@ -17,36 +18,53 @@ import json
 import os
 import re
 import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from runner.domain.refusal import quote
+from runner.storage import gpu_leftovers
 
 VERSION = 1
+
+SETTLING = 10.0
+"""Seconds after which what a command asked for before it was killed has begun, or never will: its
+keeper is gone by then, and an engine has answered."""
+
 _LARGEST = 4096  # bytes of a lease that is read
-_SUFFIX = ".lock"
+_SUFFIX, _RESET = ".lock", ".reset"
 _SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # whatever somebody has put there
+_TEXTS = ("boot_id", "runner", "state", "attempt", "container")
 _PLAIN = re.compile(r"[A-Za-z0-9-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Lease:
-    """What a file says. `runner` is the journal's id, `state` the runner's state directory."""
+    """What a file says. `runner` is the journal's id, `state` the runner's state directory.
+    `container` is the id of the attempt's, where it has one. `alone`: the runner is a command's,
+    which nobody starts again. `written` is seconds since the boot."""
 
     boot_id: str
     runner: str
     state: str
     attempt: str
+    container: str
     pid: int
+    alone: bool
+    written: float
     version: int = VERSION
 
 
 class GpuLocks:
-    """See `runner.ports.Guard`. `runner` is the id of the journal in `state`."""
+    """See `runner.ports.Guard`. `runner` is the id of the journal in `state`; a command's, which
+    goes with this process, is `alone`."""
 
-    def __init__(self, directory: Path, *, boot_id: str, runner: str, state: Path) -> None:
+    def __init__(
+        self, directory: Path, *, boot_id: str, runner: str, state: Path, alone: bool = False
+    ) -> None:
         self.directory = directory
         self._boot_id, self._runner, self._state = boot_id, runner, state
+        self._alone = alone
         self._held: dict[str, int] = {}
 
     def take(self, uuid: str, attempt: str) -> str:
@@ -59,10 +77,21 @@ class GpuLocks:
                     os.close(descriptor)
                     return why
                 self._held[uuid] = descriptor
-            self._write(descriptor, attempt)
+            before = _parse(os.pread(descriptor, _LARGEST, 0))
+            same = before is not None and self._is_own(before) and before.attempt == attempt
+            self._write(descriptor, attempt, before.container if before and same else "")
         except OSError as error:
             return self._unusable(error)
         return ""
+
+    def launching(self, uuid: str, container: str) -> None:
+        """See Guard."""
+        descriptor = self._held.get(uuid)
+        if descriptor is None:
+            return
+        with contextlib.suppress(OSError):
+            if lease := _parse(os.pread(descriptor, _LARGEST, 0)):
+                self._write(descriptor, lease.attempt, container)
 
     def other(self, uuid: str) -> str:
         """See Guard."""
@@ -96,6 +125,14 @@ class GpuLocks:
             os.ftruncate(self._held[uuid], 0)
         if (descriptor := self._held.pop(uuid, None)) is not None:
             os.close(descriptor)
+
+    def reset(self, uuid: str) -> float:
+        """See Guard. It is said by a file beside the lock, and by when that was last touched."""
+        try:
+            about = self._path(uuid, _RESET).lstat()
+        except OSError:
+            return 0.0
+        return about.st_mtime if stat.S_ISREG(about.st_mode) else 0.0
 
     def close(self) -> None:
         """See Guard."""
@@ -136,16 +173,11 @@ class GpuLocks:
             return ""
         if lease.version != VERSION:
             return f"a runner of another version of env-runner (pid {lease.pid}) has it"
-        try:
-            there = Path(lease.state).exists()
-        except OSError:  # it may not be looked at
-            there = True
-        if not there:
-            return ""
-        return (
-            f"another runner of this host has it for attempt {quote(lease.attempt)}; that runner's "
-            f"state is in {quote(lease.state)}"
-        )
+        who = f"another runner of this host has it for attempt {quote(lease.attempt)}"
+        if _is_awaited(lease):
+            return f"{who}; that runner's state is in {quote(lease.state)}"
+        where = gpu_leftovers.found(lease.attempt, lease.container, lease.state)
+        return f"{who}, which runs on: {where}" if where else ""
 
     def _is_own(self, lease: _Lease) -> bool:
         """Whether an earlier life of this runner wrote it: whose state directory is this one's, of
@@ -154,7 +186,7 @@ class GpuLocks:
             return False
         return lease.runner == self._runner or lease.state == str(self._state.absolute())
 
-    def _write(self, descriptor: int, attempt: str) -> None:
+    def _write(self, descriptor: int, attempt: str, container: str) -> None:
         """One write over all that was there, so that no moment has neither; the blanks go later.
         Not synced: after a reboot it is void."""
         lease = {
@@ -163,16 +195,19 @@ class GpuLocks:
             "runner": self._runner,
             "state": str(self._state.absolute()),
             "attempt": attempt,
+            "container": container,
             "pid": os.getpid(),
+            "alone": self._alone,
+            "written": _now(),
         }
         data = json.dumps(lease).encode()
         os.pwrite(descriptor, data.ljust(os.fstat(descriptor).st_size), 0)
         os.ftruncate(descriptor, len(data))
 
-    def _path(self, uuid: str) -> Path:
+    def _path(self, uuid: str, suffix: str = _SUFFIX) -> Path:
         plain = _PLAIN.fullmatch(uuid)
         name = uuid if plain else hashlib.sha256(uuid.encode()).hexdigest()
-        return self.directory / f"{name}{_SUFFIX}"
+        return self.directory / f"{name}{suffix}"
 
     def _unusable(self, error: OSError) -> str:
         problem = error.strerror or str(error)
@@ -180,6 +215,42 @@ class GpuLocks:
             f"its lock in {self.directory} cannot be used ({problem}): let this user write there, "
             f"or name another directory for all runners of this host (gpus.lock_directory)"
         )
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _is_awaited(lease: _Lease) -> bool:
+    """Whether somebody may come back for it, or something of it may yet begin."""
+    if not lease.alone:
+        return _is_there(lease)
+    return 0 <= _now() - lease.written < SETTLING or _has_keeper(lease)
+
+
+def _has_keeper(lease: _Lease) -> bool:
+    """Whether the command's keeper is there still, which ends its task and then removes all of
+    it. What may not be looked at speaks for it."""
+    try:
+        lock = os.open(Path(lease.state) / "keeper" / "lock", os.O_RDONLY | _SAFELY)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # that is no path
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def _is_there(lease: _Lease) -> bool:
+    try:
+        return Path(lease.state).exists()
+    except OSError:  # it may not be looked at
+        return True
 
 
 def _read(path: Path) -> _Lease | None:
@@ -207,9 +278,15 @@ def _parse(data: bytes) -> _Lease | None:
     try:
         found = json.loads(data)
         version = int(found["version"])
-        texts = {key: str(found.get(key, "")) for key in ("boot_id", "runner", "state", "attempt")}
+        texts = {key: str(found.get(key, "")) for key in _TEXTS}
         if version == VERSION and not all(map(texts.get, ("boot_id", "runner", "state"))):
             return None
-        return _Lease(**texts, pid=int(found.get("pid", 0)), version=version)
+        return _Lease(
+            **texts,
+            pid=int(found.get("pid", 0)),
+            alone=found.get("alone") is True,
+            written=float(found.get("written", 0.0)),
+            version=version,
+        )
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -68,7 +68,7 @@ class Seen:
         error = self._errors.get(told.uuid)
         if error is None or told.problem:
             return told
-        return replace(told, problem=gpu_xids.sentence(error))
+        return replace(told, problem=gpu_xids.sentence(error), thrown=True)
 
     def _lost(self, mute: Silent) -> Gpu:
         """With what does not change while it is away. An error that was heard of it is certain,
@@ -85,6 +85,8 @@ class Seen:
             utilization=-1.0,
             problem=mute.problem if error is None else gpu_xids.sentence(error),
             doubtful=not mute.lost and error is None,
+            thrown=error is not None,
+            away=mute.lost,
             mig=known.mig,
             processes=None,
         )

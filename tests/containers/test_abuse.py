@@ -49,6 +49,7 @@ async def test_b18_what_an_image_says_of_variables_is_overridden(runner: Supervi
     assert found.get("LD_PRELOAD", "") == ""
     assert found["CUDA_VISIBLE_DEVICES"] == ""
     assert found["NVIDIA_VISIBLE_DEVICES"] == "void"
+    assert found.get("NVIDIA_DRIVER_CAPABILITIES", "") == ""
     assert found["ENV_RUNNER_TASK_ID"].startswith("abuse-")
 
 

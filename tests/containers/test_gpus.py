@@ -4,8 +4,10 @@ says, and how a container that lost the right to its device is noticed."""
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import stat
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,13 +27,15 @@ from runner.executors.container.usage import CGROUP, PROC, groups, under
 from runner.keeper import cgroups_tree as tree
 from runner.keeper import device_rules
 from runner.ports import ChecksGpus, LaunchFailed
+from runner.storage import gpu_leftovers
 from tests.contract.conftest import open_directory  # noqa: F401 - a fixture
 from tests.engines.engine import Engine
 from tests.engines.fixtures import PYTHON_IMAGE
-from tests.support.contained import contained
+from tests.support.contained import UID, contained
 from tests.support.gpu_ports import gpu
 from tests.support.launches import launch
 from tests.support.rig import Rig
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.root]
 
@@ -113,6 +117,30 @@ async def test_a_podman_that_cannot_do_it_really_leaves_the_gpu_out(podman: Engi
         podman.talk.remove(made)
 
 
+async def test_a_container_is_told_before_it_runs_and_found_by_anybody_while_it_does(
+    rig: Rig,
+) -> None:
+    """So that no other runner takes its device, should this one be killed."""
+    told: list[tuple[str, str]] = []
+
+    def launching(container: str) -> None:
+        told.append((container, gpu_leftovers.found("er-none", container, "/nowhere")))
+
+    request = replace(rig.request(SLEEP), launching=launching)
+    started = await rig.executor.launch(request)
+    ((container, before),) = told
+    assert json.loads(started.handle.data)["container"] == container
+    if rig.contained == "docker":  # Podman makes all but its program when it is attached to
+        assert before == ""
+    assert gpu_leftovers.found("er-none", container, "/nowhere") != ""
+    await rig.executor.stop(started.handle, 0)
+    await rig.executor.wait(started.handle)
+    await rig.executor.remove(request.name)
+    await until(
+        lambda: not gpu_leftovers.found("er-none", container, "/nowhere"), "nothing of it runs"
+    )
+
+
 # --- a right that is lost
 
 
@@ -127,10 +155,15 @@ def rules(container: str, pid: int) -> Path:
 
 
 @contextlib.contextmanager
-def container(docker: Engine, node: str) -> Iterator[tuple[str, int]]:
+def container(docker: Engine, node: str, user: str = "") -> Iterator[tuple[str, int]]:
     """One that was given a device, as `docker run --device` does it: its id and first pid."""
     device = {"PathOnHost": node, "PathInContainer": node, "CgroupPermissions": "rwm"}
-    body = {"Image": PYTHON_IMAGE, "Entrypoint": list(SLEEP), "HostConfig": {"Devices": [device]}}
+    body = {
+        "Image": PYTHON_IMAGE,
+        "Entrypoint": list(SLEEP),
+        "User": user,
+        "HostConfig": {"Devices": [device], "CapDrop": ["ALL"]},
+    }
     made = docker.talk.call("POST", "/containers/create", body, name="device")["Id"]
     try:
         docker.talk.call("POST", f"/containers/{made}/start")
@@ -151,6 +184,33 @@ def test_a_container_whose_group_lost_a_device_is_noticed(docker: Engine, node: 
         (group / "devices.allow").write_text(f"c {MAJOR}:{MINOR} rwm")
         assert device_access.problem(id_, pid, [node]) == ""
     assert device_access.problem(id_, pid, [node]) == ""  # it has ended
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["as the unit is for Docker", "as it is else"])
+def test_a_daemon_without_privilege_sees_its_own_containers_devices_but_from_no_user_namespace(
+    docker: Engine,
+    node: str,
+    apart: bool,  # noqa: FBT001 - a case
+) -> None:
+    """Why `docker.conf.example` has PrivateUsers=no. Containers of such a daemon run as its own
+    user."""
+    with container(docker, node, f"{UID}:{UID}") as (_, pid):
+        prefix = ["unshare", "--user", "--map-current-user"] if apart else []
+        look = [*prefix, "ls", f"/proc/{pid}/root/dev"]
+        done = subprocess.run(
+            look,
+            user=UID,
+            group=UID,
+            extra_groups=[],
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if apart and "unshare" in done.stderr:
+            pytest.skip(f"cannot here: no user namespaces: {done.stderr}")
+        seen = "null" in done.stdout.split()
+        assert (seen, "Permission denied" in done.stderr) == (not apart, apart), done
 
 
 async def test_the_executor_tells_of_an_attempt_that_lost_its_gpu(

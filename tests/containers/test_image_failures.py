@@ -129,6 +129,22 @@ async def test_a_pull_that_stands_still_ends_and_the_next_one_does_not(
     assert ready.id == image.id
 
 
+async def test_a_manifest_that_does_not_come_is_given_up_after_the_time_that_is_told(
+    client: Client,
+    pulling: Engine,
+    registry: Registry,
+    noise: Noise,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("runner.executors.container.pull.ANSWER", 1.5)
+    registry.put("team/one", "1", noise())
+    registry.faults = [RegistryFault("manifest", after=10, stall=True)]
+    said = await failure(client, registry.called("team/one", "1"), stall=1.0)
+    assert kind(said) == FOR_NOW
+    told = {"docker": "no answer for 1.5 s", "podman": "no progress for 1 s"}
+    assert told[client.name] in said.message
+
+
 async def test_a_pull_that_is_slow_but_goes_on_is_not_given_up(
     client: Client, pulling: Engine, registry: Registry, noise: Noise
 ) -> None:

@@ -101,6 +101,13 @@ async def test_a_mebibyte_of_stdin_arrives_whole(rig: Rig) -> None:
     assert (await rig.run(Workload().echo_stdin(), stdin=text)).output.stdout == text
 
 
+async def test_the_file_of_its_context_is_there_also_where_it_was_given_none(rig: Rig) -> None:
+    if not rig.real:
+        pytest.skip("the fake executor has no files")
+    ended = await rig.run(("/bin/sh", "-c", 'cat "$ENV_RUNNER_CONTEXT"'))
+    assert ended.output.stdout == b"{}"
+
+
 async def test_it_starts_in_a_directory_of_its_own(rig: Rig) -> None:
     first = (await rig.run(Workload().show_directory())).output.stdout
     second = (await rig.run(Workload().show_directory())).output.stdout

@@ -3,6 +3,8 @@ alive, and nobody else gets it before it was given back."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,10 +18,20 @@ Make = Callable[[str], Guard]
 
 
 class Host:
-    """`process` is a new process of the runner of that name; `forget` removes its state."""
+    """`process` is a new process of the runner of that name; `forget` removes its state; `begin`
+    lets something run of the attempt or container of that name, until `end`; `say_reset` is what a
+    person does."""
 
-    def __init__(self, make: Make, forget: Callable[[str], None]) -> None:
-        self._make, self.forget = make, forget
+    def __init__(
+        self,
+        make: Make,
+        forget: Callable[[str], None],
+        begin: Callable[[str], None],
+        end: Callable[[str], None],
+        say_reset: Callable[[str, float], None],
+    ) -> None:
+        self._make, self.forget, self.begin, self.end = make, forget, begin, end
+        self.say_reset = say_reset
         self._made: list[Guard] = []
 
     def process(self, runner: str) -> Guard:
@@ -35,8 +47,16 @@ class Host:
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
     if request.param == "fake":
         leases = Leases()
-        made = Host(lambda runner: FakeGuard(leases, runner), leases.gone.add)
+        running = leases.running
+        made = Host(
+            lambda runner: FakeGuard(leases, runner),
+            leases.gone.add,
+            running.add,
+            running.remove,
+            leases.resets.__setitem__,
+        )
     else:
+        processes: dict[str, subprocess.Popen[bytes]] = {}
 
         def files(runner: str) -> Guard:
             state = tmp_path / runner
@@ -44,7 +64,20 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
             locks = tmp_path / "run" / "gpus"
             return GpuLocks(locks, boot_id="boot-1", runner=runner, state=state)
 
-        made = Host(files, lambda runner: (tmp_path / runner).rmdir())
+        def begin(name: str) -> None:
+            # by its command line, as an engine's own helpers are known
+            processes[name] = subprocess.Popen(["cat", "-", name], stdin=subprocess.PIPE)
+
+        def end(name: str) -> None:
+            with processes.pop(name) as process:
+                process.kill()
+
+        def say_reset(uuid: str, when: float) -> None:
+            path = tmp_path / "run" / "gpus" / f"{uuid}.reset"
+            path.touch()
+            os.utime(path, (when, when))
+
+        made = Host(files, lambda runner: (tmp_path / runner).rmdir(), begin, end, say_reset)
     yield made
     made.close()
 
@@ -130,6 +163,50 @@ def test_a_lease_of_a_dead_runner_without_state_is_void(host: Host) -> None:
     assert other.other("GPU-a") == ""
     assert other.take("GPU-a", "er-2") == ""
     assert other.left() == []
+
+
+def test_what_runs_on_of_a_runner_that_nobody_starts_again_keeps_its_device(host: Host) -> None:
+    one, other = host.process("one"), host.process("other")
+    one.take("GPU-a", "er-0123456789-1")
+    one.close()
+    host.forget("one")
+    host.begin("er-0123456789-1")
+    assert "another runner of this host" in other.other("GPU-a")
+    assert "er-0123456789-1" in other.take("GPU-a", "er-2")
+    host.end("er-0123456789-1")
+    assert other.other("GPU-a") == ""
+    assert other.take("GPU-a", "er-2") == ""
+
+
+def test_its_container_keeps_it_too_by_whichever_name_the_engine_knows_it(host: Host) -> None:
+    one, other, container = host.process("one"), host.process("other"), "c0ffee" * 10 + "c0de"
+    one.launching("GPU-a", container)  # it has none: nothing comes of it
+    one.take("GPU-a", "er-0123456789-1")
+    one.launching("GPU-a", container)
+    one.take("GPU-a", "er-0123456789-1")  # still the same attempt
+    one.close()
+    host.forget("one")
+    host.begin(container)
+    assert "another runner of this host" in other.take("GPU-a", "er-2")
+    host.end(container)
+    assert other.take("GPU-a", "er-2") == ""
+    other.close()
+    host.forget("other")
+    host.begin(container)  # which was the one before's
+    assert one.take("GPU-a", "er-0123456789-3") == ""
+    host.end(container)
+
+
+def test_when_a_device_was_reset_is_said_to_all_runners(host: Host) -> None:
+    one, other = host.process("one"), host.process("other")
+    assert one.reset("GPU-a") == 0
+    one.take("GPU-a", "er-1")
+    host.say_reset("GPU-a", 1_700_000_000.5)
+    assert one.reset("GPU-a") == other.reset("GPU-a") == 1_700_000_000.5
+    assert other.reset("GPU-b") == 0
+    assert other.left() == []
+    one.give_back("GPU-a")
+    assert one.reset("GPU-a") == 1_700_000_000.5
 
 
 def test_two_processes_of_one_runner_do_not_both_have_it(host: Host) -> None:

@@ -3,28 +3,19 @@ metrics, and by who gets the device."""
 
 from __future__ import annotations
 
-import json
 import os
 
 import pytest
 
 from supervisor.client import Supervisor
 from supervisor.v1 import supervisor_pb2 as v1
-from tests.support.gpu_daemon import DOUBLE, GPU, Host, all_free, gpu, on
+from tests.support.gpu_daemon import DOUBLE, GPU, Host, all_free, gpu, metric, on
 from tests.support.gpu_double import GpuDouble
 from tests.support.gpus import GIB
-from tests.support.http import get
 from tests.support.verdicts import ended
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.root  # the nodes of devices are made in a /dev apart
-
-
-async def metric(host: Host, name: str) -> float:
-    lines = map(json.loads, host.daemon.log.read_text().splitlines())
-    address = [line["address"] for line in lines if line["event"] == "answering HTTP"][-1]
-    page = (await get(str(address), "/metrics")).text.splitlines()
-    return next(float(line.split()[1]) for line in page if line.startswith(f"{name} "))
 
 
 async def waits(runner: Supervisor, task_id: str) -> bool:
@@ -82,6 +73,35 @@ async def test_a_device_that_keeps_memory_after_its_task_is_quarantined_until_th
         assert (await ended(runner, "t2")).state == v1.TASK_STATE_COMPLETED
         await until(lambda: all_free(runner), "it is free")
         assert await metric(host, "env_runner_gpus_unhealthy") == 0
+
+
+@on("GPU-a", "GPU-b", by=(DOUBLE,))
+async def test_a_device_that_threw_a_fatal_error_is_given_to_nobody_until_it_is_said_to_be_reset(
+    host: Host,
+) -> None:
+    """F32: whatever daemon is there, and though the driver tells such an error once."""
+    await host.daemon.start()
+    async with host.daemon.client() as runner:
+        await runner.assign(host.payload("sleep 60"), task_class=GPU, task_id="t1")
+        await passed(host, 1)
+        (bad,) = (await runner.get("t1")).attempts[0].gpu_uuids
+        assert isinstance(host.gpus, GpuDouble)
+        host.gpus.machine.throws(bad, 79)
+        task = await ended(runner, "t1")
+        assert task.failure.reason == v1.FAILURE_REASON_GPU_LOST
+        host.gpus.machine.events.clear()
+        for _ in range(2):
+            host.daemon.kill()
+            await host.daemon.start()
+            assert not (await gpu(runner, bad)).healthy
+            assert "Xid 79" in (await gpu(runner, bad)).problem
+            assert await metric(host, "env_runner_gpus_unhealthy") == 1
+        for name in ("t2", "t3"):
+            await runner.assign(host.payload(""), task_class=GPU, task_id=name)
+            assert bad not in (await ended(runner, name)).attempts[0].gpu_uuids
+        (host.root / "locks" / f"{bad}.reset").touch()
+        await until(lambda: all_free(runner), "it is given out again", 60)
+    assert host.leases() == []
 
 
 @on("GPU-a", "GPU-b", by=(DOUBLE,))

@@ -7,15 +7,16 @@ import asyncio
 import random
 import secrets
 import signal
+import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from runner.cli.exits import Code
 from supervisor.v1 import supervisor_pb2 as v1
+from tests.support import keepers
 from tests.support.command import Command
-from tests.support.gpu_daemon import ALONE, DOUBLE, FILE, GPU, Host, all_free, gpu, on
+from tests.support.gpu_daemon import ALONE, DOUBLE, FILE, GPU, Host, all_free, gpu, metric, on
 from tests.support.programs import SMALL
 from tests.support.verdicts import ended
 from tests.support.waiting import until
@@ -73,31 +74,40 @@ async def test_two_hundred_tasks_race_for_four_devices_and_never_two_have_one(ho
     assert len(names) == len({task.task_id for task in tasks})
 
 
-@on("GPU-a", "GPU-b", by=(FILE, DOUBLE))
+@on("GPU-a", "GPU-b", "GPU-c", by=(FILE, DOUBLE))
 async def test_a_task_whose_device_is_lost_goes_on_with_another_and_both_are_told(
     host: Host,
 ) -> None:
     """F32."""
     await host.daemon.start()
     async with host.daemon.client() as runner:
+        other = host.payload(f"while [ ! -e {host.root}/go ]; do sleep 0.05; done")
+        await runner.assign(other, task_class=GPU, task_id="other")
+        await until(lambda: host.lines("started") == ["other"], "another task runs")
+        (others,) = (await runner.get("other")).attempts[0].gpu_uuids
         retry = {"on": ["GPU_LOST"], "max_attempts": 2, "initial_backoff": "10ms"}
         slow = host.payload('[ "$ENV_RUNNER_ATTEMPT" = 2 ] || sleep 60', retry=retry)
         await runner.assign(slow, task_class=GPU, task_id="slow")
-        await until(lambda: host.lines("started") == ["slow"], "it runs")
+        await until(lambda: host.lines("started") == ["other", "slow"], "it runs")
         first = (await runner.get("slow")).attempts[0].gpu_uuids[0]
         host.gpus.lose(first)
         task = await ended(runner, "slow")
         assert task.state == v1.TASK_STATE_COMPLETED
         assert [list(each.gpu_uuids) for each in task.attempts] == [
             [first],
-            [({"GPU-a", "GPU-b"} - {first}).pop()],
+            [({"GPU-a", "GPU-b", "GPU-c"} - {first, others}).pop()],
         ]
         assert task.attempts[0].failure.reason == v1.FAILURE_REASON_GPU_LOST
         assert task.attempts[0].failure.retryable
         assert not (await gpu(runner, first)).healthy
+        assert await metric(host, "env_runner_gpus_unhealthy") == 1
         host.daemon.kill()
         await host.daemon.start()
         assert not (await gpu(runner, first)).healthy
+        await runner.assign(host.payload(""), task_class=GPU, task_id="next")
+        assert first not in (await ended(runner, "next")).attempts[0].gpu_uuids
+        (host.root / "go").touch()
+        assert (await ended(runner, "other")).state == v1.TASK_STATE_COMPLETED
         host.gpus.set(first)
         await until(lambda: all_free(runner), "it is given out again")
 
@@ -116,7 +126,7 @@ async def test_a_command_beside_a_daemon_waits_for_a_device_that_a_task_has_daem
         beside = command(host)
         payload = beside.payload("sh", "-c", ALONE.format(root=host.root, rest=""), resources=SMALL)
         running = await beside.start(payload)
-        await until(lambda: own_daemon(running.pid), "the command has a runner")
+        await until(lambda: keeper_beside(host), "the command has a runner")
         await daemon.start()
         assert host.lines("started") == ["held"]
         (host.root / "go").touch()
@@ -149,6 +159,41 @@ async def test_a_command_that_was_killed_keeps_nobody_from_its_device_once_its_t
         assert host.lines("met") == []
         await until(lambda: all_free(runner), "it is free")
     assert host.leases() == []
+
+
+@on("GPU-a")
+async def test_a_command_that_was_killed_with_its_keeper_keeps_its_device_while_its_task_runs(
+    host: Host,
+) -> None:
+    """And no longer: nobody has to help."""
+    beside = command(host)
+    alone = ALONE.format(root=host.root, rest="sleep 300")
+    running = await beside.start(beside.payload("sh", "-c", alone, resources=SMALL))
+    await until(lambda: len(host.lines("started")) == 1, "it runs")
+    (home,) = host.root.glob("env-runner-*")
+    (keeper,) = keepers.find(home / "state/keeper")
+    left = [p for p in keeper.children(recursive=True) if "keeper" not in " ".join(p.cmdline())]
+    assert left
+    running.kill()
+    keeper.kill()
+    await running.communicate()
+    await host.daemon.start()
+    async with host.daemon.client() as runner:
+        await runner.assign(host.payload(""), task_class=GPU, task_id="next")
+
+        async def told() -> bool:
+            return "which runs on: " in (await gpu(runner)).problem
+
+        await until(told, "what runs on is told, and where")
+        assert (await runner.get("next")).state == v1.TASK_STATE_PENDING
+        for each in left:
+            each.kill()
+        assert (await ended(runner, "next")).state == v1.TASK_STATE_COMPLETED
+        assert host.lines("met") == []
+        await until(lambda: all_free(runner), "it is free")
+    assert host.leases() == []
+    await heir(home)
+    assert not list(host.root.glob("env-runner-*"))
 
 
 @on("GPU-a")
@@ -193,6 +238,13 @@ def command(host: Host) -> Beside:
     return Beside(host)
 
 
-def own_daemon(pid: int) -> bool:
-    """Whether the command with that pid has a keeper, and so a runner that waits."""
-    return any("runner.keeper" in " ".join(p.cmdline()) for p in psutil.Process(pid).children())
+def keeper_beside(host: Host) -> bool:
+    """Whether a command beside the daemon has a keeper, and so a runner that waits."""
+    return any(keepers.find(home / "state/keeper") for home in host.root.glob("env-runner-*"))
+
+
+async def heir(home: Path) -> None:
+    """Have another keeper remove what a command and its keeper left when they were killed."""
+    words = ("-m", "runner.keeper", "--root", str(home / "state/keeper"), "--forsaken", str(home))
+    process = await asyncio.create_subprocess_exec(sys.executable, *words)
+    await process.wait()

@@ -54,6 +54,7 @@ HOSTILE = {
         "PATH=/usr/bin:/bin",
         "CUDA_VISIBLE_DEVICES=0",
         "NVIDIA_VISIBLE_DEVICES=all",
+        "NVIDIA_DRIVER_CAPABILITIES=all",
         "LD_PRELOAD=/lib/evil.so",
         "ENV_RUNNER_TASK_ID=another",
     ],

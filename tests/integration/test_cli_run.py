@@ -66,6 +66,17 @@ async def test_output_that_cannot_be_written_is_a_failure_that_was_not_the_tasks
     assert ended.lines[-1] == "env-runner: No space left on device"
 
 
+@pytest.mark.parametrize("number", [1, 2])
+async def test_nor_is_output_lost_in_silence_where_a_stream_is_closed(
+    command: Command, number: int
+) -> None:
+    ended = await command.closed(number, "run", command.payload("sh", "-c", f"echo x >&{number}"))
+    assert (ended.code, ended.out) == (125, b"")
+    assert ended.lines == ([] if number == 2 else ["env-runner: Bad file descriptor"])
+    other = command.payload("sh", "-c", f"echo x >&{3 - number}")
+    assert (await command.closed(number, "run", other)).code == 0
+
+
 async def test_what_policy_forbids_is_refused(command: Command) -> None:
     ended = await command("run", command.payload("id", env={"LD_PRELOAD": "/tmp/x.so"}))
     assert ended.code == 126

@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -173,8 +174,11 @@ async def test_a_reload_changes_slots_and_quotas_at_once_and_ends_nothing(daemon
         )
         process.send_signal(signal.SIGHUP)
         await until(lambda: daemon.said("configuration reloaded"), "it says so")
-        async for event in runner.watch(["t2"]):
+        started = set()
+        async for event in runner.watch(["t1", "t2"]):
             if event.type == v1.TASK_EVENT_TYPE_STARTED:
+                started.add(event.task.task_id)
+            if started == {"t1", "t2"}:
                 break
         assert (await runner.get("t1")).state == v1.TASK_STATE_RUNNING
         with pytest.raises(ResourceExhausted, match="tenant 'acme'") as refused:
@@ -188,6 +192,22 @@ async def test_a_reload_changes_slots_and_quotas_at_once_and_ends_nothing(daemon
         assert planned.blocked_by.startswith("tenant_quota: ")
         await runner.cancel("t2", grace=0)
         assert [event async for event in runner.watch(["t2"], until_done=True)]
+
+
+async def test_what_a_reload_says_to_need_a_restart_is_as_before_until_then(daemon: Daemon) -> None:
+    contained = {"execution": {"image": "r.example/a:1", "command": ["x"]}}
+    granted = "[policy]\nimages = ['r.example/*']\n"
+    docker = "[executors.docker]\nurl = 'unix:///no/such.sock'\n"
+    daemon.write(f"{granted}{docker}user = '7:7'\n")
+    async with daemon.running() as process, daemon.client() as runner:
+        assert (await runner.plan(contained)).plan.user == "7:7"
+        said = partial(daemon.lines, "configuration reloaded")
+        for n, change in enumerate(("user = '8:8'\n", "enabled = false\n"), 1):
+            daemon.write(f"{granted}{docker}{change}")
+            process.send_signal(signal.SIGHUP)
+            await until(lambda n=n: len(said()) == n, "it says so")
+            assert said()[-1]["needs_restart"] == ["docker"]
+            assert (await runner.plan(contained)).plan.user == "7:7"
 
 
 async def test_a_second_daemon_on_the_same_socket_or_state_leaves_with_75(

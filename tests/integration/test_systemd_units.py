@@ -54,6 +54,12 @@ def test_the_daemon_is_exposed_by_no_more_than_two_and_a_half() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_for_docker_the_daemon_is_let_see_its_containers() -> None:
+    """That it then does is tried in tests/containers/test_gpus.py, with a real container."""
+    found = directives("docker.conf.example")
+    assert (found["ProtectProc"], found["PrivateUsers"]) == ("default", "no")
+
+
 def test_for_gpus_the_daemon_gets_their_devices_and_no_others(
     nothing_is_left: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,6 +73,20 @@ class Command:
         finally:
             os.close(full)
 
+    async def closed(self, number: int, *arguments: str | Path) -> Ended:
+        """Run it to its end; its descriptor of that number is closed."""
+        script = f'exec "$0" -m runner "$@" {number}>&-'
+        return await finish(
+            await asyncio.create_subprocess_exec(
+                *("sh", "-c", script, sys.executable, *map(str, arguments)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=self.environment,
+                cwd=self.directory,
+            )
+        )
+
     def payload(self, *command: str, **execution: object) -> Path:
         """A payload file for that argv."""
         self._made += 1

@@ -5,6 +5,7 @@ The devices are told by a file, or by the double of NVIDIA's driver.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from supervisor.v1 import supervisor_pb2 as v1
 from tests.support.daemon import Daemon
 from tests.support.gpu_double import GpuDouble
 from tests.support.gpu_host import GpuFile
+from tests.support.http import get
 from tests.support.programs import shell
 
 GPU = "gpu"
@@ -79,3 +81,11 @@ async def all_free(runner: Supervisor) -> bool:
 
 async def gpu(runner: Supervisor, uuid: str = "GPU-a") -> v1.Gpu:
     return next(each for each in (await runner.info()).gpus if each.uuid == uuid)
+
+
+async def metric(host: Host, name: str) -> float:
+    """What the daemon's page of metrics says of that name."""
+    lines = map(json.loads, host.daemon.log.read_text().splitlines())
+    address = [line["address"] for line in lines if line["event"] == "answering HTTP"][-1]
+    page = (await get(str(address), "/metrics")).text.splitlines()
+    return next(float(line.split()[1]) for line in page if line.startswith(f"{name} "))

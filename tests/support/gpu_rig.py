@@ -46,6 +46,7 @@ class GpuRig(Rig):
         self.world: GpuWorld = world(wall=self.clock.wall, sink=self.output.sink)
         self.gpus = WorldGpus(self.world, *devices, lags=lags, shy=shy)
         self.leases, self.runner = Leases(), "runner-1"
+        self.load = "7"  # of the driver
 
     def engine(
         self, *, executors: Mapping[str, Executor] | None = None, journal: Journal | None = None
@@ -64,6 +65,7 @@ class GpuRig(Rig):
             there=lambda path: path.parent.name in self.world.known(),
             gpus=self.gpus,
             guard=FakeGuard(self.leases, self.runner),
+            driver_load=lambda: self.load,
         )
 
     def told(self, event: str) -> list[dict[str, object]]:

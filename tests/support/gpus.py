@@ -119,6 +119,9 @@ class Leases:
     held: dict[str, tuple[str, str]] = field(default_factory=dict)  # runner, attempt
     locks: dict[str, FakeGuard] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)  # runners whose state is no more
+    containers: dict[str, str] = field(default_factory=dict)  # by device
+    resets: dict[str, float] = field(default_factory=dict)  # by device: when it is said to be reset
+    running: set[str] = field(default_factory=set)  # attempts and containers that run
 
     def die(self) -> None:
         """Every process of every runner dies: locks go with them, leases stay."""
@@ -139,13 +142,21 @@ class FakeGuard:
         if why := self.other(uuid):
             return why
         self._leases.locks[uuid] = self
+        if self._leases.held.get(uuid) != (self._runner, attempt):
+            self._leases.containers.pop(uuid, None)
         self._leases.held[uuid] = (self._runner, attempt)
         return ""
+
+    def launching(self, uuid: str, container: str) -> None:
+        """See Guard."""
+        if self._leases.locks.get(uuid) is self:
+            self._leases.containers[uuid] = container
 
     def other(self, uuid: str) -> str:
         """See Guard."""
         runner, attempt = self._leases.held.get(uuid, (self._runner, ""))
-        if runner == self._runner or runner in self._leases.gone:
+        runs = {attempt, self._leases.containers.get(uuid)} & self._leases.running
+        if runner == self._runner or (runner in self._leases.gone and not runs):
             return ""
         return f"another runner of this host has it for attempt {attempt!r}"
 
@@ -163,6 +174,10 @@ class FakeGuard:
             return
         if self._leases.locks.get(uuid) is self:
             del self._leases.locks[uuid], self._leases.held[uuid]
+
+    def reset(self, uuid: str) -> float:
+        """See Guard."""
+        return self._leases.resets.get(uuid, 0.0)
 
     def close(self) -> None:
         """See Guard."""
@@ -187,6 +202,7 @@ class GpuWorld(FakeWorld):
                 self.met += [(gpu.uuid, other, request.name) for other in self.on(gpu.uuid)]
                 self.served.append((gpu.uuid, request.task_id))
             self.given[request.name] = request
+            request.launching(f"container of {request.name}")
         return super().start(request)
 
     def on(self, uuid: str) -> list[str]:

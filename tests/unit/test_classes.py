@@ -169,3 +169,9 @@ def test_what_the_executor_says_of_itself_is_what_planning_goes_by() -> None:
 
 def test_a_host_of_next_to_nothing_still_has_rules() -> None:
     assert rules(default_config(), HostFacts(0.1, 1, "b", "h", "u")).host.memory_bytes > 0
+
+
+def test_that_no_engine_holds_a_disk_is_known_before_one_has_answered() -> None:
+    engines = rules(default_config(), HOST, Readiness(ready=True)).host.engines
+    assert set(engines) == {"docker"}
+    assert set(engines["docker"].unheld) == {"disk"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -149,3 +151,9 @@ def test_any_value_is_read_back_as_it_was(value: object) -> None:
 def test_a_size_is_read_back_as_it_was(amount: int) -> None:
     said = tomllib.loads("size = " + toml.amount(Quantity(size, 0, 2**40, "bytes"), amount))
     assert size(said["size"]) == amount
+
+
+def test_reading_the_configuration_imports_nothing_heavy() -> None:
+    heavy = "{'grpc', 'google.protobuf', 'msgspec', 'asyncio', 'structlog'}"
+    code = f"import sys, runner.config; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

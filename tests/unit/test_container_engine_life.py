@@ -19,10 +19,13 @@ from runner.executors.container.engine_life import (
     REMEMBERED,
     STOPPING,
     Memory,
+    Run,
     began,
     ended_by_engine,
     has_sent,
     recall,
+    the_same,
+    watched,
 )
 
 SECOND = 1_000_000_000
@@ -111,6 +114,31 @@ def test_what_is_not_known_to_have_ended_with_its_engine_ended_itself(
     assert not ended_by_engine(memory, END, began, away)
 
 
+RUN = Run(END - 60 * SECOND, END)
+RESTORED = Memory(started=False, killed=False, ended=True, since=0)
+FORGOT = Memory(started=False, killed=False, ended=False, since=END + 1)
+
+
+@pytest.mark.parametrize(
+    ("memory", "began", "saw", "same"),
+    [
+        (ITS_LIFE, 0, True, True),
+        (RESTORED, 0, True, False),  # an engine with live-restore that found it running
+        (RESTORED, RUN.started - 1, True, False),
+        (NOTHING, 0, False, False),
+        (NOTHING, RUN.started - 1, False, False),  # it would know
+        (FORGOT, 0, False, False),
+        (FORGOT, RUN.started - 1, True, True),
+        (FORGOT, END - 1, True, False),
+        (FORGOT, END + 1, False, False),
+    ],
+)
+def test_what_an_engine_was_there_for_is_shown_by_its_memory_or_its_age(
+    memory: Memory, began: int, *, saw: bool, same: bool
+) -> None:
+    assert (watched(memory, RUN, began), the_same(memory, RUN, began)) == (saw, same)
+
+
 @pytest.fixture
 def listening(nothing_is_left: Path) -> Iterator[tuple[str, Path]]:
     """A socket that this process serves, and a /proc in which it is called dockerd."""
@@ -172,6 +200,8 @@ class Answers(Containers):
 
     async def remembered(self, finished: int) -> list[dict[str, Any]]:  # type: ignore[override]
         assert finished
+        if self._refusals:
+            raise self._refusals.pop(0)
         self.asked += 1
         return self._events
 
@@ -202,3 +232,47 @@ async def test_connections_that_are_lost_while_the_engine_goes_on_end_nothing() 
 async def test_an_engine_that_hangs_has_ended_nothing() -> None:
     assert not await asked(Answers(TimedOut("slow"), events=[event("start"), event("die")]))
     assert await asked(Answers(TimedOut("slow"), events=[])), "another answered in the end"
+
+
+async def read(
+    *events: str, spared: bool = True, after: int = -1, unended: bool = False, refused: int = 0
+) -> bool:
+    """Whether all was, of a container whose streams broke just now, so many seconds after its
+    end."""
+
+    async def told() -> bool:
+        return spared
+
+    engine = Answers(*[OutOfReach("refused")] * refused, events=[event(each) for each in events])
+    contact = Contact(engine, "it", told, lambda _: None)
+    contact.broke(unended=unended)
+    finished = time.time_ns() - after * SECOND
+    return await contact.read_all(Run(finished - SECOND, finished))
+
+
+async def never() -> bool:
+    raise AssertionError("it is not asked")
+
+
+async def test_an_engine_that_answers_long_after_a_stream_broke_may_be_the_next() -> None:
+    contact = Contact(Answers(events=[]), "it", never, lambda _: None)
+    assert contact.late(), "nothing was attached"
+    contact.broke(unended=False)
+    assert not contact.late()
+
+
+async def test_what_an_engine_saw_end_has_all_of_its_output_in_its_log() -> None:
+    assert await read("start", "die", refused=1)
+    assert await read("start", "die", unended=True), "only connections were lost"
+    assert await read("die"), "the engine was another when it began"
+
+
+async def test_what_no_engine_saw_end_may_have_written_what_nobody_read() -> None:
+    assert not await read()
+    assert not await read(after=1), "with live-restore, an engine that goes leaves it alone"
+    assert not await read(spared=False), "the engine had gone before"
+    assert await read(spared=False, after=1), "the engine ended it, and went then"
+
+
+async def test_a_line_that_was_not_ended_goes_with_the_engine_that_read_it() -> None:
+    assert not await read("die", unended=True)

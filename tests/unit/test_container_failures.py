@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from runner.domain.failure import Fault, Reason
 from runner.executors.container import failures
 from runner.executors.container.containers import Containers
-from runner.executors.container.engine import Engine, Failed, OutOfReach
+from runner.executors.container.engine import Engine, Failed, OutOfReach, sentence
+from tests.support.launches import launch
 
 
 def test_a_cancel_blames_neither_the_image_nor_the_engine() -> None:
@@ -30,6 +32,48 @@ async def test_an_engine_that_is_not_there_is_called_by_its_own_name(
         await engine.close()
     assert str(raised.value).startswith(f"{name} at {nothing_is_left}/none is out of reach: ")
     assert "Docker Engine" not in str(raised.value)
+
+
+RUNC = (
+    "unable to start container process: error during container init: error mounting "
+    '"/srv/{0}" to rootfs at "/usr/bin/env": mount /srv/{0}:/usr/bin/env (via '
+    "/proc/self/fd/6), flags: 0x5000: {1}"
+)
+DOCKER_ADDS = (
+    ": unknown: Are you trying to mount a directory onto a file (or vice-versa)? Check if the "
+    "specified host path exists and is the expected type"
+)
+PLAN = launch().plan
+
+
+@pytest.mark.parametrize("path", ["a", "long/" * 60])
+@pytest.mark.parametrize("more", ["", DOCKER_ADDS])
+def test_a_directory_where_the_image_has_a_file_is_the_tasks_own_fault(
+    path: str, more: str
+) -> None:
+    """The reason stands at the end of what an engine says, however long the paths before it."""
+    said = RUNC.format(path, "not a directory") + more
+    for failure in (
+        failures.of_start(Failed(sentence(said)), "", PLAN),
+        failures.of_start(Failed("x"), said, PLAN),
+    ):
+        assert (failure.reason, failure.fault) == (Reason.START, Fault.TASK)
+        assert not failure.retryable
+        assert "not a directory" in failure.message
+
+
+def test_a_workspace_where_the_image_has_a_file_is_the_tasks_own_fault() -> None:
+    error = Failed("Cannot mkdir: /usr/bin/env is not a directory")
+    assert failures.of_create(error).reason == Reason.START
+
+
+@pytest.mark.parametrize(
+    "why", ["no such file or directory", "read-only file system", "no space left on device"]
+)
+def test_what_may_be_the_hosts_doing_is_not_taken_for_the_tasks(why: str) -> None:
+    failure = failures.of_start(Failed(RUNC.format("a", why)), "", PLAN)
+    assert (failure.reason, failure.fault) == (Reason.EXECUTOR, Fault.SYSTEM)
+    assert failure.retryable
 
 
 class Ending(Engine):

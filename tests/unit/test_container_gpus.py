@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -9,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from runner.domain.failure import Fault
-from runner.executors.container import device_access, failures, gpus
+from runner.executors.container import failures, gpus
 from runner.executors.container.engine import Failed
 from runner.executors.container.flavours import DOCKER, PODMAN, ROOTLESS
 from runner.executors.container.readback import differences
 from runner.executors.container.readiness import of_podman
 from runner.executors.container.spec import body
+from runner.executors.gpu_access import Unseen
 from tests.support.gpu_ports import gpu
 from tests.support.launches import IMAGE, SETTINGS, docker_says, launch, podman_says
 
@@ -144,39 +144,20 @@ def test_what_a_container_sees_is_compared_with_its_lease(proc: Path) -> None:
     assert "['/dev/nvidia1', '/dev/nvidia3']" in gpus.difference(7, [3], proc)
 
 
-def test_a_container_that_may_not_be_looked_into_is_not_judged(proc: Path) -> None:
+def test_a_container_that_has_ended_is_not_judged(proc: Path) -> None:
+    (proc / "1").mkdir()
     assert gpus.difference(8, [3], proc) == ""
 
 
-# --- what its group may open
-
-RULES = st.lists(
-    st.tuples(
-        st.sampled_from(["a", "c", "b"]),
-        st.sampled_from(["*", "240", "1"]),
-        st.sampled_from(["*", "3", "4"]),
-        st.sampled_from(["rwm", "rw", "r", "m"]),
-    ),
-    max_size=6,
-)
-
-
-@ROOT
-@given(rules=RULES)
-def test_rules_of_the_old_kind_are_read_as_the_kernel_reads_them(
-    rules: list[tuple[str, str, str, str]], tmp_path_factory: pytest.TempPathFactory
+def test_of_one_that_may_not_be_looked_into_it_is_said_that_nothing_was_seen(
+    proc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    node = tmp_path_factory.getbasetemp() / "node"
-    if not node.exists():
-        os.mknod(node, stat.S_IFCHR | 0o600, os.makedev(240, 3))
-    text = "".join(f"{kind} {major}:{minor} {access}\n" for kind, major, minor, access in rules)
-    open_ = any(
-        kind == "a"
-        or (kind == "c" and major in ("*", "240") and minor in ("*", "3") and "rw" in access)
-        for kind, major, minor, access in rules
-    )
-    assert device_access._shut_by(text, [str(node)]) == ([] if open_ else [str(node)])
+    with pytest.raises(Unseen, match="ProtectProc=default"):  # no process of others is shown
+        gpus.difference(8, [3], proc)
 
+    def refused(_path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
 
-def test_of_a_container_that_has_ended_nothing_is_said(tmp_path: Path) -> None:
-    assert device_access.problem("abc", 7, ["/dev/null"], tmp_path, tmp_path) == ""
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(Unseen, match="PrivateUsers=no"):
+        gpus.difference(7, [3], proc)

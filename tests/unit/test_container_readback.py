@@ -99,6 +99,16 @@ def test_mounts_that_differ_are_found(change: str) -> None:
     assert differences(told, ASKED, DOCKER)
 
 
+def test_a_label_of_the_runners_that_it_did_not_set_is_found() -> None:
+    told = docker_says(ASKED)
+    labels = {**told["Config"]["Labels"], "of-the-image": "x"}
+    told["Config"] = {**told["Config"], "Labels": labels}
+    assert differences(told, ASKED, DOCKER) == []
+    for other in ({"env-runner.owner": "me"}, {"env-runner.new": ""}):
+        told["Config"] = {**told["Config"], "Labels": {**labels, **other}}
+        assert len(differences(told, ASKED, DOCKER)) == 1
+
+
 def test_another_image_is_found() -> None:
     assert differences({**docker_says(ASKED), "Image": "sha256:other"}, ASKED, DOCKER)
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runner.doctor.engines import told
+from runner.config.model import Container
+from runner.doctor.engines import examine, told
 from runner.doctor.finding import Verdict
 from runner.executors.container.flavours import PODMAN, ROOTLESS
 from runner.executors.container.readiness import of_docker, of_podman
 from runner.executors.container.waking import without
+from tests.support.payloads import default_config
 
 INFO: dict[str, Any] = {
     "ServerVersion": "20.10.24",
@@ -43,6 +47,16 @@ def test_docker_holds_what_it_says_but_for_the_disk() -> None:
         False,
         True,
     )
+
+
+def test_by_whom_containers_groups_are_made_is_known_where_the_engine_says_so() -> None:
+    said = of_docker({}, {**INFO, "CgroupVersion": "2", "CgroupDriver": "systemd"})
+    assert (said.cgroups, said.cgroup_driver) == (2, "systemd")
+    assert (of_docker({}, {}).cgroups, of_docker({}, {}).cgroup_driver) == (0, "")
+    info = podman(rootless=False)
+    info["host"]["cgroupManager"] = "cgroupfs"
+    known = of_podman("5.4.0", info)
+    assert (known.cgroups, known.cgroup_driver) == (2, "cgroupfs")
 
 
 def test_a_limit_that_docker_cannot_hold_is_told() -> None:
@@ -105,3 +119,20 @@ def test_without_a_socket_there_is_no_engine(nothing_is_left: Any) -> None:
     (nothing_is_left / "file").touch()
     assert "no socket" in without(str(nothing_is_left / "file"))
     (nothing_is_left / "file").unlink()
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_one_engine_by_two_names_is_a_fault_of_the_host(
+    nothing_is_left: Path, *, enabled: bool
+) -> None:
+    """A package may make Docker's socket a link to Podman's."""
+    engine, link = nothing_is_left / "podman", nothing_is_left / "docker"
+    engine.touch()
+    link.symlink_to(engine)
+    docker = Container(enabled=enabled, url=f"unix://{link}")
+    podman = Container(enabled=True, url=f"unix://{engine}")
+    found = await examine(replace(default_config(), docker=docker, podman=podman))
+    assert ("one and the same engine" in found[1].found) is enabled
+    assert found[1].verdict is Verdict.FAIL
+    for each in (link, engine):
+        each.unlink()

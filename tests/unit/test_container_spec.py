@@ -131,6 +131,14 @@ def test_an_image_without_a_command_needs_one() -> None:
         asked(ImageFacts("sha256:1"))
 
 
+def test_an_empty_word_is_no_program_also_where_it_is_the_images() -> None:
+    with pytest.raises(Unfit, match="is empty"):
+        asked(replace(IMAGE, entrypoint=("",)))
+    with pytest.raises(Unfit, match="is empty"):
+        asked(ImageFacts("sha256:1"), command=("",))
+    assert asked(command=("",))["Entrypoint"] == ["/entry", ""]
+
+
 def test_the_images_user_is_not_heeded_and_a_group_is_never_roots_by_default() -> None:
     assert asked()["User"] == "65534:65534"
     assert asked(user="10001")["User"] == "10001:10001"
@@ -164,6 +172,21 @@ def test_the_images_path_stands_unless_the_payload_has_its_own() -> None:
     assert variables()["PATH"] == "/default"
 
 
+def test_what_an_image_sets_twice_or_to_nothing_is_said_since_engines_differ() -> None:
+    env = (("A", "1"), ("PATH", "/image"), ("B", ""), ("A", "2"), ("C", "3"), ("PATH", "/last"))
+    found = variables(replace(IMAGE, env=env))
+    assert (found["A"], found["B"], found["PATH"]) == ("2", "", "/last")
+    assert "C" not in found
+    assert variables(replace(IMAGE, env=env), environment={"A": "own"})["A"] == "own"
+
+
+@pytest.mark.parametrize("line", ["", "=x"])
+def test_an_image_with_a_variable_without_a_name_cannot_be_run(line: str) -> None:
+    image = facts({"Id": "sha256:1", "Config": {"Env": ["A=1", line], "Cmd": ["x"]}})
+    with pytest.raises(Unfit, match="without a name"):
+        asked(image)
+
+
 def test_its_home_is_its_workspace_and_its_files_have_fixed_places() -> None:
     found = variables(working_dir="/srv/place/")
     assert (found["HOME"], found["TMPDIR"]) == ("/srv/place", "/tmp")
@@ -183,10 +206,29 @@ def test_a_volume_of_the_image_is_memory_and_never_the_hosts_disk() -> None:
     assert [(m["Type"], m["Target"]) for m in found[2:]] == [("tmpfs", "/data")]
 
 
-@pytest.mark.parametrize("volume", ["/", "/proc/x", "data", "/a/../../etc", "/x\n"])
+@pytest.mark.parametrize(
+    "volume", ["/", "/proc/x", "data", "/a/../../etc", "/x\n", "/etc", "//usr/", "/usr/bin"]
+)
 def test_a_volume_where_none_can_be_is_refused(volume: str) -> None:
     with pytest.raises(Unfit, match="declares a volume"):
         asked(replace(IMAGE, volumes=(volume,)))
+
+
+@pytest.mark.parametrize("volume", ["/data/sub", "/data/sub/in", "/run/env-runner/x"])
+def test_no_volume_lies_in_what_is_mounted_from_the_host(volume: str) -> None:
+    """The engine would make its place there as root, and leave it."""
+    image = replace(IMAGE, volumes=(volume,))
+    for read_only in (True, False):
+        with pytest.raises(Unfit, match=f"volume at '{volume}'"):
+            body(launch(), image, SETTINGS, DOCKER, [Seen("/srv/a", read_only, "/data", 1, 2)])
+
+
+def test_a_mount_may_take_a_volumes_place_or_lie_in_it() -> None:
+    seen = [Seen("/srv/a", True, "/data/sub", 1, 2)]
+    mounts = body(launch(), replace(IMAGE, volumes=("/data",)), SETTINGS, DOCKER, seen)
+    assert [m["Target"] for m in mounts["HostConfig"]["Mounts"][2:]] == ["/data/sub", "/data"]
+    mounts = body(launch(), replace(IMAGE, volumes=("/data/sub",)), SETTINGS, DOCKER, seen)
+    assert [m["Type"] for m in mounts["HostConfig"]["Mounts"]] == ["bind"] * 3
 
 
 def test_mounts_are_of_what_was_looked_at() -> None:
@@ -220,6 +262,19 @@ def test_labels_say_whose_it_is_and_a_callers_labels_cannot_say_otherwise() -> N
     assert labels["env-runner.label.team"] == "ml"
 
 
+def test_no_label_of_an_image_is_taken_for_the_runners() -> None:
+    names = ("owner", "root", "runner", "tenant", "label.team", "label.other", "later")
+    image = replace(IMAGE, labels=("maintainer", *(f"env-runner.{name}" for name in names)))
+    labels = asked(image)["Labels"]
+    assert "maintainer" not in labels
+    assert asked()["Labels"].items() <= labels.items()
+    empty = {name for name, value in labels.items() if not value}
+    assert empty == {f"env-runner.{x}" for x in ("owner", "root", "tenant", "label.other", "later")}
+    owned = body(launch(), image, replace(SETTINGS, owner="a process"), DOCKER)["Labels"]
+    assert owned["env-runner.owner"] == "a process"
+    assert owned["env-runner.root"] == str(SETTINGS.root)
+
+
 def test_two_runners_of_one_name_have_containers_of_different_names() -> None:
     other = replace(SETTINGS, root=SETTINGS.root / "other")
     assert SETTINGS.container("er-1") != other.container("er-1")
@@ -227,8 +282,10 @@ def test_two_runners_of_one_name_have_containers_of_different_names() -> None:
 
 def test_an_image_is_what_its_engine_says_of_it() -> None:
     config = {"Entrypoint": "sh", "Cmd": None, "Env": ["A=b=c", "D"], "Volumes": {"/v": {}}}
+    config["Labels"] = {"one": "1"}
     found = facts({"Id": "1" * 64, "Config": config})
     assert (found.id, found.volumes) == (f"sha256:{'1' * 64}", ("/v",))
+    assert found.labels == ("one",)
     assert (found.entrypoint, found.command) == (("sh",), ())
     assert found.env == (("A", "b=c"), ("D", ""))
     assert facts({"Id": "sha256:2", "Config": None}) == ImageFacts("sha256:2")

@@ -6,8 +6,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from runner.domain.failure import Reason
 from runner.domain.task import EventType, State
+from runner.engine.service import Engine
 from runner.planning.fleet import PATIENCE
 from tests.support.engine import assign, ended, until
 from tests.support.gpu_rig import GPU, GpuRig, gpu_of, state
@@ -124,6 +127,78 @@ async def test_a_device_that_fell_off_the_bus_is_missed_until_it_is_back() -> No
     await engine.close()
 
 
+async def after_an_error(rig: GpuRig) -> Engine:
+    """The next daemon after one that heard a fatal error of GPU-a, which looks well since."""
+    engine = await rig.start()
+    rig.gpus.set("GPU-a", problem="Xid 48: an error", thrown=True)
+    await asyncio.sleep(40)
+    assert rig.told("GPU quarantined")
+    rig.gpus.set("GPU-a", problem="", thrown=False)  # it is told once
+    engine = await rig.restart(engine)
+    await asyncio.sleep(40)
+    return engine
+
+
+@virtual
+async def test_a_device_with_a_fatal_error_is_given_out_by_no_later_daemon_either() -> None:
+    rig = GpuRig(["GPU-a"])
+    engine = await after_an_error(rig)
+    for _ in range(2):
+        assert not state(engine).healthy
+        assert "Xid 48: an error, before this daemon was started" in state(engine).problem
+        assert not rig.told("GPU quarantine lifted")
+        engine = await rig.restart(engine)
+        await asyncio.sleep(40)
+    await assign(engine, "t1", ["exit", 0], of=GPU)
+    await asyncio.sleep(40)
+    assert not rig.world.starts
+    await engine.close()
+
+
+@virtual
+@pytest.mark.parametrize("how", ["called it lost", "loaded anew", "said that it was reset"])
+async def test_the_error_is_held_against_it_until_it_was_reset(how: str) -> None:
+    rig = GpuRig(["GPU-a"])
+    engine = await after_an_error(rig)
+    match how:
+        case "called it lost":
+            rig.gpus.set("GPU-a", problem="it is not listed", doubtful=True)
+            await asyncio.sleep(40)
+            assert "Xid 48" in state(engine).problem  # that may be over at the next look
+            rig.gpus.set("GPU-a", problem="the GPU is lost", doubtful=False, away=True)
+            await asyncio.sleep(40)
+            rig.gpus.set("GPU-a", problem="", away=False)
+        case "loaded anew":
+            rig.load = ""  # while nobody knows, nothing is guessed
+            await asyncio.sleep(40)
+            assert not state(engine).healthy
+            rig.load = "8"
+        case _:
+            rig.leases.resets["GPU-a"] = 1.0  # before the error
+            await asyncio.sleep(40)
+            assert not state(engine).healthy
+            rig.leases.resets["GPU-a"] = rig.clock.wall() / 1e9
+    await asyncio.sleep(40)
+    assert state(engine).healthy
+    ((said,),) = [rig.told("GPU error lifted")]
+    assert (said["gpu"], said["error"]) == ("GPU-a", "Xid 48: an error")
+    assert how in str(said["why"])
+    engine = await rig.restart(engine)
+    await asyncio.sleep(40)
+    assert state(engine).healthy
+    await engine.close()
+
+
+@virtual
+async def test_after_a_reboot_no_error_is_held_against_a_device() -> None:
+    rig = GpuRig(["GPU-a"])
+    engine = await after_an_error(rig)
+    rig.settings = replace(rig.settings, boot_id="boot-2")
+    engine = await rig.restart(engine)
+    assert state(engine).healthy
+    await engine.close()
+
+
 @virtual
 async def test_after_a_reboot_the_devices_are_those_that_are_found() -> None:
     rig = GpuRig()
@@ -179,6 +254,23 @@ async def test_another_runner_of_the_host_gets_none_of_its_devices_while_its_tas
     assert not rig.told("GPU lock not held")
     await engine.close()
     await other.close()
+
+
+@virtual
+async def test_the_lease_says_in_which_container_its_attempt_is_before_that_runs() -> None:
+    rig = GpuRig(["GPU-a"])
+    engine = await rig.start()
+    await assign(engine, "t1", ["sleep", 50], of=GPU)
+    task = await until(engine, "t1", EventType.STARTED)
+    container = rig.leases.containers["GPU-a"]
+    assert container == f"container of {task.attempt.name}"
+    beside = FakeGuard(rig.leases, "another")
+    rig.leases.running.add(container)
+    rig.leases.gone.add("runner-1")
+    await engine.close()
+    assert beside.take("GPU-a", "er-x-1") != ""
+    rig.leases.running.remove(container)
+    assert beside.take("GPU-a", "er-x-1") == ""
 
 
 @virtual

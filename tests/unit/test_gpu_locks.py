@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ def locks(root: Path, runner: str = "one", boot_id: str = "boot-1") -> GpuLocks:
 def lease_of(root: Path, **changes: Any) -> dict[str, Any]:
     (root / "one").mkdir(exist_ok=True)
     known = {"version": 1, "boot_id": "boot-1", "runner": "one", "state": str(root / "one")}
-    return {**known, "attempt": "er-1", "pid": 4711, **changes}
+    rest = {"container": "", "alone": False, "written": 7.0}
+    return {**known, "attempt": "er-1", "pid": 4711, **rest, **changes}
 
 
 def written(root: Path, text: str) -> GpuLocks:
@@ -34,7 +36,8 @@ def test_a_lease_is_readable_by_people_and_names_who_has_the_device(tmp_path: Pa
     guard = locks(tmp_path)
     guard.take("GPU-a", "er-1")
     lease = json.loads((tmp_path / "gpus" / "GPU-a.lock").read_text())
-    assert lease == lease_of(tmp_path, pid=os.getpid())
+    assert lease == lease_of(tmp_path, pid=os.getpid(), written=lease["written"])
+    assert 0 <= time.clock_gettime(time.CLOCK_BOOTTIME) - lease["written"] < 60
     guard.take("GPU-a", "e")  # shorter: nothing is left of the one before
     assert json.loads((tmp_path / "gpus" / "GPU-a.lock").read_text())["attempt"] == "e"
     guard.give_back("GPU-a")

@@ -58,8 +58,9 @@ def test_every_device_ever_seen_is_told_of_once_and_as_itself(steps: list[Answer
                 plain = {mute.uuid for mute in answer.silent if mute.lost}
                 assert each.doubtful is (each.uuid not in plain and "Xid" not in each.problem)
             else:
-                assert replace(each, problem="") == replace(told, problem="")
+                assert replace(each, problem="", thrown=False) == replace(told, problem="")
                 assert not each.doubtful
+                assert not each.away
             assert each.name in ("", f"name of {each.uuid}")
 
 
@@ -83,11 +84,16 @@ def test_a_fatal_error_stands_for_as_long_as_its_device_is_there(steps: list[Ans
                     each.uuid in faulty
                     or "worn" in {d.problem for d in answer.devices if d.uuid == each.uuid}
                 )
-            elif each.uuid in faulty and each.uuid not in {
-                mute.uuid for mute in answer.silent if mute.lost
-            }:
-                assert each.problem.startswith("Xid ")
-                assert not each.doubtful
+                assert each.thrown <= (each.uuid in faulty)
+                assert each.thrown or each.problem in ("", "worn")
+            elif each.uuid in {mute.uuid for mute in answer.silent if mute.lost}:
+                assert (each.away, each.thrown) == (True, False)
+            else:
+                assert not each.away
+                assert each.thrown is (each.uuid in faulty)
+                if each.thrown:
+                    assert each.problem.startswith("Xid ")
+                    assert not each.doubtful
 
 
 @given(st.lists(answers(), min_size=1, max_size=6), st.sampled_from(UUIDS))

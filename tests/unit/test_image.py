@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.domain.image import Image, matches, parse, pattern_fault
+from runner.domain.image import Image, host_fault, matches, parse, pattern_fault
 
 DIGEST = "sha256:" + "0" * 64
+OTHER = "sha256:" + "1" * 64
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,7 @@ DIGEST = "sha256:" + "0" * 64
         ("R.Example/a", Image("r.example", ("a",), "latest", "")),
         ("LOCALHOST/app", Image("localhost", ("app",), "latest", "")),
         ("Docker.IO/alpine", Image("docker.io", ("library", "alpine"), "latest", "")),
+        ("index.docker.io/alpine", Image("docker.io", ("library", "alpine"), "latest", "")),
         ("[::1]:5000/a", Image("[::1]:5000", ("a",), "latest", "")),
     ],
 )
@@ -71,8 +73,20 @@ def test_what_is_no_reference_is_none(reference: str) -> None:
         ("registry.example/app", "registry.example/app@" + DIGEST, True),
         ("registry.example/app@" + DIGEST, "registry.example/app@" + DIGEST, True),
         ("registry.example/app@" + DIGEST, "registry.example/app:1", False),
+        ("registry.example/app@" + DIGEST, "registry.example/app:2@" + DIGEST, True),
+        ("registry.example/app@" + DIGEST, "registry.example/app@" + OTHER, False),
+        ("registry.example/app:1@" + DIGEST, "registry.example/app:1@" + OTHER, False),
+        ("registry.example/app:1@" + DIGEST, "registry.example/app:1@" + DIGEST, True),
+        ("registry.example/app:1", "registry.example/app:1@" + DIGEST, False),
+        ("registry.example/app:1.*", "registry.example/app:1.4@" + DIGEST, False),
+        ("registry.example/app:?", "registry.example/app:1@" + DIGEST, False),
+        ("registry.example/app:latest", "registry.example/app@" + DIGEST, False),
+        ("registry.example/app", "registry.example/app:1@" + DIGEST, True),
+        ("registry.example/app:*", "registry.example/app:1@" + DIGEST, True),
+        ("registry.example/app:*", "registry.example/app@" + DIGEST, True),
         ("alpine", "docker.io/library/alpine:3", True),
         ("docker.io/library/*", "alpine", True),
+        ("index.docker.io/me/*", "me/app", True),
         ("*", "alpine", True),
         ("*", "registry.example/alpine", False),
         ("*.example/*", "registry.example/alpine", True),
@@ -98,6 +112,17 @@ def test_a_pattern_that_no_image_can_match_is_a_fault(pattern: str) -> None:
     fault = pattern_fault(pattern)
     assert fault is not None
     assert "no image can match it" in fault[1]
+
+
+@pytest.mark.parametrize(
+    ("host", "fine"),
+    [
+        *((host, True) for host in ("docker.io", "R.Example:5000", "localhost", "[::1]:5", "a:1")),
+        *((host, False) for host in ("index.docker.io", "registry", "-r.example", "r:x", "[::1")),
+    ],
+)
+def test_a_host_that_no_reference_has_is_a_fault(host: str, *, fine: bool) -> None:
+    assert (host_fault(host) is None) is fine
 
 
 REFERENCES = st.from_regex(

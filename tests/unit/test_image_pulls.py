@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from hypothesis import given
@@ -152,4 +156,46 @@ def test_a_record_that_cannot_be_read_is_an_empty_one(nothing_is_left: Path) -> 
     path = nothing_is_left / "images.json"
     path.write_text('{"pulled": 3}')
     assert ImageRecord(path).pulled == {}
+    path.unlink()
+
+
+def test_what_many_threads_note_at_once_is_all_on_disk(nothing_is_left: Path) -> None:
+    """Pulls that many tasks waited for end at one moment."""
+    path = nothing_is_left / "images.json"
+    record, together = ImageRecord(path), Barrier(8)
+
+    def note(number: int) -> None:
+        together.wait()
+        for each in range(5):
+            record.add("sha256:1", f"r.example/{number}/{each}", 5)
+            record.mark_private("r.example/private")
+            assert ImageRecord(path).private("r.example/private")
+
+    with ThreadPoolExecutor(8) as threads:
+        for done in [threads.submit(note, number) for number in range(8)]:
+            done.result()
+    again = ImageRecord(path)
+    assert len(again.pulled["sha256:1"].names) == 40
+    again.mark_open("r.example/private", "sha256:1")
+    assert not again.private("r.example/private")
+    assert [each.name for each in nothing_is_left.iterdir()] == [path.name]
+    path.unlink()
+
+
+def test_what_could_not_be_written_is_written_by_the_next_who_notes_it(
+    nothing_is_left: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody may take it for private on disk because it is in memory."""
+    path = nothing_is_left / "images.json"
+    record = ImageRecord(path)
+
+    def full(_file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("runner.executors.container.image_record.os.fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            record.mark_private("r.example/a")
+    record.mark_private("r.example/a")
+    assert ImageRecord(path).private("r.example/a")
     path.unlink()

@@ -93,14 +93,27 @@ def test_a_default_that_no_engine_holds_is_told_and_one_that_is_asked_for_refuse
     )  # fmt: skip
 
 
-def test_an_engine_that_ignores_limits_is_not_trusted_with_any() -> None:
-    assert set(planned(box(), by=rules(unheld=NOTHING)).unheld) == set(NOTHING)
-    error = refusal(box(resources={"memory": "1GiB", "cpu": 1}), by=rules(unheld=NOTHING))
-    assert {each.field for each in error.violations} == {
-        "/execution/resources/memory", "/execution/resources/cpu",
-    }  # fmt: skip
+def test_an_engine_that_ignores_every_limit_runs_nothing_unless_the_site_allows_it() -> None:
+    """Also of a task that names none: nothing would keep it from the host."""
+    for resources in ({}, {"memory": "1GiB", "cpu": 1}):
+        error = refusal(box(resources=resources), by=rules(unheld=NOTHING))
+        assert (error.code, error.reason) == (Code.FAILED_PRECONDITION, "LIMIT_NOT_HELD")
+        assert {each.field for each in error.violations} == {
+            f"/execution/resources/{kind}" for kind in ("memory", "cpu", "processes")
+        }
     strict = rules(unheld=NOTHING, limits_not_held="refuse")
-    assert refusal(box(), by=strict).reason == "LIMIT_NOT_HELD"
+    assert "/execution/resources/disk" in {
+        each.field for each in refusal(box(), by=strict).violations
+    }
+    allowed = rules(unheld=NOTHING, limits_not_held="allow")
+    assert set(planned(box(), by=allowed).unheld) == set(NOTHING)
+
+
+def test_a_default_that_an_engine_does_not_hold_beside_others_that_it_does_is_told() -> None:
+    some = dict.fromkeys(("processes", "disk"), "no controller")
+    assert set(planned(box(), by=rules(unheld=some)).unheld) == set(some)
+    error = refusal(box(resources={"processes": 5}), by=rules(unheld=some))
+    assert error.violations[0].field == "/execution/resources/processes"
 
 
 def test_memory_and_disk_need_not_fit_together_since_the_disk_is_none_of_it() -> None:
@@ -167,6 +180,35 @@ def test_neither_workspace_nor_mount_hides_what_the_image_cannot_do_without(
     assert planned(box(working_dir="/usr/src/app"), by=rules()).working_dir == "/usr/src/app"
 
 
+@pytest.mark.parametrize(
+    "own", ["/etc/passwd", "/etc/hosts", "/etc/resolv.conf/x", "/.dockerenv", "/sbin/docker-init"]
+)
+def test_nothing_lies_where_engines_have_files_of_their_own(own: str) -> None:
+    """With something else there they start no container."""
+    error = refusal(box(mounts=mount(target=own)), by=rules(**GRANTED))
+    assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "BAD_PATH")
+    assert error.violations[0].field == "/execution/mounts/0/target"
+    assert refusal(box(working_dir=own), by=rules()).reason == "BAD_PATH"
+    assert planned(box(mounts=mount(target="/etc/passwd.d")), by=rules(**GRANTED)).mounts
+
+
+def test_nothing_lies_around_what_podman_mounts_by_itself() -> None:
+    """It would make that directory in the one that was given, on the host."""
+    for execution in ({"mounts": mount(target="/var")}, {"working_dir": "/var"}):
+        error = refusal(box(executor="podman", **execution), by=rules(**GRANTED))
+        assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "BAD_PATH")
+        assert planned(box(executor="docker", **execution), by=rules(**GRANTED))
+    for target in ("/var/tmp", "/var/lib/x"):
+        assert planned(box(executor="podman", mounts=mount(target=target)), by=rules(**GRANTED))
+
+
+@pytest.mark.parametrize("directory", ["/lib64/x", "/bin/x", "/var/run/x"])
+def test_the_workspace_is_not_below_what_is_a_link_in_most_images(directory: str) -> None:
+    error = refusal(box(working_dir=directory), by=rules())
+    assert (error.reason, error.violations[0].field) == ("BAD_PATH", "/execution/working_dir")
+    assert planned(box(mounts=mount(target="/lib/x")), by=rules(**GRANTED)).mounts
+
+
 @pytest.mark.parametrize("second", ["/models", "/models/", "/models/in", "/"])
 def test_no_mount_lies_at_or_in_or_around_another(second: str) -> None:
     error = refusal(
@@ -214,3 +256,11 @@ def test_without_an_allow_list_no_image_is_granted() -> None:
     """B27."""
     bare = replace(rules(), policy=Policy())
     assert refusal(box(), by=bare).reason == "IMAGE_DENIED"
+
+
+def test_a_tag_before_a_digest_grants_nothing_since_no_engine_heeds_it() -> None:
+    by = rules(images=("r.example/a:1",))
+    assert planned(box(image="r.example/a:1"), by=by)
+    error = refusal(box(image=f"r.example/a:1@sha256:{'e' * 64}"), by=by)
+    assert (error.code, error.reason) == (Code.PERMISSION_DENIED, "IMAGE_DENIED")
+    assert "a pattern with a tag grants no digest" in error.message

@@ -11,8 +11,11 @@ import asyncio
 import grp
 import http.client
 import io
+import json
+import os
 import shutil
 import socket
+import stat
 import sys
 import tarfile
 from pathlib import Path
@@ -42,6 +45,20 @@ exec >&- 2>&-
 n=0; while [ $n -lt 300000 ]; do n=$((n+1)); done
 exit 3
 """
+MAJOR = 240  # kept for local use by the kernel
+LOOK = """
+import asyncio, pathlib, sys
+from runner.executors.local import LocalExecutor
+
+async def main():
+    run = pathlib.Path("/run/env-runner-keeper/keeper.sock")
+    local = LocalExecutor(pathlib.Path("/var/lib/env-runner-keeper"), run, start_keeper=False)
+    access = await local.look_into(sys.argv[1], int(sys.argv[2]), ["/dev/nvidia0"])
+    print(sorted(access.minors), list(access.shut))
+    await local.close()
+
+asyncio.run(main())
+"""
 APPLETS = ["sh", "cat", "echo", "head", "id", "sleep", "tr"]
 
 
@@ -63,6 +80,7 @@ async def main() -> int:
         await begin(checks)
         async with Supervisor(patience=300, connect_timeout=120) as runner:
             await tasks(checks, runner)
+        await devices(checks)
     except Exception as error:  # noqa: BLE001 - the summary must come, whatever happened
         checks.that(False, "the acts go on to their end", error)
     if checks.failed:
@@ -125,6 +143,50 @@ async def tasks(checks: Checks, runner: Supervisor) -> None:
     checks.that(not left, "and no container is left of any", left)
 
 
+async def devices(checks: Checks) -> None:
+    """What the keeper sees for the daemon of a container's GPU, whose rules are systemd's. Nobody
+    drives that device: to open it is ENXIO where it is allowed."""
+    await systemctl("stop", DAEMON)  # whose user then asks in its stead
+    kinds = Path("/run/kinds")
+    kinds.write_text(Path("/proc/devices").read_text().replace("\n\n", f"\n{MAJOR} nvidia\n\n", 1))
+    said("mount", "--bind", str(kinds), "/proc/devices")
+    os.mknod("/dev/nvidia0", stat.S_IFCHR | 0o666, os.makedev(MAJOR, 0))
+    given = {"PathOnHost": "/dev/nvidia0", "PathInContainer": "/dev/nvidia0"}
+    container, process = begun([{**given, "CgroupPermissions": "rwm"}])
+    driver = json.loads(docker("GET", "/info"))["CgroupDriver"]
+    checks.that(driver == "systemd", "Docker leaves its containers' groups to systemd", driver)
+    seen = looked_into(container, process)
+    checks.that(seen == "[0] []", "the keeper sees its GPU, and that it may open it", seen)
+    unit = f"docker-{container}.scope"
+    await systemctl("set-property", "--runtime", unit, "DeviceAllow=")
+    await systemctl("daemon-reload")
+    seen = looked_into(container, process)
+    checks.that(seen == "[0] ['/dev/nvidia0']", "and that systemd has taken that away", seen)
+    docker("DELETE", f"/containers/{container}?force=1")
+    bare, process = begun([])
+    seen = looked_into(bare, process)
+    checks.that(seen == "[] ['/dev/nvidia0']", "one that has none sees none", seen)
+    docker("DELETE", f"/containers/{bare}?force=1")
+    said("umount", "/proc/devices")
+    Path("/dev/nvidia0").unlink()
+
+
+def begun(given: list[dict[str, str]]) -> tuple[str, int]:
+    """A container with these devices that runs: its id and its first process."""
+    body = {"Image": "guest", "Cmd": ["sleep", "600"], "HostConfig": {"Devices": given}}
+    made = json.loads(docker("POST", "/containers/create", json.dumps(body)))["Id"]
+    docker("POST", f"/containers/{made}/start")
+    return made, json.loads(docker("GET", f"/containers/{made}/json"))["State"]["Pid"]
+
+
+def looked_into(container: str, process: int) -> str:
+    """The numbers of the GPUs that it sees, and the nodes that it may not open, as the keeper tells
+    the daemon's user."""
+    words = [sys.executable, "-c", LOOK, container, str(process)]
+    user = ["--property=User=env-runner", "--property=PrivateUsers=yes"]
+    return said("systemd-run", "--quiet", "--pipe", "--wait", *user, *words)
+
+
 async def ended(runner: Supervisor, name: str, asked: dict[str, object]) -> v1.Task:
     await runner.assign(asked, task_class="cpu_short", task_id=name)
     async for _ in runner.watch([name], until_done=True):
@@ -154,6 +216,13 @@ class Unix(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(str(SOCKET))
+
+
+def docker(method: str, path: str, body: str = "") -> str:
+    """What Docker answers."""
+    ask = Unix("localhost", timeout=300)
+    ask.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+    return ask.getresponse().read().decode()
 
 
 def load(tar: bytes) -> bool:

@@ -12,7 +12,7 @@ import contextlib
 import socket
 from collections.abc import Iterator
 
-from runner.executors.container.engine import Absent, Failed, OutOfReach
+from runner.executors.container.engine import Absent, Failed, OutOfReach, sentence
 
 _HEAD = 64 * 1024  # bytes that the head of an answer may have
 _READ = 256 * 1024
@@ -93,9 +93,9 @@ class Attached:
             status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
             if status not in _SWITCHED:
                 said = self._early or await self._more()
-                line = " ".join(said.decode(errors="replace").split())
                 kind = Absent if status == _ABSENT else Failed
-                raise kind(f"it was not attached: {line:.300}", status)
+                line = sentence(said.decode(errors="replace"))
+                raise kind(f"it was not attached: {line}", status)
 
     async def _more(self) -> bytes:
         return await self._loop.sock_recv(self._connection, _HEAD)

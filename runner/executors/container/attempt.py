@@ -19,9 +19,10 @@ from runner.executors.container.attach import Attached
 from runner.executors.container.contact import Contact
 from runner.executors.container.containers import Containers, State
 from runner.executors.container.engine import Absent, EngineError
+from runner.executors.container.engine_life import Run
 from runner.executors.container.flavours import DOCKER
 from runner.executors.container.follow import Follow
-from runner.executors.container.output import Output
+from runner.executors.container.output import UNSEEN, Output
 from runner.executors.container.readiness import Known
 from runner.executors.container.records import Launched
 from runner.executors.container.stopping import Stopping, now
@@ -82,6 +83,7 @@ class Attempt:
         """Until it has ended and that is on disk. `attached` has all of its output, from its
         first byte on; None where that is to be read from the log."""
         self._alone = attached is None
+        self._contact.unended = self._alone and self._output.unended()
         self._timing = asyncio.create_task(self._stopping.keep_time(), name="deadlines")
         try:
             state = await self._follow(attached)
@@ -116,6 +118,7 @@ class Attempt:
             waits=self.home.waits,
             looked=self._looked,
             failed=self._failed,
+            cuts=self._cuts,
             run=self.launched.started,
         )
         whole = attached is not None
@@ -125,7 +128,7 @@ class Attempt:
                 state = await follow.attached(attached, self._streams_ended)
                 attached = None
             state = state or await self._state()
-            whole = whole and self._contact.failures == failures
+            whole = whole and self._contact.failures == failures and not self._contact.late()
             if state is not None and not state.running:
                 state = await self._settled(state)
             if state is None:
@@ -138,8 +141,10 @@ class Attempt:
                 await self._see_engine(state)
                 if not whole:
                     await self._reread(follow)
+                    await self._see_output(state)
                 return state
             whole = False
+            self._contact.unended |= self._output.unended()
             if self.home.waits:
                 self._stopping.unseen()  # until its log has been read again
             else:
@@ -164,6 +169,16 @@ class Attempt:
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _see_output(self, state: State) -> None:
+        """Whether an engine was there to read what it wrote, where its log could be read."""
+        if self._output.uncertain or (await self.home.known()).flavour.outlived:
+            return
+        if not await self._contact.read_all(Run(state.started, state.finished)):
+            self._output.give_up(UNSEEN)
+
+    async def _cuts(self) -> bool:
+        return (await self.home.known()).flavour.cuts_lines
 
     async def _state(self) -> State | None:
         """How the container stands, however long the engine takes to answer."""
@@ -221,6 +236,7 @@ class Attempt:
         return state
 
     def _streams_ended(self) -> None:
+        self._contact.broke(unended=self._output.unended())
         if self._counters is not None:
             self._counters.look()  # what counts goes within milliseconds
 

@@ -13,9 +13,11 @@ from collections.abc import Awaitable, Callable
 from runner.executors.container import engine_life
 from runner.executors.container.containers import Containers
 from runner.executors.container.engine import EngineError, OutOfReach, TimedOut
+from runner.executors.container.engine_life import Run
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds between two tries to reach the engine
 _PROMPT = 200_000_000  # nanoseconds in which an engine that is well answers
+_AT_ONCE = 500_000_000  # nanoseconds in which no engine takes the place of another
 
 
 class Contact:
@@ -30,6 +32,8 @@ class Contact:
         note: Callable[[str], None],
     ) -> None:
         self.failures = 0  # to answer
+        self.unended = False  # whether a stream has broken within a line
+        self._broken = 0  # when those that were attached did
         self._containers, self._container = containers, container
         self._spared, self._note = spared, note
         self._gone = 0  # when it was first found to be gone, and when it was back
@@ -48,6 +52,15 @@ class Contact:
         """It is there."""
         if self._gone and not self._back:
             self._back = time.time_ns()
+
+    def broke(self, *, unended: bool) -> None:
+        """The streams that were attached have ended just now, by the container's end or not."""
+        self._broken = time.time_ns()
+        self.unended |= unended
+
+    def late(self) -> bool:
+        """Whether that is so long ago that what answers now may be the next engine."""
+        return time.time_ns() - self._broken > _AT_ONCE
 
     async def ended_it(self, finished: int, *, alone: bool, wanted: Callable[[], bool]) -> bool:
         """Whether it was the engine's own stop that ended the container, at `finished` (ns since
@@ -78,6 +91,30 @@ class Contact:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
         return False
+
+    async def read_all(self, run: Run) -> bool:
+        """Whether all that the container wrote is shown to have come into its log. What it writes
+        while no engine is there is lost where it ends before the next one is; and so is the line
+        that was not ended yet when an engine went. Takes for as long as no engine answers."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                spared = await self._spared()
+                memory = engine_life.recall(
+                    self._container, await self._containers.remembered(run.finished)
+                )
+            except EngineError as error:
+                self.failed(error)
+            else:
+                self.answered()
+                break
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        began = await asyncio.to_thread(engine_life.began, self._containers.engine.socket)
+        if engine_life.watched(memory, run, began):
+            return not self.unended or engine_life.the_same(memory, run, began)
+        # one that ends what it runs reads what that writes, and goes then
+        return not spared and 0 < run.finished <= self._broken + _PROMPT
 
     def _lost(self, at: int) -> None:
         if self._back or not self._gone:

@@ -176,21 +176,25 @@ class Containers:
 
     async def attach(self, container: str, *, stdin: bool) -> Attached:
         """Its streams, from now on."""
-        version = await self.engine.version()
-        try:
-            async with asyncio.timeout(_ATTACH):
-                return await attaching.attach(self.engine.socket, version, container, stdin=stdin)
-        except TimeoutError as error:
-            raise TimedOut(f"it was not attached within {_ATTACH:g} s") from error
+        with self.engine.timed("attach"):
+            version = await self.engine.version()
+            try:
+                async with asyncio.timeout(_ATTACH):
+                    socket = self.engine.socket
+                    return await attaching.attach(socket, version, container, stdin=stdin)
+            except TimeoutError as error:
+                raise TimedOut(f"it was not attached within {_ATTACH:g} s") from error
 
     async def knock(self) -> None:
         """Whether the engine takes a new connection and answers there: one that is being stopped
         does not, and goes on with those that it has."""
-        try:
-            async with asyncio.timeout(LIMIT):
-                await attaching.knock(self.engine.socket)
-        except TimeoutError as error:
-            raise TimedOut(f"it did not answer a new connection within {LIMIT:g} s") from error
+        with self.engine.timed("knock"):
+            try:
+                async with asyncio.timeout(LIMIT):
+                    await attaching.knock(self.engine.socket)
+            except TimeoutError as error:
+                why = f"it did not answer a new connection within {LIMIT:g} s"
+                raise TimedOut(why) from error
 
     async def remembered(self, finished: int) -> list[Mapping[str, Any]]:
         """All events that the engine remembers, those of its own life alone, asked for on a new
@@ -207,9 +211,12 @@ class Containers:
             await engine.close()
 
     @contextlib.asynccontextmanager
-    async def log(self, container: str, *, follow: bool) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Its log from the start, as bytes of frames."""
+    async def log(
+        self, container: str, *, follow: bool, timed: bool
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Its log from the start, as bytes of frames; `timed` with its time before each piece."""
         params = {"stdout": "1", "stderr": "1", "follow": str(int(follow))}
+        params["timestamps"] = str(int(timed))
         path = f"containers/{container}/logs"
         async with self.engine.stream("logs", "GET", path, params=params) as body:
             yield body.iter_any()

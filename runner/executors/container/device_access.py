@@ -3,7 +3,8 @@
 A container keeps its node when it loses the right to open it: `systemctl daemon-reload` sets the
 group's rules anew, without those that NVIDIA's toolkit added behind systemd's back. Under cgroup v1
 the rules can be read. Under v2 they are a program, and the only answer is to try: a small process
-goes into the group, opens the node, and ends. Not here: who asks how often.
+goes into the group, opens the node, and ends. Where this process may do neither, that is told, and
+never taken for an answer. Not here: who asks how often.
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from runner.executors.container.gpus import hidden
 from runner.executors.container.usage import CGROUP, PROC, groups, under
+from runner.executors.gpu_access import Unseen
+
+ROOT_ONLY = (
+    "under cgroup v2 the rules for devices cannot be read, and only root can try them, by a "
+    "process in the container's control group"
+)
+"""Why a daemon without privilege learns nothing there."""
 
 _PATIENCE = 5.0  # seconds for the try: a driver may hang
 _TRY = """
@@ -34,19 +43,32 @@ def problem(
     container: str, pid: int, paths: Sequence[str], proc: Path = PROC, cgroup: Path = CGROUP
 ) -> str:
     """Why the container with that id, whose first process is `pid`, may not open all of these
-    nodes of the host; empty where it may, or where that cannot be learned. May take seconds: for
-    a thread."""
-    mine = {name: path for name, path in groups(pid, proc).items() if container in path}
+    nodes of the host; empty where it may, or has ended. Raises Unseen where that cannot be learned
+    from here. May take seconds: for a thread."""
+    found = groups(pid, proc)
+    if not found:
+        hidden(proc)
+        return ""
+    mine = {name: path for name, path in found.items() if container in path}
     try:
         if "devices" in mine:
             rules = under(cgroup, "devices", mine["devices"]) / "devices.list"
             shut = _shut_by(rules.read_text(), paths)
-        elif "" in mine and os.geteuid() == 0:
+        elif "" in mine:
+            if os.geteuid() != 0:
+                raise Unseen(ROOT_ONLY)
             shut = _tried(under(cgroup, "", mine[""]) / "cgroup.procs", paths)
         else:
-            return ""
-    except OSError:  # it has ended, or the node has gone with its driver
+            raise Unseen("the container's own control group cannot be found from here")
+    except FileNotFoundError:  # it has ended, or the node has gone with its driver
         return ""
+    except OSError as error:
+        raise Unseen(f"its control group cannot be asked: {error.strerror}") from error
+    return said(shut)
+
+
+def said(shut: Sequence[str]) -> str:
+    """That it may not open these, as a sentence; empty for none."""
     return f"its control group may open {', '.join(shut)} no more" if shut else ""
 
 
@@ -72,7 +94,8 @@ def _lets(rule: list[str], numbers: tuple[str, str]) -> bool:
 
 
 def _tried(procs: Path, paths: Sequence[str]) -> list[str]:
-    """Those that a process in the group is refused. Raises OSError where it could not be tried."""
+    """Those that a process in the group is refused. Raises OSError where it could not be tried:
+    ProcessLookupError where none can be put there."""
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-c", _TRY, str(procs), *paths],

@@ -28,6 +28,7 @@ Told = Callable[[str, str, str, float], None]
 """Executor, operation, outcome (ok, refused, failed, timed_out), seconds."""
 
 _NO_CONNECTION = 900  # aiodocker's own status
+_LONGEST, _FIRST = 500, 250  # characters of what an engine says, and of its beginning
 _CLIENT, _ABSENT, _CONFLICT, _SERVER = 400, 404, 409, 500
 
 
@@ -85,7 +86,7 @@ class Engine:
     ) -> T:
         """What the engine answers. `operation` is a fixed word, for the metric; `limit` is
         seconds. Raises EngineError."""
-        with self._timed(operation):
+        with self.timed(operation):
             async with self._mapped(limit):
                 return await ask(self._client())
 
@@ -108,7 +109,7 @@ class Engine:
         """
         response: aiohttp.ClientResponse | None = None
         try:
-            with contextlib.nullcontext() if limit is None else self._timed(operation):
+            with contextlib.nullcontext() if limit is None else self.timed(operation):
                 version = await self.version()
                 async with self._mapped(limit):
                     docker = self._client()
@@ -192,7 +193,8 @@ class Engine:
         return self._docker
 
     @contextlib.contextmanager
-    def _timed(self, operation: str) -> Iterator[None]:
+    def timed(self, operation: str) -> Iterator[None]:
+        """Observe a request that is made within, by whatever connection."""
         start = time.monotonic()
         outcome = "failed"
         try:
@@ -245,7 +247,7 @@ class Engine:
 
 
 def _of_status(status: int, message: str) -> EngineError:
-    text = _sentence(message)
+    text = sentence(message)
     # Podman's word for what is removed at this very moment comes with 500
     if status == _ABSENT or (status == _SERVER and "no such container" in text):
         return Absent(text, status)
@@ -256,14 +258,15 @@ def _of_status(status: int, message: str) -> EngineError:
     return Failed(text, status) if status >= _SERVER else Refused(text, status)
 
 
-def _sentence(message: object) -> str:
-    """What an engine says, as one line of bounded length."""
+def sentence(message: object) -> str:
+    """What an engine says, as one line of bounded length: its beginning, and its end, which is
+    where the reason stands."""
     text = str(message)
     with contextlib.suppress(ValueError):
         told = json.loads(text)
         if isinstance(told, dict):
             text = str(told.get("message") or told.get("cause") or text)
     line = " ".join(text.split())
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)[
-        :500
-    ]
+    if len(line) > _LONGEST:
+        line = f"{line[:_FIRST]} … {line[3 + _FIRST - _LONGEST :]}"
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)

@@ -95,6 +95,30 @@ def ended_by_engine(
     return noticed or (bool(began) and began - STOPPING <= finished)
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """When a container was started and ended (ns since the epoch)."""
+
+    started: int
+    finished: int
+
+
+def watched(memory: Memory, run: Run, began: int) -> bool:
+    """Whether this engine is shown to have been there when it ended: what is written then comes
+    into a log. `began` as in `ended_by_engine`. What cannot be known is no."""
+    return memory.ended or _there(memory, run.finished, began)
+
+
+def the_same(memory: Memory, run: Run, began: int) -> bool:
+    """Whether this engine is shown to have been there all the time that it ran."""
+    return memory.started or _there(memory, run.started, began)
+
+
+def _there(memory: Memory, at: int, began: int) -> bool:
+    """Whether it was there at a time of which it has forgotten what happened."""
+    return memory.since > at and 0 < began <= at
+
+
 def began(path: str, proc: Path = PROC) -> int:
     """When the process began that serves Docker's socket there (ns since the epoch); 0 where that
     is not known: it is behind a proxy, or this user may not see it. Blocks for a moment."""

@@ -12,25 +12,28 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from runner.domain.exit import Exit
 from runner.domain.plan import Mode
 from runner.domain.task import Handle
-from runner.executors.container import device_access, ends, failures, readiness, records, spec
+from runner.executors.container import ends, failures, readiness, records, spec
 from runner.executors.container.attach import Attached
 from runner.executors.container.attempt import Attempt, Home
 from runner.executors.container.containers import Containers
 from runner.executors.container.engine import LIMIT, Engine, EngineError, OutOfReach
+from runner.executors.container.gpu_looks import GpuLooks
 from runner.executors.container.images import Images
 from runner.executors.container.launching import Begun, Exists, Launching, Taken, mark
-from runner.executors.container.place import Places
+from runner.executors.container.place import Places, barred
 from runner.executors.container.records import Launched
 from runner.executors.container.settings import Settings
 from runner.executors.container.sweep import Sweep
 from runner.executors.container.usage import Counters
 from runner.executors.container.waking import without
+from runner.executors.gpu_access import Look
 from runner.ports import Found, Launch, LaunchFailed, Readiness, Started
 
 _VERSION = 1  # of the handles' data
@@ -47,7 +50,8 @@ def _silent(_event: str, **_fields: object) -> None:
 
 class ContainerExecutor:
     """See `runner.ports.Executor`. `engine` and `images` are of the engine that the settings
-    name; they are closed with it. `note` is told what an operator may want to know."""
+    name; they are closed with it. `note` is told what an operator may want to know. `beyond` looks
+    at containers' GPUs where this process may not."""
 
     def __init__(
         self,
@@ -55,12 +59,14 @@ class ContainerExecutor:
         engine: Engine,
         images: Images,
         note: Callable[..., None] = _silent,
+        beyond: Look | None = None,
     ) -> None:
         self.name = settings.name
         self._settings, self._engine, self._note = settings, engine, note
         self._containers = Containers(engine)
         self._places = Places(settings.root)
-        self._launching = Launching(settings, self._containers, images, self._places)
+        self._gpus = GpuLooks(settings.name, note, beyond)
+        self._launching = Launching(settings, self._containers, images, self._places, self._gpus)
         self._sweep = Sweep(settings, self._containers, self._places, note)
         self._sweeping: asyncio.Task[None] | None = None
         self._known: readiness.Known | None = None
@@ -85,7 +91,10 @@ class ContainerExecutor:
             return _unready(str(error))
         if self._sweeping is None:
             self._sweeping = asyncio.create_task(self._sweep.run(), name=f"sweep-{self.name}")
-        return self._known.readiness
+        said = self._known.readiness
+        if problem := barred(self._settings.root, said.user):
+            return replace(said, ready=False, problem=problem)
+        return said
 
     async def launch(self, request: Launch) -> Started:
         """See the port."""
@@ -149,15 +158,17 @@ class ContainerExecutor:
         attempt, _ = self._attempts.get(name, (None, None))
         if attempt is None or not attempt.launched.gpus:
             return ""
-        nodes = [f"/dev/nvidia{minor}" for minor in attempt.launched.gpus]
         container = attempt.launched.container
-        try:
-            it = await self._containers.state(container)
-        except EngineError:  # then nothing is known; its end is told by `wait`
-            return ""
-        if not it.pid:
-            return ""
-        return await asyncio.to_thread(device_access.problem, container, it.pid, nodes)
+
+        async def pid() -> int:
+            try:
+                return (await self._containers.state(container)).pid
+            except EngineError:  # then nothing is known; its end is told by `wait`
+                return 0
+
+        # where systemd has no part in the groups, nobody takes such rights away
+        kept = self._known is not None and self._known.cgroup_driver == "cgroupfs"
+        return await self._gpus.problem(container, attempt.launched.gpus, pid, kept=kept)
 
     @property
     def active(self) -> int:

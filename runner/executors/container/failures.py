@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.limits import size_text
 from runner.domain.plan import Plan
-from runner.executors.container.engine import EngineError
+from runner.executors.container.engine import EngineError, sentence
 
 _LACKING = "its engine cannot give it a GPU (docs/gpu.md says what that needs)"
 
@@ -19,6 +19,13 @@ LEAST_MEMORY = 6 << 20
 _NO_TOOLKIT = re.compile(
     r"could not select device driver|nvidia-container-(cli|runtime)|CDI device"
 )
+_OTHER_KIND = re.compile(
+    r"error mounting .*: not a directory\b|Cannot mkdir: .* is not a directory$"
+)
+"""runc, of what is to be mounted, and Docker, of a workspace: the image has a file where a
+directory is to be, or the other way round. Whatever else a runtime says of a mount (no such file,
+a file system that is read-only or full) may be the host's doing."""
+
 _OUT_OF_MEMORY = re.compile(r"oom-?killed|memory limit too low", re.IGNORECASE)
 
 
@@ -33,6 +40,8 @@ def of_create(error: EngineError) -> Failure:
     """Why it was not created."""
     if _NO_TOOLKIT.search(str(error)):
         return no_gpus(f"{_LACKING}: {error!s:.300}")
+    if _OTHER_KIND.search(str(error)):
+        return _other_kind(str(error))
     text = f"its container was not created: {error}"
     if "max-buffer-size" in str(error):
         text += "; take max-buffer-size out of the log-opts in Docker's daemon.json"
@@ -42,17 +51,32 @@ def of_create(error: EngineError) -> Failure:
 def of_start(error: EngineError, said: str, plan: Plan) -> Failure:
     """Why it was not started; `said` is the engine's word on the container, if any. It begins no
     more than its own init, so that the task's program has no part in it."""
-    text = said or str(error)
+    text = sentence(said or error)
     if _OUT_OF_MEMORY.search(text):
         return too_little_memory(plan, text)
     if _NO_TOOLKIT.search(text):
         return no_gpus(f"{_LACKING}: {text:.300}")
-    return _of_engine(f"its container was not started: {text:.400}")
+    if _OTHER_KIND.search(text):
+        return _other_kind(text)
+    return _of_engine(f"its container was not started: {text}")
+
+
+def _other_kind(text: str) -> Failure:
+    """Mounts, workspace and volumes do not fit what lies in the image."""
+    return unfit(
+        "it cannot be started with its mounts: its image has a file where a directory is to be, or "
+        f"the other way round: {text}"
+    )
 
 
 def no_gpus(why: str) -> Failure:
     """Its engine can give no container a GPU."""
     return _of_engine(why)
+
+
+def unheld(kind: str, why: str) -> Failure:
+    """Its plan was made when nothing was known of its engine, which does not hold that limit."""
+    return _of_engine(f"its limit of {kind} is not held here, as was planned: {why:.300}")
 
 
 def of_difference(lines: list[str]) -> Failure:

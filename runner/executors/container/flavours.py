@@ -30,6 +30,7 @@ class Flavour:
     a third. `ulimits` says that it sets those that are asked for: rootless Podman gives what its
     own configuration has. GPUs are asked for of `gpu_driver`, each by `gpu_prefix` and its UUID;
     `tells_gpus` says that such a request is read back, `tells_log` that the log's options are.
+    `cuts_lines` says that its log may lose the ends of long lines (see `pieces.py`).
     `no_signs` are those that no path of a mount may have. `variables` are those that the engine
     sets by itself."""
 
@@ -45,6 +46,7 @@ class Flavour:
     gpu_prefix: str = ""
     tells_gpus: bool = True
     tells_log: bool = True
+    cuts_lines: bool = False
     no_signs: str = ""
     variables: frozenset[str] = frozenset()
 
@@ -82,6 +84,7 @@ DOCKER = Flavour(
     name="docker",
     log_config=_local,
     log_types=frozenset({"local"}),
+    cuts_lines=True,
     # also where it remaps (`userns-remap`): the workspace is a directory of the host, which
     # belongs to the very user that is named, and to no other that this number is mapped to
     extra={"UsernsMode": "host"},

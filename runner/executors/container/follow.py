@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from runner.executors.container.attach import Attached
 from runner.executors.container.containers import Containers, State
 from runner.executors.container.engine import Absent, EngineError
-from runner.executors.container.output import Frames, Output, Torn
+from runner.executors.container.output import UNENDED, Frames, Output, Torn
+from runner.executors.container.pieces import Pieces
 
 _LINGER = 5.0
 """Seconds without a byte after which the streams of a container that has ended are given up."""
@@ -30,8 +31,10 @@ class Follow:
     """Of one container. `heard` is called whenever it has written something new; `waits` says
     that the engine can tell of what is yet to come: of the end, and of more in the log. Where it
     cannot, `looked` is called after each look at the log. `failed` hears of each time that it was
-    asked for the end and did not answer. `run` is when it was started, by the engine's word: what
-    has been started since runs anew, and its own run has ended; 0 where that is not known."""
+    asked for the end and did not answer. `cuts` asks whether the log may lose the ends of long
+    lines (EngineError where that is not known yet). `run` is when it was started, by the engine's
+    word: what has been started since runs anew, and its own run has ended; 0 where that is not
+    known."""
 
     def __init__(
         self,
@@ -40,12 +43,14 @@ class Follow:
         output: Output,
         heard: Callable[[], None],
         *,
+        cuts: Callable[[], Awaitable[bool]],
         waits: bool = True,
         looked: Callable[[], None] = lambda: None,
         failed: Callable[[EngineError], None] = lambda _: None,
         run: int = 0,
     ) -> None:
         self._run = run
+        self._cuts = cuts
         self._failed = failed
         self._looked = looked
         self._waits = waits
@@ -85,9 +90,23 @@ class Follow:
 
     async def rest(self) -> None:
         """Read the log of what has ended, to its end. Raises EngineError."""
-        await self._copy_log(follow=False)
+        frames = await self._copy_log(follow=False)
+        if isinstance(frames, Pieces):
+            self._end(frames)
         if self._output.missing():
             self._output.give_up()
+
+    def _end(self, pieces: Pieces) -> None:
+        """No piece follows those that it has."""
+        if self._output.uncertain or not pieces.doubtful:
+            return
+        for number in pieces.open:
+            stream = self._output.streams[number]
+            if stream.at == stream.seen:
+                self._output.give_up(UNENDED)
+            else:  # what was attached tells
+                with contextlib.suppress(Torn):  # then it is missing some
+                    self._output.take(number, memoryview(b"\n"), time.time_ns())
 
     async def _copy_attached(self, attached: Attached, ended: Callable[[], None]) -> None:
         frames = Frames()
@@ -95,16 +114,18 @@ class Follow:
             self._take(frames, data)
         ended()
 
-    async def _copy_log(self, *, follow: bool) -> None:
-        frames = Frames()
+    async def _copy_log(self, *, follow: bool) -> Frames | Pieces:
+        cuts = await self._cuts()
+        frames = Pieces() if cuts else Frames()
         self._output.again()
-        async with self._containers.log(self._container, follow=follow) as body:
+        async with self._containers.log(self._container, follow=follow, timed=cuts) as body:
             async for data in body:
                 if follow and self._output.missing():
                     self._heard()  # what was written meanwhile is yet to be read
                 self._take(frames, data)
+        return frames
 
-    def _take(self, frames: Frames, data: bytes | memoryview) -> None:
+    def _take(self, frames: Frames | Pieces, data: bytes | memoryview) -> None:
         if self._output.uncertain:
             return
         at = time.time_ns()
@@ -115,7 +136,7 @@ class Follow:
         except Torn:
             self._output.give_up()
 
-    async def _until_over(self, copying: Coroutine[Any, Any, None]) -> State | None:
+    async def _until_over(self, copying: Coroutine[Any, Any, object]) -> State | None:
         """Copy to the end; where the container ends first, for as long as there is more. See
         `attached`."""
         copy = asyncio.create_task(copying, name="container-output")

@@ -12,12 +12,13 @@ import json
 import os
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from runner.domain.gpu import Gpu
 from runner.executors.container.flavours import Flavour
+from runner.executors.gpu_access import Unseen
 
 _CAPABILITIES = [["gpu", "compute", "utility"]]
 _NODE = re.compile(r"nvidia([0-9]+)")
@@ -56,9 +57,15 @@ def _plain(request: object) -> object:
 
 def difference(pid: int, minors: Sequence[int], proc: Path = _PROC) -> str:
     """How the GPUs that a container's process sees differ from those with these minor numbers;
-    empty where they do not, or where it has ended or may not be looked into."""
+    empty where they do not, or where it has ended. Raises Unseen where this process may not look
+    into it."""
     seen = _seen(pid, proc)
-    if seen is None or seen == set(minors):
+    return "" if seen is None else compared(seen, minors)
+
+
+def compared(seen: Collection[int], minors: Sequence[int]) -> str:
+    """How the numbers that are seen differ from those of the lease."""
+    if set(seen) == set(minors):
         return ""
     told = [f"/dev/nvidia{minor}" for minor in sorted(seen)]
     wanted = [f"/dev/nvidia{minor}" for minor in sorted(minors)]
@@ -66,6 +73,7 @@ def difference(pid: int, minors: Sequence[int], proc: Path = _PROC) -> str:
 
 
 def _seen(pid: int, proc: Path) -> set[int] | None:
+    """The minor numbers of the devices' own nodes; None where it has ended. Raises Unseen."""
     found = set()
     try:
         with os.scandir(proc / str(pid) / "root" / "dev") as entries:
@@ -75,6 +83,19 @@ def _seen(pid: int, proc: Path) -> set[int] | None:
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISCHR(status.st_mode):
                     found.add(os.minor(status.st_rdev))
+    except PermissionError as error:
+        raise Unseen(
+            "which devices a container sees is kept from this process: that needs root, or the "
+            "container's own user with PrivateUsers=no"
+        ) from error
     except OSError:
+        hidden(proc)
         return None
     return found
+
+
+def hidden(proc: Path = _PROC) -> None:
+    """Raises Unseen where what is not found in `proc` may be there all the same: it does not
+    show other users' processes."""
+    if not (proc / "1").exists():
+        raise Unseen("/proc does not show other users' processes: that needs ProtectProc=default")

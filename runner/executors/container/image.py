@@ -19,6 +19,7 @@ class ImageFacts:
     command: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     volumes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()  # their names
 
 
 def facts(told: Mapping[str, Any]) -> ImageFacts:
@@ -31,6 +32,7 @@ def facts(told: Mapping[str, Any]) -> ImageFacts:
         command=_words(config.get("Cmd")),
         env=tuple((name, value) for name, _, value in pairs),
         volumes=tuple(sorted(map(str, config.get("Volumes") or ()))),
+        labels=tuple(sorted(map(str, config.get("Labels") or ()))),
     )
 
 

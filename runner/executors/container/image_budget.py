@@ -51,7 +51,7 @@ class ImageBudget:
         async with self._one:
             pulled = self._record.pulled
             for image in sorted(pulled, key=lambda each: pulled[each].used):
-                if sum(each.size for each in pulled.values()) <= self._most:
+                if sum(each.size for each in self._record.pulled.values()) <= self._most:
                     return
                 if image != keep and time.monotonic() - self._used.get(image, -FRESH) >= FRESH:
                     await self._remove(image)

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.domain.failure import Failure
+from runner.domain.plan import Plan
 from runner.executors import gpu_nodes
-from runner.executors.container import failures, gpus, granted, peek, readback, records, spec
+from runner.executors.container import failures, granted, peek, readback, records, spec
 from runner.executors.container.attach import Attached
 from runner.executors.container.containers import Containers, State, state
 from runner.executors.container.engine import (
@@ -26,6 +27,7 @@ from runner.executors.container.engine import (
     OutOfReach,
 )
 from runner.executors.container.flavours import Flavour
+from runner.executors.container.gpu_looks import GpuLooks
 from runner.executors.container.image import ImageFacts
 from runner.executors.container.images import Images, Ready
 from runner.executors.container.place import Places
@@ -68,9 +70,14 @@ class Launching:
     """Of one engine, whose `flavour` is known by then."""
 
     def __init__(
-        self, settings: Settings, containers: Containers, images: Images, places: Places
+        self,
+        settings: Settings,
+        containers: Containers,
+        images: Images,
+        places: Places,
+        looks: GpuLooks,
     ) -> None:
-        self._settings, self._containers = settings, containers
+        self._settings, self._containers, self._gpus = settings, containers, looks
         self._images, self._places = images, places
 
     async def found(self, name: str) -> tuple[str, State] | None:
@@ -110,6 +117,8 @@ class Launching:
             raise LaunchFailed(failures.unfit(text))
         if request.gpus and known.readiness.no_gpus:
             raise LaunchFailed(failures.no_gpus(known.readiness.no_gpus))
+        if kind := _unheld(plan, known):
+            raise LaunchFailed(failures.unheld(kind, known.readiness.unheld[kind]))
         if 0 < plan.limits.memory_bytes < failures.LEAST_MEMORY and "memory" not in plan.unheld:
             raise LaunchFailed(failures.too_little_memory(plan))
         request = replace(request, plan=replace(plan, user=plan.user or owner))
@@ -210,14 +219,18 @@ class Launching:
     async def _attach(self, request: Launch, container: str) -> Attached:
         try:
             return await self._containers.attach(container, stdin=request.stdin is not None)
-        except EngineError as error:
+        except OutOfReach as error:
             await self._undo(request.name, container)
             raise LaunchFailed(failures.of_host(str(error))) from error
+        except EngineError as error:  # Podman makes all of the container before it attaches
+            await self._undo(request.name, container)
+            raise LaunchFailed(failures.of_start(error, "", request.plan)) from error
 
     async def _start(
         self, request: Launch, launched: Launched, attached: Attached, seen: list[granted.Seen]
     ) -> Begun:
         container = launched.container
+        request.launching(container)
         failpoint("after_create")
         try:
             await self._containers.start(container)
@@ -258,7 +271,7 @@ class Launching:
         other = ""
         if it.pid:
             other = await peek.loosened(it.pid, launched.user)
-            other = other or gpus.difference(it.pid, launched.gpus)
+            other = other or await self._gpus.difference(container, it.pid, launched.gpus)
         if other:
             await self._undo(launched.name, container)
             raise LaunchFailed(failures.of_difference([other]))
@@ -290,6 +303,15 @@ def _owner(user: str) -> tuple[int, int]:
         text = f"a daemon that is not root runs containers as its own user {own}, not as {user}"
         raise spec.Unfit(text)
     return owner
+
+
+def _unheld(plan: Plan, known: Known) -> str:
+    """A limit that its plan takes for held, since it was made before the engine had answered, and
+    that the engine would ignore; empty where there is none."""
+    limits, unheld = plan.limits, known.readiness.unheld.keys() - set(plan.unheld)
+    asked = {"memory": limits.memory_bytes, "cpu": limits.cpu_cores}
+    asked["processes"] = limits.max_processes
+    return next((kind for kind, amount in asked.items() if amount and kind in unheld), "")
 
 
 def mark(launched: Launched, it: State) -> None:

@@ -19,6 +19,8 @@ from runner.keeper.index import RECORD, Merger
 
 TAIL = 4096  # bytes of stderr that go into the record of the end
 CUT = "the engine did not keep all of it"
+UNENDED = "the engine does not tell whether its last line was ended"
+UNSEEN = "its engine was away while it ran: what it wrote meanwhile may be lost"
 _FULL = {errno.ENOSPC: "disk full", errno.EDQUOT: "disk quota exceeded"}
 _HEADER = struct.Struct(">BxxxL")
 _STREAMS = {1: "stdout", 2: "stderr"}
@@ -133,10 +135,17 @@ class Output:
         """Whether the source has sent less, from its start, than is stored."""
         return any(stream.at < stream.seen for stream in self.streams.values())
 
-    def give_up(self) -> None:
+    def unended(self) -> bool:
+        """Whether what is stored of a stream ends within a line, as far as it is stored."""
+        return any(
+            0 < stream.kept == stream.seen and os.pread(stream.file, 1, stream.kept - 1) != b"\n"
+            for stream in self.streams.values()
+        )
+
+    def give_up(self, cause: str = CUT) -> None:
         """What comes from now on cannot be shown to follow on what is stored."""
         self.uncertain = True
-        self.cause = self.cause or CUT
+        self.cause = self.cause or cause
 
     def close(self) -> None:
         """Write what is held back, and let go of the files; twice is fine."""

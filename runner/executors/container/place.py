@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 
 from runner.keeper import files
@@ -32,20 +33,21 @@ class Places:
 
     def make(self, name: str, owner: tuple[int, int], context: bytes | None) -> None:
         """Make it anew, or as it was. `owner` (uid, gid) is whom the container runs as, on this
-        host. Raises OSError."""
+        host. Without a `context` its file says `{}`. Raises OSError."""
         home = self.of(name)
-        self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
-        home.mkdir(mode=0o711, exist_ok=True)
+        self.root.mkdir(parents=True, exist_ok=True)
+        home.mkdir(exist_ok=True)
+        for place in (self.root, home):  # whatever the umask: an engine may be another user's
+            place.chmod(0o711)
         self.output(name).mkdir(mode=0o750, exist_ok=True)
         for each in _SEEN:
             (home / each).mkdir(mode=0o700, exist_ok=True)
-        if context is not None:
-            file = home / "task" / "context.json"
-            file.unlink(missing_ok=True)
-            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb") as out:
-                out.write(context)
-            if owner != (os.geteuid(), os.getegid()):
-                os.chown(file, *owner)
+        file = home / "task" / "context.json"
+        file.unlink(missing_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb") as out:
+            out.write(b"{}" if context is None else context)
+        if owner != (os.geteuid(), os.getegid()):
+            os.chown(file, *owner)
         for each in _SEEN:
             if owner != (os.geteuid(), os.getegid()):
                 os.chown(home / each, *owner)
@@ -89,6 +91,21 @@ class Places:
             return sorted(path.name for path in self.root.iterdir())
         except FileNotFoundError:
             return []
+
+
+def barred(root: Path, user: str) -> str:
+    """What certainly keeps `user` ("uid:gid", whose engine it is) from what lies below `root`, a
+    directory on the way there; empty where nothing is seen to, and for root's own engine. Access
+    lists are in the bits of the group."""
+    uid = user.partition(":")[0]
+    for each in (*reversed(root.parents), root) if uid else ():
+        try:
+            found = each.stat()
+        except OSError:
+            break
+        if str(found.st_uid) != uid and not found.st_mode & (stat.S_IXGRP | stat.S_IXOTH):
+            return f"its user, {uid}, cannot get to tasks' files: {each} is closed to it"
+    return ""
 
 
 def _problem(told: dict[str, object]) -> str:

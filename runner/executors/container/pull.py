@@ -19,7 +19,8 @@ Progress = Callable[[str, float], None]
 """What is being done, and how much of it is done, 0 to 1."""
 
 PACE = 1.0  # seconds between two tellings of progress, at least
-_ANSWER = 120.0  # seconds that a registry has for a manifest, by way of the engine
+ANSWER = 120.0
+"""Seconds that a registry has for a manifest: Docker does not answer before it has that."""
 
 _DIGEST = re.compile(r"Digest: (sha256:[0-9a-f]{64})")
 _DONE = {"Download complete", "Pull complete", "Already exists"}
@@ -72,6 +73,7 @@ class Pull:
         self._engine, self._reference = engine, reference
         self._stall, self._login = stall, login
         self._waiting: set[Progress] = set()
+        self._answered = False
         self._task = asyncio.create_task(self._run())
         self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
@@ -96,8 +98,10 @@ class Pull:
         try:
             return await self._read()
         except TimedOut as error:
-            message = f"image {self._reference} could not be pulled: no progress for"
-            raise PullFailed(f"{message} {self._stall:g} s") from error
+            missed = "progress" if self._answered else "answer"
+            waited = self._stall if self._answered else ANSWER
+            message = f"image {self._reference} could not be pulled: no {missed} for {waited:g} s"
+            raise PullFailed(message) from error
         except OutOfReach:
             raise
         except EngineError as error:
@@ -110,8 +114,9 @@ class Pull:
         params = {"fromImage": name, "tag": tag}
         layers, found, last = Layers(), "", 0.0
         async with self._engine.stream(
-            "pull", "POST", "images/create", params=params, headers=headers, limit=_ANSWER
+            "pull", "POST", "images/create", params=params, headers=headers, limit=ANSWER
         ) as body:
+            self._answered = True
             try:
                 async with asyncio.timeout(self._stall) as limit:
                     async for line in self._engine.lines(body, self._stall):

@@ -12,6 +12,7 @@ from typing import Any
 from runner.executors.container import gpus
 from runner.executors.container.flavours import Flavour
 from runner.executors.container.image import ImageFacts, full_id
+from runner.executors.container.settings import LABEL
 from runner.executors.container.spec import Body
 
 _DEFAULTS = frozenset(
@@ -106,6 +107,9 @@ def _variables(
     for name, value in asked["Labels"].items():
         if labels.get(name) != value:
             yield _differ(f"label {name}", labels.get(name), value)
+    for name in labels:
+        if name.startswith(LABEL) and name not in asked["Labels"]:
+            yield f"the label {name:.100} was not asked for"
 
 
 def _privileges(host: Mapping[str, Any], asked: Body) -> Iterator[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runner.domain.plan import Mode
-from runner.executors.container.engine import Engine
+from runner.executors.container.engine import Engine, Failed
 from runner.executors.container.flavours import DOCKER, PODMAN, ROOTLESS, Flavour
 from runner.ports import Readiness
 
@@ -39,15 +39,26 @@ _LIMITS = {"memory": "memory", "cpu": "cpu", "processes": "pids"}
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """An engine, once it has answered. `spared`: containers run on while it is stopped."""
+    """An engine, once it has answered. `spared`: containers run on while it is stopped. By
+    `cgroup_driver` (cgroupfs, systemd) it makes groups of version `cgroups`, 0 where it does not
+    say."""
 
     flavour: Flavour
     readiness: Readiness
     spared: bool
+    cgroups: int = 0
+    cgroup_driver: str = ""
 
 
 async def ask(engine: Engine, limit: float = ANSWER) -> Known:
     """Ask it, with so many seconds for each answer. Raises EngineError."""
+    try:
+        return await _asked(engine, limit)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Failed(f"{engine.name} answered what the protocol does not have") from error
+
+
+async def _asked(engine: Engine, limit: float) -> Known:
     version: Mapping[str, Any] = await engine.call("version", _version, limit)
     if podman := _podman(version):
         path = f"v{podman}/libpod/info"
@@ -98,7 +109,9 @@ def of_docker(version: Mapping[str, Any], info: Mapping[str, Any]) -> Known:
     if not spared:
         notes.append("a stop or restart of Docker ends its tasks: live-restore is off")
     said = replace(_said(release, problem, unheld, notes), places=_places(info, "DockerRootDir"))
-    return Known(DOCKER, said, spared)
+    return Known(
+        DOCKER, said, spared, *_groups(info.get("CgroupVersion"), info.get("CgroupDriver"))
+    )
 
 
 def of_podman(version: str, info: Mapping[str, Any], owner: str = "") -> Known:
@@ -126,7 +139,9 @@ def of_podman(version: str, info: Mapping[str, Any], owner: str = "") -> Known:
     if _numbers(version) < _WITH_GPUS:
         why = f"Podman {version} leaves GPUs out of a container without a word; 5.4 does not"
         said = replace(said, no_gpus=why)
-    return Known(flavour, replace(said, user=owner if rootless else ""), flavour.outlived)
+    said = replace(said, user=owner if rootless else "")
+    groups = _groups(host.get("cgroupVersion"), host.get("cgroupManager"))
+    return Known(flavour, said, flavour.outlived, *groups)
 
 
 def _profile(options: list[str]) -> str:
@@ -163,6 +178,11 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _cgroups(version: object) -> str:
     return f"containers are held by cgroup v{version}"
+
+
+def _groups(version: object, driver: object) -> tuple[int, str]:
+    number = str(version or "").removeprefix("v")
+    return (int(number) if number.isdecimal() else 0), str(driver or "")
 
 
 def _said(release: str, problem: str, unheld: Mapping[str, str], notes: list[str]) -> Readiness:

@@ -18,6 +18,7 @@ from runner.executors.container.flavours import Flavour
 from runner.executors.container.granted import Seen
 from runner.executors.container.image import ImageFacts
 from runner.executors.container.settings import LABEL, Settings
+from runner.planning import targets
 from runner.planning.bounds import LEAST_CPU
 from runner.ports import Launch
 
@@ -61,7 +62,7 @@ def body(
         "Env": [f"{name}={value}" for name, value in environment(request, image).items()],
         "WorkingDir": workspace(plan),
         "User": user(plan, settings),
-        "Labels": labels(request, settings),
+        "Labels": labels(request, image, settings),
         "StopSignal": "SIGTERM",
         "Healthcheck": {"Test": ["NONE"]},
         "Tty": False,
@@ -82,6 +83,8 @@ def argv(plan: Plan, image: ImageFacts) -> tuple[str, ...]:
     words = (*entrypoint, *command)
     if not words:
         raise Unfit("neither the task nor its image names a command")
+    if not words[0]:
+        raise Unfit("the first word names the program, and is empty")
     return words
 
 
@@ -99,10 +102,13 @@ def user(plan: Plan, settings: Settings) -> str:
     return f"{both[0]}:{both[1]}"
 
 
-def labels(request: Launch, settings: Settings) -> dict[str, str]:
-    """How the container is known again. The caller's labels come along below their own prefix."""
+def labels(request: Launch, image: ImageFacts, settings: Settings) -> dict[str, str]:
+    """How the container is known again. The caller's labels come along below their own prefix.
+    All are said, empty where there is none: engines give the image's to what is not, and whose a
+    container is would be its image's to say."""
     given = {f"{LABEL}label.{key}": value for key, value in request.labels.items()}
     return {
+        **{name: "" for name in image.labels if name.startswith(LABEL)},
         **given,
         f"{LABEL}runner": settings.runner,
         f"{LABEL}name": request.name,
@@ -110,18 +116,21 @@ def labels(request: Launch, settings: Settings) -> dict[str, str]:
         f"{LABEL}attempt": str(request.attempt),
         f"{LABEL}class": str(request.task_class),
         f"{LABEL}tenant": request.tenant,
-        **(
-            {f"{LABEL}owner": settings.owner, f"{LABEL}root": str(settings.root)}
-            if settings.owner
-            else {}
-        ),
+        f"{LABEL}owner": settings.owner,
+        f"{LABEL}root": str(settings.root) if settings.owner else "",
     }
 
 
 def environment(request: Launch, image: ImageFacts) -> dict[str, str]:
-    """All variables, with the paths that the task sees; what of the image's is emptied."""
+    """All variables, with the paths that the task sees; what of the image's is emptied. Raises
+    Unfit."""
     given = dict(request.environment)
     of_image = dict(image.env)
+    if "" in of_image:
+        raise Unfit("the image sets a variable without a name")
+    # of two Docker would take the first and Podman the last; without "=", runc takes none
+    names = [name for name, _ in image.env]
+    said = {name: value for name, value in of_image.items() if not value or names.count(name) > 1}
     for name in _KEPT_OF_IMAGE:
         if name in of_image and name not in request.plan.env:
             given.pop(name, None)
@@ -129,6 +138,7 @@ def environment(request: Launch, image: ImageFacts) -> dict[str, str]:
         name: "" for name in of_image if any(fnmatchcase(name, pattern) for pattern in _IMAGES_OWN)
     }
     return {
+        **said,
         **emptied,
         "HOME": workspace(request.plan),
         "TMPDIR": _TMP,
@@ -216,11 +226,25 @@ def _mounts(
         if paths.inside_container(volume) is not None:
             raise Unfit(f"the image declares a volume at {volume!r:.200}, where none can be")
         place = paths.plain(volume)
+        if hidden := targets.hides(place):
+            raise Unfit(
+                f"the image declares a volume at {volume!r:.200}, which would hide {hidden}"
+            )
         if place not in taken:
+            _apart(place, mounts)
             taken.add(place)
             options = {"SizeBytes": plan.limits.memory_bytes or _LEAST_SHM, "Mode": 0o1777}
             found.append({"Type": "tmpfs", "Target": place, "TmpfsOptions": options})
     return found
+
+
+def _apart(volume: str, mounts: Sequence[Seen]) -> None:
+    """The engine would make its place in what is mounted around it, a directory of the host, as
+    root and for good. Raises Unfit."""
+    for at in (TASK, *(each.target for each in mounts)):
+        if paths.lies_below(volume, at):
+            text = f"the image declares a volume at {volume!r:.200}, and {at!r:.200} around it is"
+            raise Unfit(f"{text} mounted from the host, where nothing is made for an image")
 
 
 def _bind(source: str, target: str, *, read_only: bool) -> Body:

@@ -1,8 +1,9 @@
 """Removes containers that are of no use: of attempts that have ended, those of this runner's
 earlier lives of which nothing is known any more, and those of a command that was killed.
 
-Only what is this runner's by label and by name is touched: labels can come with an image, and
-other runners have names of their own. Not here: files (retention removes them with their task).
+Only what is this runner's by label and by name is touched: what others make of an image has its
+labels, and other runners have names of their own. Not here: files (retention removes them with
+their task).
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from runner.executors.container.place import Places
 from runner.executors.container.settings import LABEL, Settings, container
 
 INTERVAL = 60.0  # seconds
-_OWNERS = ("runner", "root", "owner")  # labels
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
@@ -51,25 +51,20 @@ class Sweep:
         removed = 0
         for each in await self._containers.labelled(f"{LABEL}runner={self._settings.runner}"):
             name = self._own(each)
-            if not name or not self._is_over(name, each):
-                continue
-            await self._containers.remove(str(each["Id"]), force=True)
-            removed += 1
-        return removed + await self._of_commands()
-
-    async def _of_commands(self) -> int:
-        """Remove what a command of this runner's name left when it was killed; returns how many."""
-        removed = 0
-        for each in await self._containers.labelled(f"{LABEL}owner"):
-            labels = each.get("Labels") or {}
-            runner, root, owner = (labels.get(f"{LABEL}{key}", "") for key in _OWNERS)
-            if runner != self._settings.runner or not _named(each, runner, root):
-                continue
-            if owners.gone(owner):
-                self._note("container left behind", executor=self._settings.name, owner=owner)
+            if self._is_over(name, each) if name else self._is_a_commands(each):
                 await self._containers.remove(str(each["Id"]), force=True)
                 removed += 1
         return removed
+
+    def _is_a_commands(self, told: Mapping[str, Any]) -> bool:
+        """Whether a command of this runner's name left it when it was killed."""
+        labels = told.get("Labels") or {}
+        root, owner = (str(labels.get(f"{LABEL}{key}", "")) for key in ("root", "owner"))
+        # a daemon's have no owner, and say so
+        if not owner or not _named(told, self._settings.runner, root) or not owners.gone(owner):
+            return False
+        self._note("container left behind", executor=self._settings.name, owner=owner)
+        return True
 
     def _own(self, told: Mapping[str, Any]) -> str:
         """The attempt's name; empty where it is not this runner's container."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from runner.domain.exit import Exit
 from runner.domain.task import Handle
+from runner.executors.gpu_access import Access, Unseen
 from runner.executors.gpu_nodes import Unknown
 from runner.executors.local import asking, exits, failures, levels
 from runner.executors.local.link import KeeperRefused
@@ -28,6 +29,7 @@ from runner.ports import Found, Launch, LaunchFailed, Readiness, Started
 _VERSION = 1  # of the handles' data
 _PATIENCE = 20.0  # seconds for a keeper to be there, before a launch is said to have failed
 _PROBE_PATIENCE = 5.0
+_LOOK_PATIENCE = 4.0  # a driver may hang
 _PAUSE = 1.0
 _UNREADABLE = "UNREADABLE"  # the keeper's word for a record that is damaged, or newer than it
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
@@ -215,6 +217,24 @@ class LocalExecutor:
     def keeper_pid(self) -> int | None:
         """The keeper that this executor is connected to; None where it is to none."""
         return self._session.keeper_pid
+
+    async def look_into(self, container: str, pid: int, nodes: Sequence[str]) -> Access:
+        """See `runner.executors.gpu_access.Look`: as the keeper sees it. Raises Unseen."""
+        request = {"type": "access", "container": container, "pid": pid, "devices": list(nodes)}
+        try:
+            async with asyncio.timeout(_LOOK_PATIENCE):
+                said, _ = await self._session.request(request, patience=_LOOK_PATIENCE)
+        except KeeperRefused as error:
+            older = error.code == "UNKNOWN_TYPE"
+            why = "it is of an earlier version, and was not reloaded" if older else str(error)
+            raise Unseen(why) from error
+        except Unreachable as error:
+            raise Unseen(str(error)) from error
+        except TimeoutError as error:
+            raise Unseen(f"it has not answered within {_LOOK_PATIENCE:g} s") from error
+        if said["why"]:
+            raise Unseen(said["why"])
+        return Access(frozenset(said["seen"]), tuple(said["shut"]))
 
     async def close(self) -> None:
         """See the port."""

@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from supervisor.client import Supervisor
@@ -17,8 +18,9 @@ from tests.engines.fixtures import PYTHON_IMAGE, Images, Own
 from tests.engines.proxy import Proxy
 from tests.support.containers import counting, daemon_on, pids, running
 from tests.support.daemon import Daemon
+from tests.support.outputs import summary
 from tests.support.programs import Count
-from tests.support.verdicts import ended, history, once_each, went_well
+from tests.support.verdicts import collect, ended, history, once_each, went_well
 from tests.support.waiting import until
 
 EXECUTOR, LOST = v1.FAILURE_REASON_EXECUTOR, v1.FAILURE_REASON_LOST
@@ -158,6 +160,29 @@ async def test_whatever_a_task_ends_with_as_its_engine_stops_the_engine_ended_it
         task = await ended(runner, each)
         reasons = [attempt.failure.reason for attempt in task.attempts]
         assert reasons == [EXECUTOR, v1.FAILURE_REASON_EXIT_CODE], task.attempts[0].failure.message
+
+
+@pytest.mark.parametrize("mine", ["docker live-restore"], indirect=True)
+async def test_what_a_container_wrote_and_ended_while_its_engine_was_away_is_a_gap(
+    mine: Private, daemon: Daemon, runner: Supervisor
+) -> None:
+    """F14: Docker reads it no more, so that nothing of it is anywhere."""
+    await daemon.start()
+    await waiting(daemon, runner, it=f"echo early; ({UNTIL_GO.format(0)}); echo late; exit 3")
+    of = (daemon.state / "containers").glob
+    await until(lambda: any(summary(each).stdout_bytes for each in of("*/output")), "it is read")
+    (pid,) = pids(mine).values()
+    await mine.kill()
+    (daemon.markers / "go").touch()
+    await until(lambda: not psutil.pid_exists(pid), "it has ended")
+    await mine.start()
+    assert (await ended(runner, "it")).attempts[0].exit_code == 3
+    output = await collect(runner, "it")
+    assert output.stdout == b"early\n"
+    assert output.gap is not None
+    assert "away" in output.gap.cause
+    assert output.end is not None
+    assert output.end.truncated
 
 
 @pytest.mark.parametrize("mine", ["docker"], indirect=True)

@@ -9,7 +9,7 @@ import pytest
 
 from supervisor.client import Supervisor
 from tests.engines.engine import Engine
-from tests.support.containers import contained
+from tests.support.containers import contained, running
 from tests.support.daemon import Daemon
 from tests.support.outputs import summary
 from tests.support.programs import program, sha256
@@ -32,6 +32,19 @@ while written < total:
     ahead = begun + seconds * written / total - time.monotonic()
     if ahead > 0.01:
         time.sleep(ahead)
+"""
+
+# Lines that engines cut into pieces, once it may go on.
+LENGTHS = (16_383, 16_384, 16_385, 20_000, 32_768, 40_000, 3)
+LINES = f"""
+import os, time
+os.write(1, b"x" * 20_000 + b"\\n")
+open("/markers/long", "x").close()
+while not os.path.exists("/markers/go"):
+    time.sleep(0.05)
+for each in {LENGTHS}:
+    os.write(1, b"x" * each + b"\\n")
+    os.write(2, b"x" * each + b"\\n\\n")
 """
 
 MIB = 1 << 20
@@ -73,6 +86,25 @@ async def test_killed_again_and_again_every_byte_arrives_once_and_in_order(
     assert output.gap is None
     assert output.end is not None
     assert not output.end.truncated
+
+
+async def test_long_lines_are_whole_where_they_are_read_from_the_engines_log(
+    daemon: Daemon, runner: Supervisor
+) -> None:
+    await daemon.start()
+    mount = {"source": str(daemon.markers), "target": "/markers", "read_only": False}
+    payload = running(["python3", "-c", LINES], mounts=[mount])
+    await runner.assign(payload, task_id="long")
+    await until((daemon.markers / "long").exists, "the first line is written")
+    daemon.kill()
+    (daemon.markers / "go").touch()
+    await daemon.start()
+    await ended(runner, "long")
+    output = await collect(runner, "long")
+    lines = [b"x" * each for each in LENGTHS]
+    assert output.stdout == b"\n".join([b"x" * 20_000, *lines, b""])
+    assert output.stderr == b"\n\n".join([*lines, b""])
+    assert output.gap is None
 
 
 def kept(daemon: Daemon) -> int:

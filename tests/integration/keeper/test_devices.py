@@ -17,11 +17,12 @@ from runner.domain.plan import Mode, Plan
 from runner.domain.task import TaskClass
 from runner.executors.local import LocalExecutor
 from runner.keeper import device_rules, records
+from runner.keeper.ahead import PREFIX
 from runner.keeper.cgroups import Cgroups, Unavailable
 from runner.keeper.devices import majors
 from runner.ports import Launch, LaunchFailed
 from tests.support.gpu_ports import gpu
-from tests.support.keeper_client import Client, Keeper, Refusal
+from tests.support.keeper_client import Client, Keeper, Refusal, eventually
 from tests.support.nodes import MAJOR, Nodes
 from tests.support.rig import LIMITS
 from tests.support.users import DAEMON_UID, reason_against_users
@@ -289,3 +290,22 @@ def test_the_trial_fails_where_the_rules_say_nothing_of_the_device() -> None:
         groups.remove("trial")
     finally:
         groups.close()
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_next_task_of_a_device_has_what_was_made_ahead_and_no_other_task_has(
+    keeper: Keeper, level: str
+) -> None:
+    client = keeper.client()
+    leases = [[f"/dev/nvidia{number}", *SHARED] for number in range(2)]
+    seen(client, keeper, "first", level, leases[0])
+    eventually(lambda: bool(list(keeper.root.glob(f"{PREFIX}*"))), "another ground is made")
+    (ground,) = keeper.root.glob(f"{PREFIX}*")
+    inode = ground.stat().st_ino
+    for name, lease in (("other", leases[1]), ("none", [])):
+        seen(client, keeper, name, level, lease)
+        assert ground.exists()
+    found = seen(client, keeper, "next", level, leases[0])
+    assert (keeper.root / "next").stat().st_ino == inode
+    assert found["nvidia0"] == OPEN
+    assert found["nvidia1"] == (ABSENT if level == "strict" else SHUT if held() else OPEN)
