@@ -8,7 +8,6 @@ again by the next daemon where this one ends before it is stored. Not here: what
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +27,9 @@ there are never more than ten in a second."""
 TRIES, PAUSE = 5, 0.2
 """How often an executor is asked for a report that it fails to read, and seconds in between."""
 
+FULL = 1.0
+"""Seconds between two looks whether the disk has room again."""
+
 PROGRESS_WARNING = "some of its progress was not taken: "
 """What the one warning about an attempt's progress begins with."""
 
@@ -45,14 +47,22 @@ class ReportLimits:
 
 
 class Reports:
-    """`tell` is called with what is learned of a task; what takes long is read `aside`."""
+    """`tell` is called with what is learned of a task; what takes long is read `aside`. While
+    `held` says so, progress is told at the end of a task alone: the disk is full, and what room is
+    kept back on it is for ends."""
 
     def __init__(
-        self, clock: Clock, observer: Observer, limits: ReportLimits, aside: Aside
+        self,
+        clock: Clock,
+        observer: Observer,
+        limits: ReportLimits,
+        aside: Aside,
+        *,
+        held: Callable[[], bool],
     ) -> None:
         self.tell: Tell = lambda _task_id, _event: None
         self._clock, self._observer, self._limits = clock, observer, limits
-        self._aside = aside
+        self._aside, self._held = aside, held
 
     async def result(self, executor: Executor, task: Task) -> Result | None:
         """What the task's last attempt, which has ended well, reports; without latency. None
@@ -78,13 +88,14 @@ class Reports:
             yield following
         finally:
             work.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await work
+            await asyncio.wait({work})
 
     async def _follow(self, following: Following) -> None:
         while True:
             try:
                 await following.executor.progressed(following.task.attempt.name)
+                while self._held():
+                    await self._clock.sleep(FULL)
                 await self.look(following)
             except Exception as error:  # noqa: BLE001 - the attempt runs on, and is asked again
                 self._note("progress was not answered", following.task, error)

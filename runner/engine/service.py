@@ -108,7 +108,7 @@ class Engine:
         )
         self.scheduler = Scheduler(rules, self._board.ready, clock.monotonic, self.devices)
         bodies = Bodies(journal)
-        reports = Reports(clock, observer, settings.reports, self._aside)
+        reports = Reports(clock, observer, settings.reports, self._aside, held=reserve_out)
         self._tasks = Tasks(
             journal=journal,
             hub=self._hub,

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import pytest
 
+from runner.domain.principal import LOCAL
 from runner.domain.reports import PROGRESS_FILE, RESULT_FILE
-from runner.domain.task import EventType, Progress, State
+from runner.domain.task import EventType, State, Task
 from runner.engine.reports import INTERVAL, TRIES, ReportLimits
 from runner.executors.fake_process import Step
 from runner.ports import Event
@@ -42,6 +43,12 @@ def told(found: Sequence[Event]) -> list[float]:
         for event in found
         if event.type is EventType.PROGRESS and event.task.progress is not None
     ]
+
+
+def at(task: Task) -> float:
+    """How far it is."""
+    assert task.progress is not None
+    return task.progress.fraction
 
 
 @virtual
@@ -201,6 +208,24 @@ async def test_another_attempt_begins_without_what_the_one_before_reported() -> 
 
 
 @virtual
+async def test_on_a_full_disk_progress_waits_for_room_or_the_end() -> None:
+    rig = Rig()
+    engine = await rig.start()
+    steps = [progress(0.1), ["sleep", 1], progress(0.2), ["sleep", 9], progress(0.3)]
+    await assign(engine, "t1", *steps)
+    await until(engine, "t1", EventType.PROGRESS)
+    rig.reserve_out = True
+    await asyncio.sleep(5)
+    assert at(await engine.get(LOCAL, "t1")) == 0.1
+    rig.reserve_out = False
+    await asyncio.sleep(2)
+    assert at(await engine.get(LOCAL, "t1")) == 0.2
+    rig.reserve_out = True
+    assert told(await events(engine, "t1")) == [0.1, 0.2, 0.3]
+    await engine.close()
+
+
+@virtual
 async def test_an_executor_that_cannot_read_a_report_holds_up_no_end() -> None:
     rig = Rig()
     engine = await rig.start()
@@ -226,6 +251,6 @@ async def test_a_report_that_can_be_read_at_another_try_is_taken() -> None:
     task = await ended(engine)
     assert task.result is not None
     assert task.result.value == b'{"best": 7}'
-    assert task.progress == Progress(0.5, time=task.progress.time if task.progress else 0)
+    assert at(task) == 0.5
     assert task.warnings == ()
     await engine.close()

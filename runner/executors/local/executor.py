@@ -30,7 +30,7 @@ _VERSION = 1  # of the handles' data
 _PATIENCE = 20.0  # seconds for a keeper to be there, before a launch is said to have failed
 _PROBE_PATIENCE = 5.0
 _PAUSE = 1.0
-_REMEMBERED = 1000  # attempts that have reported nothing
+_REMEMBERED = 1000  # attempts that have ended: nobody need be asked what they did not report
 _UNREADABLE = "UNREADABLE"  # the keeper's word for a record that is damaged, or newer than it
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
@@ -80,7 +80,8 @@ class LocalExecutor:
         self._launched: dict[str, Message | None] = {}
         # of attempts that run: set where its progress may have changed
         self._progressed: dict[str, asyncio.Event] = {}
-        self._silent: dict[str, None] = {}  # attempts that ended lately and have reported nothing
+        # of attempts that ended lately: the files in which they reported something
+        self._reported: dict[str, Sequence[str]] = {}
         self._real_root = ""  # once there is one
         self._session = Session(
             self._root,
@@ -163,6 +164,8 @@ class LocalExecutor:
                 if name not in self._launched:
                     reply = await self._query(name)
                     record = reply.get("record")
+                    if reply["state"] != "running":
+                        self._progressed.pop(name, None)
                     if reply["state"] == "absent":
                         why = "nothing is left of it on this host: how it ended cannot be learned"
                         return exits.lost(exits.REBOOTED if rebooted else why)
@@ -174,8 +177,7 @@ class LocalExecutor:
             if record is not None:
                 self._launched.pop(name, None)
                 self._progressed.pop(name, None)
-                if record.get("reported") == []:  # an earlier keeper did not say
-                    self._note_silent(name)
+                self._note_reported(name, record)
                 self._session.post({"type": "seen", "name": name})
                 end = exits.from_record(record)
                 if end.lost and rebooted:
@@ -225,7 +227,7 @@ class LocalExecutor:
 
     async def read_report(self, name: str, file: str, most: int) -> Excerpt | None:
         """See the port."""
-        if name in self._silent:
+        if file not in self._reported.get(name, (file,)):
             return None
         try:
             opened = await self.open_file(name, file, "task")
@@ -318,10 +320,11 @@ class LocalExecutor:
             if not self._waiting[name]:
                 del self._waiting[name]
 
-    def _note_silent(self, name: str) -> None:
-        self._silent[name] = None
-        if len(self._silent) > _REMEMBERED:
-            del self._silent[next(iter(self._silent))]
+    def _note_reported(self, name: str, record: Message) -> None:
+        if "reported" in record:  # an earlier keeper did not say
+            self._reported[name] = record["reported"]
+        if len(self._reported) > _REMEMBERED:
+            del self._reported[next(iter(self._reported))]
 
     def _told(self, message: Message) -> None:
         if message.get("type") == "ended":
