@@ -11,9 +11,11 @@ from dataclasses import replace
 
 import pytest
 
+from runner.domain.plan import Artifact
 from runner.domain.principal import LOCAL
 from runner.domain.reports import PROGRESS_FILE, RESULT_FILE
-from runner.domain.task import EventType, State, Task
+from runner.domain.task import EventType, Result, State, Task
+from runner.engine.outputs import reported
 from runner.engine.reports import INTERVAL, TRIES, ReportLimits
 from runner.executors.fake_process import Step
 from runner.ports import Event
@@ -64,6 +66,23 @@ async def test_a_result_is_stored_with_the_end() -> None:
     assert [each.path for each in task.result.outputs] == ["out/a"]
     assert task.warnings == ()
     await engine.close()
+
+
+def test_outputs_that_were_looked_at_stand_and_those_that_only_the_task_names_follow() -> None:
+    listed = Result(0.0, (Artifact("a", size_bytes=7), Artifact("b", type="text", size_bytes=8)))
+    names = (Artifact("b", type="other"), Artifact("", uri="s3://x/y"), Artifact("a", type="csv"))
+    found = reported(listed, Result(0.0, names, {"n": 1.0}, b"7"))
+    assert found == Result(
+        0.0,
+        (
+            Artifact("a", type="csv", size_bytes=7),
+            Artifact("b", type="text", size_bytes=8),
+            Artifact("", uri="s3://x/y"),
+        ),
+        {"n": 1.0},
+        b"7",
+    )
+    assert reported(listed, None) == listed
 
 
 @virtual
