@@ -24,6 +24,7 @@ from runner.containers import Containers
 from runner.edges.rpc.listen import AddressTaken, BadAddress, Listener
 from runner.edges.rpc.server import RpcServers, RpcSettings
 from runner.engine.clock import SystemClock
+from runner.engine.reports import ReportLimits
 from runner.engine.service import Engine
 from runner.engine.settings import Settings
 from runner.executors.local import LocalExecutor
@@ -55,6 +56,7 @@ _AT_START = (
     "docker",
     "podman",
     "gpus",
+    "results",
     "secrets",
     "registries",
 )  # fmt: skip - sections that a reload cannot change
@@ -344,6 +346,7 @@ def _settings(config: Config, host: HostFacts) -> Settings:
         min_free_share=state.min_free.fraction,
         queue_bytes=config.runner.queue_memory,
         gpu_idle_memory=config.gpus.idle_memory,
+        reports=ReportLimits(config.results.size, config.results.progress_line),
     )
 
 
