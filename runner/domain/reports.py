@@ -155,23 +155,27 @@ def _whole(found: list[dict[str, Any]]) -> bool:
 
 
 def _line(line: bytes, longest: int) -> dict[str, Any]:
-    """Raises Unfit."""
+    """What is known of it; what else a program says there is its own. Raises Unfit."""
     if len(line) > longest:
         raise Unfit(_too_long(longest))
-    return _read(line, _PROGRESS)
+    return _read(line, _PROGRESS, others=True)
 
 
 def _too_long(longest: int) -> str:
     return f"a line is longer than {size_text(longest)} (results.progress_line)"
 
 
-def _read(data: bytes, form: Record) -> dict[str, Any]:
+def _read(data: bytes, form: Record, *, others: bool = False) -> dict[str, Any]:
+    """`others`: keys that are not known are left out beside those that are. Raises Unfit."""
     try:
         document = parse(data)
     except Refused as refused:
         raise Unfit(_why(refused.violations)) from None
     faults = Faults(document.faults)
-    read = form.read(document.value, "", faults)
+    value = document.value
+    if others and isinstance(value, dict):
+        value = {key: each for key, each in value.items() if key in form.fields} or value
+    read = form.read(value, "", faults)
     if faults.found or read is FAULTY:
         raise Unfit(_why(faults.found))
     return dict(read)

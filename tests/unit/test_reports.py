@@ -199,3 +199,15 @@ def test_the_latest_good_line_is_found_however_many_bad_ones_follow(lines: list[
         assert heard.progress is not None
         assert heard.progress.step == ("s" if b"step" in good[-1] else "")
         assert heard.progress.fraction == (0.5 if b'{"fraction": 0.5}' in good else 0.0)
+
+
+def test_what_else_a_line_of_progress_says_is_left_out() -> None:
+    heard = reports.latest(b'{"fraction": 0.5, "step": "embed", "batch": {"of": 10}}\n', 1024)
+    assert heard.progress is not None
+    assert (heard.progress.fraction, heard.progress.step, heard.problem) == (0.5, "embed", "")
+
+
+def test_a_result_with_a_key_that_is_not_known_is_not_taken() -> None:
+    """It may be a slip of the pen, and what it names would be lost without a word."""
+    with pytest.raises(Unfit, match="metricz"):
+        reports.result(b'{"metricz": {"tokens": 512}}')
