@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from runner.domain.failure import Fault, Reason
+from runner.executors.container.records import read_launch
 from runner.ports import LaunchFailed
 from tests.support.rig import Rig
+from tests.support.waiting import until
 from tests.support.workload import Workload
 
 
@@ -111,6 +113,20 @@ async def test_nothing_is_output_but_what_the_task_wrote_also_where_it_reads_no_
 async def test_a_mebibyte_of_stdin_arrives_whole(rig: Rig) -> None:
     text = bytes(range(256)) * 4096
     assert (await rig.run(Workload().echo_stdin(), stdin=text)).output.stdout == text
+
+
+async def test_a_stdin_that_it_has_is_read_whole_under_the_next_daemon(rig: Rig) -> None:
+    text, workload = b"x" * 60_000, Workload().sleep(0.2).echo_stdin()
+    waits = f"until [ -e {rig.there}/go ]; do sleep 0.05; done; cat"
+    request = rig.request(("/bin/sh", "-c", waits) if rig.real else workload, stdin=text)
+    started = await rig.executor.launch(request)
+    if rig.contained:
+        home = rig.open.parent / "state" / "c" / request.name
+        await until(lambda: (found := read_launch(home)) is not None and found.stdin, "it has it")
+    await rig.next_daemon()
+    (rig.open / "go").touch()
+    ended = await rig.finish(request, started)
+    assert (ended.output.stdout, ended.exit.code, ended.exit.interrupted) == (text, 0, "")
 
 
 async def test_it_starts_in_a_directory_of_its_own(rig: Rig) -> None:
