@@ -210,8 +210,8 @@ class ContainerExecutor:
             return begun
         attempt = self._watch(begun.launched, begun.attached, begun.counters)
         attempt.begun = begun.running
-        if request.stdin is not None:
-            self._spawn(self._give(begun, request.stdin))
+        if begun.stdin is not None:
+            attempt.give(begun.stdin)
         if not begun.running:
             await self._judge_start(request, attempt)
         return self._started(begun.launched)
@@ -338,13 +338,6 @@ class ContainerExecutor:
         self._attempts.pop(launched.name, None)
         if (lock := self._locks.get(launched.name)) is not None and not lock.locked():
             del self._locks[launched.name]
-
-    async def _give(self, begun: Begun, stdin: bytes) -> None:
-        """Give it its stdin. Nobody may ever read all of it."""
-        if await begun.attached.give(stdin):
-            begun.launched.stdin = True
-            with contextlib.suppress(OSError):  # then it is taken for not given
-                records.write(self._places.of(begun.launched.name), records.LAUNCH, begun.launched)
 
     def _started(self, launched: Launched) -> Started:
         data = json.dumps({"name": launched.name, "container": launched.container})
