@@ -70,7 +70,7 @@ def end_attempt(task: Task, event: Exited) -> Transition:
     if task.plan.outputs and not exit_.lost:
         task = replace(task, state=State.FINALIZING)
         return step(task, EventType.FINALIZING, Finalize(attempt.number))
-    return _end(task, verdict, event.time)
+    return _end(task, verdict, event.time, event.result)
 
 
 def lose_attempt(task: Task, event: NotStarted) -> Transition:

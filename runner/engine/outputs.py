@@ -56,6 +56,18 @@ async def collect(executor: Executor, task: Task) -> tuple[Failure | None, Resul
     )  # the latency comes with its end
 
 
+def reported(listed: Result, told: Result | None) -> Result:
+    """The result with what the task itself reports beside its listed outputs: those that are
+    listed already stand as they were found, and get its type where the payload gives none."""
+    if told is None:
+        return listed
+    types = {each.path: each.type for each in told.outputs if each.path}
+    outputs = [replace(one, type=one.type or types.get(one.path, "")) for one in listed.outputs]
+    known = {each.path for each in outputs}
+    more = [each for each in told.outputs if not each.path or each.path not in known]
+    return replace(told, outputs=(*outputs, *more))
+
+
 async def _of(executor: Executor, task: Task, output: Artifact) -> tuple[list[Found], str]:
     """What an output means, a directory as a whole, and what is wrong with it."""
     name = task.attempt.name

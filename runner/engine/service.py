@@ -46,6 +46,7 @@ from runner.engine.perform import Performer
 from runner.engine.queue import Queue
 from runner.engine.readiness import Board
 from runner.engine.recovery import recover
+from runner.engine.reports import Reports
 from runner.engine.retention import Retention
 from runner.engine.scheduler import Scheduler
 from runner.engine.settings import Settings
@@ -109,6 +110,7 @@ class Engine:
         )
         self.scheduler = Scheduler(rules, self._board.ready, clock.monotonic, self.devices)
         bodies = Bodies(journal)
+        reports = Reports(clock, observer, settings.reports, self._aside, held=reserve_out)
         self._tasks = Tasks(
             journal=journal,
             hub=self._hub,
@@ -116,7 +118,9 @@ class Engine:
             observer=observer,
             scheduler=self.scheduler,
             devices=self.devices,
-            performer=Performer(executors, bodies, clock, observer, self.devices),
+            performer=Performer(
+                executors, bodies, clock, observer, devices=self.devices, reports=reports
+            ),
             bodies=bodies,
             boot_id=settings.boot_id,
         )

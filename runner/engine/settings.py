@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from runner.engine.reports import ReportLimits
 from runner.planning.gpus import IDLE_MEMORY
 
 _HOUR = 3600.0
@@ -30,3 +31,4 @@ class Settings:
     sweep_interval: float = 60.0
     probe_interval: float = 10.0
     gpu_idle_memory: int = IDLE_MEMORY  # bytes that may be in use on a device that is free
+    reports: ReportLimits = field(default_factory=ReportLimits)

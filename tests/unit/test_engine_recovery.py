@@ -218,6 +218,8 @@ async def test_ended_tasks_cost_the_start_nothing() -> None:
     engine = await rig.start()
     for number in range(1000):
         await assign(engine, f"t{number}", ["exit", 0])
+    for number in range(997, 1000):
+        await ended(engine, f"t{number}")
     await assign(engine, "last", ["sleep", 50])
     await until(engine, "last", EventType.STARTED)
     before = (await engine.status(LOCAL)).last_sequence

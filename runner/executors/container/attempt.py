@@ -25,6 +25,7 @@ from runner.executors.container.follow import Follow
 from runner.executors.container.output import UNSEEN, Output
 from runner.executors.container.readiness import Known
 from runner.executors.container.records import Launched
+from runner.executors.container.stdin import Stdin
 from runner.executors.container.stopping import Stopping, now
 from runner.executors.container.usage import Counters
 
@@ -32,6 +33,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds between two tries to reach th
 _KILLED = 137  # what a removal makes of what runs
 _REMOVING = ("removing", "dead")
 _REMOVALS = (0.05, 0.15)  # seconds after which it is looked whether it is still there
+_HUNG_UP = 1.0  # seconds after its end in which the engine hangs up on what was giving it stdin
+_STDIN_LOST = "the engine went away before it had all of its stdin: it would have been cut short"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class Attempt:
         self._output = Output(home.path / "output", launched.output)
         self._counters = counters
         self._alone = False  # whether it may have run while no daemon was there
+        self._stdin: Stdin | None = None
+        self._giving: asyncio.Task[None] | None = None
         self._timing: asyncio.Task[None]
         self._looking = now()  # when the last look at the log began
         self._contact = Contact(
@@ -93,6 +98,11 @@ class Attempt:
             self._timing.cancel()
             self.close()
 
+    def give(self, stdin: Stdin) -> None:
+        """Give it that, which is closed afterwards. Nobody may ever read all of it."""
+        self._stdin = stdin
+        self._giving = asyncio.create_task(self._give(stdin), name="container-stdin")
+
     def stop(self, grace: float, why: Stopped = Stopped.REQUESTED) -> None:
         """Ask it to end; what is left `grace` seconds later is killed."""
         if not self.ended.done():
@@ -101,10 +111,35 @@ class Attempt:
     def close(self) -> None:
         """Let go of everything; the container runs on."""
         self._stopping.close()
+        if self._giving is not None:
+            self._giving.cancel()
+        if self._stdin is not None:
+            self._stdin.close()
         self._output.close()
         if self._counters is not None:
             self._counters.close()
             self._counters = None
+
+    # --- stdin
+
+    async def _give(self, stdin: Stdin) -> None:
+        """Until it has all of it, or is known not to get it: then it is ended rather than left to
+        wait for the rest, or to take what it has for all."""
+        if await stdin.give():
+            self.launched.stdin = True
+            with contextlib.suppress(OSError):  # then it is taken for not given
+                records.write(self.home.path, records.LAUNCH, self.launched)
+        elif await stdin.lost() and self._stopping.lines.why is None:
+            self.interrupted = _STDIN_LOST
+            self.stop(0.0)
+
+    async def _given(self) -> None:
+        """What has ended takes no more: was it lost to it?"""
+        if self._giving is None or self._stdin is None:
+            return
+        await asyncio.wait({self._giving}, timeout=_HUNG_UP)
+        self._stdin.hang_up()
+        await self._giving
 
     # --- output and end
 
@@ -138,6 +173,7 @@ class Attempt:
                 return None
             if not state.running:
                 self._timing.cancel()  # what has ended cannot be late any more
+                await self._given()
                 await self._see_engine(state)
                 if not whole:
                     await self._reread(follow)

@@ -34,6 +34,7 @@ from runner.executors.container.place import Places
 from runner.executors.container.readiness import Known
 from runner.executors.container.records import Launched
 from runner.executors.container.settings import LABEL, Settings
+from runner.executors.container.stdin import Stdin
 from runner.executors.container.stopping import now
 from runner.executors.container.usage import Counters
 from runner.failpoints import failpoint
@@ -57,13 +58,21 @@ _LOOK = 0.2  # seconds between two looks whether what is prepared is still wante
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A container that was started just now. `running` says that the program itself was seen to
-    run; `counters` are of its control group, None where it has ended."""
+    """A container that was started just now. `attached` has its output, `stdin` what is to be
+    given to it, if there is anything; `running` says that the program itself was seen to run;
+    `counters` are of its control group, None where it has ended."""
 
     launched: Launched
     attached: Attached
-    running: bool
-    counters: Counters | None
+    stdin: Stdin | None
+    running: bool = False
+    counters: Counters | None = None
+
+    def close(self) -> None:
+        """Let go of its streams."""
+        self.attached.close()
+        if self.stdin is not None:
+            self.stdin.close()
 
 
 class Launching:
@@ -177,11 +186,11 @@ class Launching:
         except (EngineError, OSError, gpu_nodes.Unknown) as error:
             await self._undo(request.name, made)
             raise LaunchFailed(failures.of_host(str(error))) from error
-        attached = await self._attach(request, made)
+        begun = await self._attach(request, launched)
         try:
-            return await self._start(request, launched, attached, seen)
+            return await self._start(request, begun, seen)
         except BaseException:
-            attached.close()
+            begun.close()
             raise
 
     async def _create(self, request: Launch, body: spec.Body) -> str:
@@ -216,19 +225,27 @@ class Launching:
             stdin=request.stdin is None,
         )
 
-    async def _attach(self, request: Launch, container: str) -> Attached:
+    async def _attach(self, request: Launch, launched: Launched) -> Begun:
+        attached: Attached | None = None
+        container, stdin = launched.container, None
         try:
-            return await self._containers.attach(container, stdin=request.stdin is not None)
-        except OutOfReach as error:
+            attached = await self._containers.attach(container, ("stdout", "stderr"))
+            if request.stdin is not None:
+                stdin = await Stdin.to(self._containers, container, request.stdin)
+        except BaseException as error:
+            if attached is not None:
+                attached.close()
+            if not isinstance(error, EngineError):
+                raise
             await self._undo(request.name, container)
-            raise LaunchFailed(failures.of_host(str(error))) from error
-        except EngineError as error:  # Podman makes all of the container before it attaches
-            await self._undo(request.name, container)
+            if isinstance(error, OutOfReach):
+                raise LaunchFailed(failures.of_host(str(error))) from error
+            # Podman makes all of the container before it attaches
             raise LaunchFailed(failures.of_start(error, "", request.plan)) from error
+        return Begun(launched, attached, stdin)
 
-    async def _start(
-        self, request: Launch, launched: Launched, attached: Attached, seen: list[granted.Seen]
-    ) -> Begun:
+    async def _start(self, request: Launch, begun: Begun, seen: list[granted.Seen]) -> Begun:
+        launched = begun.launched
         container = launched.container
         request.launching(container)
         failpoint("after_create")
@@ -244,22 +261,19 @@ class Launching:
         it = await self._containers.state(container)
         # before all else: the counters of what is short go with it
         counters = Counters(container, it.pid) if it.pid else None
+        if begun.stdin is not None:
+            begun.stdin.of(it.pid)
         try:
-            return await self._see(launched, attached, seen, it, counters)
+            running = await self._see(launched, seen, it)
+            return replace(begun, running=running, counters=counters)
         except BaseException:
             if counters is not None:
                 counters.close()
             raise
 
-    async def _see(
-        self,
-        launched: Launched,
-        attached: Attached,
-        seen: list[granted.Seen],
-        it: State,
-        counters: Counters | None,
-    ) -> Begun:
-        """Look at what was started whether it is what was asked for."""
+    async def _see(self, launched: Launched, seen: list[granted.Seen], it: State) -> bool:
+        """Look at what was started whether it is what was asked for. Returns whether the program
+        itself runs."""
         container = launched.container
         mark(launched, it)
         records.write(self._places.of(launched.name), records.LAUNCH, launched)
@@ -275,7 +289,7 @@ class Launching:
         if other:
             await self._undo(launched.name, container)
             raise LaunchFailed(failures.of_difference([other]))
-        return Begun(launched, attached, running, counters)
+        return running
 
     @staticmethod
     def _same(pid: int, seen: granted.Seen) -> bool:
