@@ -17,6 +17,7 @@ from runner.domain.task import EventType, State
 from runner.engine.bodies import Bodies
 from runner.engine.devices import Devices
 from runner.engine.perform import ADOPTIONS, Performer
+from runner.engine.reports import Reports
 from runner.executors.fake import FakeExecutor, FakeWorld
 from tests.support.engine import LONG, Rig, assign, ended, events, until
 from tests.support.loop import virtual
@@ -201,7 +202,10 @@ async def test_an_executor_that_hangs_keeps_no_other_from_finding_its_own() -> N
     executors = {"local": FakeExecutor(rig.world), "docker": FakeExecutor(hung)}
     devices = cast("Devices", SimpleNamespace(known=lambda _task: ()))
     bodies = cast("Bodies", None)
-    performer = Performer(executors, bodies, rig.clock, rig.observer, devices)
+    reports = cast("Reports", SimpleNamespace())
+    performer = Performer(
+        executors, bodies, rig.clock, rig.observer, devices=devices, reports=reports
+    )
     there = replace(RUNNING, attempts=(an_attempt(executor="docker"),))
     waiting = [
         asyncio.create_task(performer.perform(Adopt(1), there)) for _ in range(ADOPTIONS + 1)
