@@ -44,6 +44,8 @@ _FRESH = 60.0  # seconds for which what an engine says of itself is believed whi
 _JUDGED = 10.0  # seconds for the end of what has ended already
 _STDIN_LOST = "the daemon ended before all of its stdin was given: it would have been cut short"
 
+_UNSURE = "its engine went away while it was to start it: whether its program ran is not known"
+
 
 def _silent(_event: str, **_fields: object) -> None:
     """For whoever wants no notes."""
@@ -252,6 +254,10 @@ class ContainerExecutor:
         if launched is not None and (request.name in self._attempts or records.read_exit(home)):
             return self._started(launched)
         try:
+            unsure = launched is not None and launched.unsure
+            if launched is not None and unsure and await self._launching.may_have_run(launched):
+                records.write_exit(home, ends.lost(_UNSURE))
+                return self._started(launched)
             found = await self._launching.clear(request.name)
         except Taken:
             found = None

@@ -8,6 +8,7 @@ what becomes of it then (`attempt.py`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -17,7 +18,15 @@ from typing import Any
 from runner.domain.failure import Failure
 from runner.domain.plan import Plan
 from runner.executors import gpu_nodes
-from runner.executors.container import failures, granted, peek, readback, records, spec
+from runner.executors.container import (
+    engine_life,
+    failures,
+    granted,
+    peek,
+    readback,
+    records,
+    spec,
+)
 from runner.executors.container.attach import Attached
 from runner.executors.container.containers import Containers, State, state
 from runner.executors.container.engine import (
@@ -116,6 +125,16 @@ class Launching:
                 continue  # a start that was under way has come about
             self._forget(name)
         return found
+
+    async def may_have_run(self, launched: Launched) -> bool:
+        """Whether its program may have run although its container was never started, as the engine
+        has it: another engine than was asked knows only what that one had written down. Raises as
+        `found` does."""
+        found = await self.found(launched.name)
+        if found is None or not found[1].fresh:
+            return False
+        began = await asyncio.to_thread(engine_life.began, self._settings.socket)
+        return not 0 < began <= launched.asked
 
     async def begin(self, request: Launch, known: Known) -> Begun:
         """Start it. `known` is its engine. Raises LaunchFailed; Exists; EngineError where it is
@@ -251,8 +270,11 @@ class Launching:
         failpoint("after_create")
         try:
             await self._containers.start(container)
-        except OutOfReach:
-            raise  # it may have been done
+        except OutOfReach:  # it may have been done, whatever the next engine knows of it
+            launched.unsure = True
+            with contextlib.suppress(OSError):
+                records.write(self._places.of(request.name), records.LAUNCH, launched)
+            raise
         except EngineError as error:
             it = await self._containers.state(container)
             if not it.running and not it.started:

@@ -27,7 +27,7 @@ Unreadable = records.Unreadable
 class Launched:
     """Written before the start is asked for. Of the limits those that are kept here: seconds and
     bytes. `start_boot` is nanoseconds on CLOCK_BOOTTIME, 0 until it is known; `stdin` says that
-    it has none, or was given all of it."""
+    it has none, or was given all of it; `unsure` that the engine went while it was to start it."""
 
     name: str
     container: str  # its id
@@ -48,6 +48,7 @@ class Launched:
     started: int = 0  # as the engine has it, exactly: of another run it has another
     program: str = ""  # what its init is to begin
     gpus: list[int] = field(default_factory=list)  # the numbers of their device nodes
+    unsure: bool = False
 
 
 @dataclass(slots=True)
