@@ -7,39 +7,19 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from runner.telemetry.gpu import NvmlGpus, without
 from runner.telemetry.gpu_asking import Limits
-from tests.support.gpu_ports import MIB, QUICK, Noted, card, doubled, gpu
-from tests.support.nvml import Card, Machine, build
+from tests.support.gpu_ports import MIB, QUICK, Noted, card, gpu
+from tests.support.nvml import Card, Machine
 from tests.support.waiting import until
 
 ONE = card(gpu(0))
 TWO = card(gpu(1))
-
-
-@pytest.fixture
-def machine(nothing_is_left: Path, nvml_library: Path) -> Any:
-    with doubled(nothing_is_left, build(nvml_library)) as machine:
-        yield machine
-
-
-@pytest.fixture
-def noted() -> Noted:
-    return Noted()
-
-
-@pytest.fixture
-async def gpus(machine: Machine, noted: Noted) -> AsyncIterator[NvmlGpus]:
-    found = NvmlGpus(noted, library=str(machine.library), limits=QUICK)
-    yield found
-    await found.close()
 
 
 def problem_of(gpus: NvmlGpus, number: int) -> str:
