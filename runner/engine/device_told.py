@@ -5,7 +5,7 @@ Not here: what stands how (`planning.fleet`), and who may see whose task (`stand
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from runner.engine.api import GpuState
@@ -34,6 +34,16 @@ def states(standing: Iterable[Standing], problem: str) -> tuple[GpuState, ...]:
         )
         for each in standing
     )
+
+
+def barred(standing: Iterable[Standing], returning: Collection[str]) -> dict[str, str]:
+    """Why each free device is not given out, for an operator, but those that were just given
+    back."""
+    return {
+        each.gpu.uuid: each.in_full
+        for each in standing
+        if each.why and each.healthy and not each.task_id and each.gpu.uuid not in returning
+    }
 
 
 def taken(found: Sequence[GpuState], *, in_full: bool) -> str:

@@ -36,7 +36,7 @@ SOONEST, SOON = 0.05, 1.0
 
 WATCH, QUARANTINE, IDLE = 2.0, 10.0, 30.0
 """Seconds between two looks while a task has a device or waits for one, or it is in doubt whether
-one is lost; while one is in quarantine; and else."""
+one is lost; while one is in quarantine or is another runner's; and else."""
 
 REST = 0.1
 """Seconds after a lease in which no look at all devices is begun that was not asked for: the
@@ -107,24 +107,31 @@ class Devices:
         except TimeoutError:
             self._unsure = True
             self._unseen(f"it did not answer within {FIRST_LOOK:g} s of the start")
+        except Exception as error:  # noqa: BLE001 - see run
+            self._unsure = True
+            self._failed(error)
 
     async def run(self) -> None:
         """Look again and again, and tell tasks of what they have lost: those that were taken in
-        again have been told so before."""
+        again have been told so before. Whatever a look meets, the next is made: without looks
+        nothing would ever be noticed again."""
         while True:
-            while self._losses:
-                self.lost(*self._losses.pop(0))
-            due = max(self._looked + self._interval(), self._not_before)
-            left = due - self._clock.monotonic()
-            if self._asked or left <= 0:
-                self._asked = False
-                await self._look()
-                self.changed()
-                continue
-            self._sooner.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    await self._sooner.wait()
+            try:
+                while self._losses:
+                    self.lost(*self._losses.pop(0))
+                due = max(self._looked + self._interval(), self._not_before)
+                left = due - self._clock.monotonic()
+                if self._asked or left <= 0:
+                    self._asked = False
+                    await self._look()
+                    self.changed()
+                    continue
+                self._sooner.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await self._sooner.wait()
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                self._failed(error)
 
     def close(self) -> None:
         """Let the locks go. Leases stay as they are."""
@@ -161,7 +168,7 @@ class Devices:
                 self._not_before = now + REST
             self._sooner.set()
             return True
-        self._fleet.lock(locked)
+        self._fleet.lock_too(locked)
         self._starve()
         return False
 
@@ -282,10 +289,10 @@ class Devices:
             return self._pause
         if self._fleet.leases or self._starved or self._fleet.doubted:
             return WATCH
-        return QUARANTINE if self._fleet.quarantined else IDLE
+        return QUARANTINE if self._fleet.quarantined or self._fleet.locked else IDLE
 
     async def _look(self) -> None:
-        """Look, and do what follows. Never raises: see Gpus."""
+        """Look, and do what follows."""
         self._begun = began = self._clock.monotonic()
         look = await self._gpus.look()
         self._looked = self._clock.monotonic()
@@ -293,6 +300,8 @@ class Devices:
         if look.problem:
             self._unseen(look.problem)
             return
+        listed = {gpu.uuid for gpu in look.devices}
+        locked = await self._guard.others(listed - self._fleet.leases.keys())
         self._problem = ""
         before, self._unsure = self.count, False
         # others may have asked before: nothing is clean by a look from before its task ended
@@ -303,7 +312,7 @@ class Devices:
         for each in excused:
             self._note("GPU error lifted", each.uuid, error=each.error, why=each.why)
         news = self._fleet.see(devices, self._seen)
-        self._fleet.lock(self._locked_by_others())
+        self._fleet.lock(locked)
         for one in news:
             self._tell(one)
         self._tell_barred()
@@ -315,9 +324,11 @@ class Devices:
         """Nothing could be seen, which says nothing of any device. Whoever looks logs it."""
         self._problem = problem
 
-    def _locked_by_others(self) -> dict[str, str]:
-        found = ((uuid, self._guard.other(uuid)) for uuid in self._fleet.unleased)
-        return {uuid: why for uuid, why in found if why}
+    def _failed(self, error: Exception) -> None:
+        """A look did, by a defect: nothing is given out by what it left half done."""
+        self._looked = self._clock.monotonic()
+        self._unseen(f"a look failed by a defect in env-runner ({type(error).__name__})")
+        self._observer.note("GPU look failed", level="error", error=error)
 
     def _tell(self, news: News) -> None:
         match news:
@@ -336,12 +347,7 @@ class Devices:
 
     def _tell_barred(self) -> None:
         """Say once of each free device that it is not given out, and once that it is again."""
-        why = {
-            each.gpu.uuid: each.in_full
-            for each in self._fleet.standing()
-            if each.why and each.healthy and not each.task_id
-            and each.gpu.uuid not in self._fleet.returning
-        }  # fmt: skip
+        why = device_told.barred(self._fleet.standing(), self._fleet.returning)
         for uuid in sorted(why.keys() - self._barred):
             self._note("GPU not given out", uuid, level="warning", problem=why[uuid])
         for uuid in sorted(self._barred - why.keys() - self._fleet.quarantined.keys()):
@@ -350,14 +356,9 @@ class Devices:
 
     def _remember(self) -> None:
         """Store what no look can tell the next daemon: see `device_record`."""
-        why, errors = self._fleet.quarantined, self._errors.standing
-        text = device_record.write(
-            self._boot_id,
-            [
-                device_record.Known(gpu, why.get(gpu.uuid, ""), errors.get(gpu.uuid))
-                for gpu in (each.gpu for each in self._fleet.standing())
-            ],
-        )
+        gpus = [each.gpu for each in self._fleet.standing()]
+        known = device_record.known(gpus, self._fleet.quarantined, self._errors.standing)
+        text = device_record.write(self._boot_id, known)
         if text != self._stored:
             self._stored = text
             self.spawn(self._journal.put(device_record.KEY, text))

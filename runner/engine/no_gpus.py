@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from runner.ports import Look
 
 
@@ -37,6 +39,10 @@ class Unguarded:
     def other(self, uuid: str) -> str:  # noqa: ARG002 - see Guard
         """See Guard."""
         return "this runner guards no device"
+
+    async def others(self, uuids: Collection[str]) -> dict[str, str]:
+        """See Guard."""
+        return {uuid: self.other(uuid) for uuid in uuids}
 
     def left(self) -> list[str]:
         """See Guard."""

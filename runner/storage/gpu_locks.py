@@ -10,6 +10,7 @@ nobody else sees.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import fcntl
@@ -19,6 +20,7 @@ import os
 import re
 import stat
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +78,7 @@ class GpuLocks:
         self._boot_id, self._runner, self._state = boot_id, runner, state
         self._alone = alone
         self._held: dict[str, int] = {}
+        self._over: dict[str, _Lease] = {}  # of which nothing ran when it was last looked for
 
     def take(self, uuid: str, attempt: str) -> str:
         """See Guard."""
@@ -85,7 +88,7 @@ class GpuLocks:
         except OSError as error:
             return self._unusable(uuid, error)
         try:
-            if held is None and (why := self._lock(descriptor)):
+            if held is None and (why := self._lock(uuid, descriptor)):
                 return why
             before = _parse(os.pread(descriptor, _LARGEST, 0))
             same = before is not None and self._is_own(before) and before.attempt == attempt
@@ -114,10 +117,16 @@ class GpuLocks:
         try:
             lease = _read(self._path(uuid))
         except FileNotFoundError:
-            return ""
+            lease = None
         except OSError as error:
             return self._unusable(uuid, error)
-        return self._told(lease)
+        self._over.pop(uuid, None)
+        return self._told(uuid, lease) or self._shut(uuid)
+
+    async def others(self, uuids: Collection[str]) -> dict[str, str]:
+        """See Guard. In a thread: what runs on is looked for in all groups and processes."""
+        found = await asyncio.to_thread(lambda: [(uuid, self.other(uuid)) for uuid in uuids])
+        return {uuid: why for uuid, why in found if why}
 
     def left(self) -> list[str]:
         """See Guard. What cannot be read is no lease of this runner's."""
@@ -171,16 +180,16 @@ class GpuLocks:
             raise
         return descriptor
 
-    def _lock(self, descriptor: int) -> str:
+    def _lock(self, uuid: str, descriptor: int) -> str:
         """Lock it, unless it is leased to another runner. Raises OSError."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lease = _parse(os.pread(descriptor, _LARGEST, 0))
             return f"another runner of this host{_pid(lease)} has it"
-        return self._told(_parse(os.pread(descriptor, _LARGEST, 0)))
+        return self._told(uuid, _parse(os.pread(descriptor, _LARGEST, 0)))
 
-    def _told(self, lease: _Lease | None) -> str:
+    def _told(self, uuid: str, lease: _Lease | None) -> str:
         """Who else has the device by this lease, if that still counts."""
         if lease is None or lease.boot_id not in {self._boot_id, ""} or self._is_own(lease):
             return ""
@@ -189,7 +198,11 @@ class GpuLocks:
         who = f"another runner of this host has it for attempt {quote(lease.attempt)}"
         if _is_awaited(lease):
             return f"{who}; that runner's state is in {quote(lease.state)}"
+        if self._over.get(uuid) == lease:  # it cannot begin again, and to look takes its time
+            return ""
         where = gpu_leftovers.found(lease.attempt, lease.container, lease.state)
+        if not where:
+            self._over[uuid] = lease
         plain = where.encode(errors="replace").decode()  # a group is called what somebody likes
         return f"{who}, which runs on: {plain}" if where else ""
 
@@ -224,6 +237,17 @@ class GpuLocks:
         plain = _PLAIN.fullmatch(uuid)
         name = uuid if plain else hashlib.sha256(uuid.encode()).hexdigest()
         return self.directory / f"{name}{suffix}"
+
+    def _shut(self, uuid: str) -> str:
+        """Why this process could not lock it, by what may be written; empty where it could."""
+        path = self._path(uuid)
+        place = next((each for each in (path, *path.parents) if os.path.lexists(each)), path)
+        if os.access(place, os.R_OK | os.W_OK if place == path else os.W_OK | os.X_OK):
+            return ""
+        with contextlib.suppress(OSError):
+            if os.statvfs(place).f_flag & os.ST_RDONLY:
+                return self._unusable(uuid, OSError(errno.EROFS, os.strerror(errno.EROFS)))
+        return self._unusable(uuid, OSError(errno.EACCES, os.strerror(errno.EACCES)))
 
     def _unusable(self, uuid: str, error: OSError) -> str:
         problem = error.strerror or str(error)

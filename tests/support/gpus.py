@@ -5,6 +5,7 @@ devices. What is here outlives an engine, as devices do. Not NVML: that has a do
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -159,6 +160,10 @@ class FakeGuard:
         if runner == self._runner or (runner in self._leases.gone and not runs):
             return ""
         return f"another runner of this host has it for attempt {attempt!r}"
+
+    async def others(self, uuids: Collection[str]) -> dict[str, str]:
+        """See Guard."""
+        return {uuid: why for uuid in uuids if (why := self.other(uuid))}
 
     def left(self) -> list[str]:
         """See Guard."""

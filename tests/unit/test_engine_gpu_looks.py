@@ -13,7 +13,7 @@ from runner.engine.devices import RECENT
 from runner.planning.gpus import LOCKED
 from tests.support.engine import assign, assignment, ended, until
 from tests.support.gpu_rig import GPU, GpuRig, gpu_of, state
-from tests.support.gpus import a_gpu
+from tests.support.gpus import FakeGuard, a_gpu
 from tests.support.loop import virtual
 
 
@@ -260,4 +260,68 @@ async def test_an_idle_runner_looks_seldom_and_one_with_a_lease_often() -> None:
     looks = rig.gpus.looks
     await asyncio.sleep(20)
     assert rig.gpus.looks - looks >= 9
+    await engine.close()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_whatever_a_look_meets_the_next_is_made(
+    first: bool,  # noqa: FBT001 - a case
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def others(*_: object) -> dict[str, str]:
+        raise OverflowError("of some file")
+
+    @virtual
+    async def story() -> None:
+        rig = GpuRig(["GPU-a"])
+        with monkeypatch.context() as patch:
+            if first:
+                patch.setattr(FakeGuard, "others", others)
+            engine = await rig.start()
+            if not first:
+                await assign(engine, "t1", ["sleep", 60], of=GPU)
+                await until(engine, "t1", EventType.STARTED)
+                patch.setattr(FakeGuard, "others", others)
+            await asyncio.sleep(5)
+            await assign(engine, "t2", ["exit", 0], of=GPU)
+            await asyncio.sleep(5)
+            if not first:
+                assert "defect in env-runner (OverflowError)" in state(engine).problem
+            assert len(rig.world.starts) == (0 if first else 1)
+        assert rig.told("GPU look failed")
+        if not first:
+            rig.gpus.set("GPU-a", problem="Xid 79: it has fallen off the bus")
+            lost = (await ended(engine, "t1")).failure
+            assert lost is not None
+            assert lost.reason is Reason.GPU_LOST
+            rig.gpus.devices["GPU-a"] = a_gpu("GPU-a")
+        assert (await ended(engine, "t2")).state is State.COMPLETED
+        await engine.close()
+
+    story()
+
+
+@virtual
+async def test_what_another_runner_has_is_told_within_ten_seconds_of_its_end() -> None:
+    rig = GpuRig()
+    engine = await rig.start()
+    for uuid in ("GPU-a", "GPU-b"):
+        rig.leases.held[uuid] = ("another", "er-x-1")
+    await asyncio.sleep(31)
+    assert [each.public for each in engine.devices.states()] == [LOCKED, LOCKED]
+    rig.leases.held.clear()
+    await asyncio.sleep(10.5)
+    assert [each.problem for each in engine.devices.states()] == ["", ""]
+    await engine.close()
+
+
+@virtual
+async def test_which_locks_others_have_is_not_forgotten_over_one_that_is_found_since() -> None:
+    rig = GpuRig()
+    engine = await rig.start()
+    rig.leases.held["GPU-a"] = ("another", "er-x-1")
+    await asyncio.sleep(31)
+    rig.leases.held["GPU-b"] = ("another", "er-x-2")
+    await assign(engine, "t1", ["exit", 0], of=GPU)
+    assert [each.public for each in engine.devices.states()] == [LOCKED, LOCKED]
     await engine.close()

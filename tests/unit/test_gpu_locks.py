@@ -6,6 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -195,6 +196,37 @@ def test_a_directory_that_cannot_be_made_bars_the_device_and_says_how_to_mend_it
     why = guard.take("GPU-a", "er-1")
     assert "gpus.lock_directory" in why
     assert str(tmp_path / "gpus") in why
+
+
+@pytest.mark.parametrize(
+    ("read_only", "made", "words"),
+    [
+        (0, False, "(Permission denied): let this user write there, or"),
+        (0, True, "(Permission denied): let this user write there, or"),
+        (os.ST_RDONLY, True, "(under systemd: ReadWritePaths=)"),
+    ],
+)
+def test_a_lock_that_could_not_be_had_is_told_before_anybody_wants_it(
+    tmp_path: Path,
+    read_only: int,
+    made: bool,  # noqa: FBT001 - a case
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    guard, asked = locks(tmp_path), list[Path]()
+    assert guard.other("GPU-a") == ""
+    if made:
+        (tmp_path / "gpus").mkdir()
+
+    def access(path: Path, mode: int) -> bool:
+        asked.append(path)
+        return not mode & os.W_OK
+
+    monkeypatch.setattr(os, "access", access)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=read_only))
+    assert words in guard.other("GPU-a")
+    assert asked == [tmp_path / "gpus" if made else tmp_path]
+    assert list(tmp_path.glob("gpus/*")) == []
 
 
 @pytest.mark.parametrize("uuid", ["../../etc/passwd", "a/b", "GPU a", "ä", "", "x" * 300])
