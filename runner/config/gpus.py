@@ -22,7 +22,7 @@ GPUS = Record(
         "lock_directory": Field(
             Text(check=_directory),
             "Where all runners of this host lock devices; `gpus` in the runtime directory where "
-            "empty.",
+            "empty. Under systemd the daemon's unit has to let it be written ([gpu.md](gpu.md)).",
             "",
         ),
     },

@@ -150,12 +150,13 @@ class GpuLocks:
             os.close(descriptor)
 
     def reset(self, uuid: str) -> float:
-        """See Guard. It is said by a file beside the lock, and by when that was last touched."""
+        """See Guard. It is said by a file beside the lock, and by when that was last touched: no
+        later than when the kernel saw it change, whatever time somebody gave it."""
         try:
             about = self._path(uuid, _RESET).lstat()
         except OSError:
             return 0.0
-        return about.st_mtime if stat.S_ISREG(about.st_mode) else 0.0
+        return min(about.st_mtime, about.st_ctime) if stat.S_ISREG(about.st_mode) else 0.0
 
     def close(self) -> None:
         """See Guard."""

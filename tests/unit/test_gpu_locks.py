@@ -240,6 +240,15 @@ def test_no_name_of_a_device_leads_out_of_the_directory(tmp_path: Path, uuid: st
     guard.close()
 
 
+def test_no_reset_is_said_to_be_later_than_it_was_said(tmp_path: Path) -> None:
+    guard, path = written(tmp_path, ""), tmp_path / "gpus" / "GPU-a.reset"
+    path.touch()
+    os.utime(path, (time.time() + 86400,) * 2)
+    assert guard.reset("GPU-a") == path.stat().st_ctime
+    os.utime(path, (7.0, 7.0))
+    assert guard.reset("GPU-a") == 7.0
+
+
 @pytest.mark.root
 def test_roots_file_in_a_daemons_directory_is_the_daemons(tmp_path: Path) -> None:
     (tmp_path / "gpus").mkdir()
