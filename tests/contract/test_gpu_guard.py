@@ -97,6 +97,14 @@ def test_to_ask_takes_nothing(host: Host) -> None:
     assert other.take("GPU-a", "er-1") == ""
 
 
+async def test_of_many_those_are_told_that_others_have(host: Host) -> None:
+    one, other = host.process("one"), host.process("other")
+    one.take("GPU-a", "er-1")
+    other.take("GPU-b", "er-2")
+    told = await other.others(["GPU-a", "GPU-b", "GPU-c"])
+    assert told == {"GPU-a": other.other("GPU-a")}
+
+
 def test_what_is_given_back_is_for_whoever_comes_first(host: Host) -> None:
     one, other = host.process("one"), host.process("other")
     one.take("GPU-a", "er-1")
