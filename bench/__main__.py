@@ -14,7 +14,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import containers, footprint, gpu_leases, gpus, isolation, output, round_trip, start
+from bench import (
+    containers,
+    footprint,
+    gpu_leases,
+    gpus,
+    isolation,
+    output,
+    reports,
+    round_trip,
+    start,
+)
 from bench.daemon import ROOT
 from bench.figure import Figure
 from bench.place import facts
@@ -31,6 +41,7 @@ CASES = {
     "footprint": footprint.memory,
     "start": start.start,
     "containers": containers.containers,
+    "reports": reports.reports,
     "gpus": gpus.scrape,
     "gpu-leases": gpu_leases.leases,
 }

@@ -171,7 +171,7 @@ async def _attached(there: Any, direct: Direct) -> float:
     """MiB a second, from the first byte to the last."""
     made = await direct.create(_WRITE)
     version = await direct.engine.version()
-    attached = await attach(direct.engine.socket, version, made.id, stdin=False)
+    attached = await attach(direct.engine.socket, version, made.id, ("stdout", "stderr"))
     frames, size, begun = Frames(), 0, 0.0
     try:
         await direct.engine.call("start", lambda _: made.start())

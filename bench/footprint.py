@@ -28,13 +28,13 @@ async def memory(directory: Path) -> list[Figure]:
         await client.run(["/bin/true"])
         idle = resident(daemon.pid)
         figures.append(Figure("memory, daemon idle, with HTTP", idle, "MiB", at_most=80))
-        busy = await _idle_cpu(daemon)
+        busy = await busy_cpu(daemon)
         figures.append(Figure("idle CPU, daemon and keeper", busy, "%", at_most=0.5))
         task_id = await client.assign(["/bin/sleep", "600"])
         async with _followers(daemon, task_id):
             more = resident(daemon.pid) - idle
             figures.append(Figure("memory, 1,000 followers more", more, "MiB", at_most=35))
-            busy = await _idle_cpu(daemon)
+            busy = await busy_cpu(daemon)
             figures.append(Figure("idle CPU with 1,000 followers", busy, "%", at_most=0.5))
         figures.append(Figure("memory, keeper", resident(daemon.keeper()), "MiB", at_most=16))
     return [*figures, await _with_ended(directory)]
@@ -86,8 +86,8 @@ async def _followers(daemon: Daemon, task_id: str) -> Any:
             await asyncio.gather(*(call.code() for call in calls))
 
 
-async def _idle_cpu(daemon: Daemon) -> float:
-    """Percent of a core that both use while nothing happens."""
+async def busy_cpu(daemon: Daemon) -> float:
+    """Percent of a core that both use for some seconds from soon on."""
     await asyncio.sleep(1)
     pids = (daemon.pid, daemon.keeper())
     before, begun = sum(map(cpu_seconds, pids)), time.monotonic()

@@ -21,20 +21,20 @@ from typing import Any
 from runner import __version__, failpoints, gpus
 from runner.config import Config, ConfigError, beyond_host, rules
 from runner.containers import Containers
-from runner.edges.rpc.listen import AddressTaken, BadAddress, Listener
+from runner.edges.rpc.listen import AddressTaken, BadAddress
 from runner.edges.rpc.server import RpcServers, RpcSettings
 from runner.engine.clock import SystemClock
 from runner.engine.service import Engine
-from runner.engine.settings import Settings
 from runner.executors.local import LocalExecutor
 from runner.executors.local.dismissal import dismiss
 from runner.executors.local.options import keeper_options
-from runner.host import HostFacts, facts
+from runner.host import facts
 from runner.links import on_this_host
 from runner.notify import notify, reloading, stay_alive
 from runner.planning.policy import Rules
 from runner.ports import Executor, JournalBroken, JournalUnavailable, Observer
 from runner.process import leave_in_time, prepare
+from runner.settings import engine_settings, listeners
 from runner.signals import Signals
 from runner.storage.journal import JournalDamaged, SqliteJournal, StateLocked, open_journal
 from runner.storage.output import FileOutput
@@ -55,6 +55,7 @@ _AT_START = (
     "docker",
     "podman",
     "gpus",
+    "results",
     "secrets",
     "registries",
 )  # fmt: skip - sections that a reload cannot change
@@ -115,7 +116,7 @@ async def local_runner(config: Config) -> AsyncIterator[str]:
             local=replace(config.local, keeper_socket="", keeper_root="", start_keeper=True),
             apart=tuple(map(Path, config.own_places.places)),  # a daemon's, which may be there
         )
-        servers = RpcServers(_listeners(own), quiet, RpcSettings())
+        servers = RpcServers(listeners(own), quiet, RpcSettings())
         servers.claim()
         try:
             # killed, the command can do nothing of what follows: then its keeper does
@@ -152,7 +153,7 @@ async def _serve(config: Config, reload: Callable[[], Config], log: Log) -> int:
         max_connections=config.grpc.max_connections,
         insecure=config.grpc.insecure,
     )
-    servers = RpcServers(_listeners(config), observer, settings, shown.call_ended)
+    servers = RpcServers(listeners(config), observer, settings, shown.call_ended)
     servers.claim()  # before anything of another daemon's is touched
     running: list[Runner] = []
     signals = Signals(lambda: _reload(config, reload, running, log, shown))
@@ -264,7 +265,7 @@ async def _runner(
             SystemClock(),
             observer,
             ruled(config),
-            _settings(config, host),
+            engine_settings(config, host),
             reserve_out=lambda: journal.reserve_out,
             gpus=seen,
             driver_load=gpus.driver_load,
@@ -327,31 +328,6 @@ def _user(name: str) -> tuple[int, int] | None:
     except KeyError:
         raise Misconfigured(f"executors.local.user: there is no user {name!r} here") from None
     return entry.pw_uid, entry.pw_gid
-
-
-def _settings(config: Config, host: HostFacts) -> Settings:
-    state = config.state
-    return Settings(
-        runner_id=config.runner.id or host.hostname,
-        version=__version__,
-        boot_id=host.boot_id,
-        state_directory=state.directory,
-        output_directory=config.keeper_root if config.local.enabled else None,
-        retention=state.retention,
-        event_retention=state.event_retention,
-        id_retention=state.id_retention,
-        min_free_bytes=state.min_free.size,
-        min_free_share=state.min_free.fraction,
-        queue_bytes=config.runner.queue_memory,
-        gpu_idle_memory=config.gpus.idle_memory,
-    )
-
-
-def _listeners(config: Config) -> list[Listener]:
-    return [
-        *(Listener(address) for address in config.grpc.listen),
-        *(Listener(f"unix:{each.path}", each.principal) for each in config.grpc.sockets),
-    ]
 
 
 def _reload(

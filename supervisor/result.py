@@ -52,6 +52,11 @@ class Result:
         failure = self.task.failure
         return failure.message + (f"\n{failure.stderr_tail}" if failure.stderr_tail else "")
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What it reported and the runner could not take, a sentence each."""
+        return tuple(self.task.warnings)
+
     def to_dict(self) -> dict[str, object]:
         """The orchestrator's form as plain values, ready for JSON."""
         result: dict[str, object] | None = None

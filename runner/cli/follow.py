@@ -137,7 +137,10 @@ def _until_done(runner: Supervisor, task: v1.Task) -> AsyncIterator[v1.TaskEvent
 
 
 def tell_end(task: v1.Task) -> None:
-    """Say on stderr how it ended, unless it is well: what was printed is the task's own."""
+    """Say on stderr how it ended, unless it is well: what was printed is the task's own. What it
+    reported and could not be taken is said in any case."""
+    for warning in task.warnings:
+        note(f"{task.task_id}: {warning}")
     if task.state == v1.TASK_STATE_COMPLETED:
         return
     note(f"{task.task_id} {words.ending(task)}", "31" if task.state == v1.TASK_STATE_FAILED else "")

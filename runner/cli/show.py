@@ -58,6 +58,8 @@ def _fields(task: v1.Task) -> Iterator[tuple[str, str]]:
         yield "reason", f"{words.reason(task.failure.reason)}, the {whose}'s fault"
         for line in task.failure.stderr_tail.splitlines()[-10:]:
             yield "stderr", safe(line)
+    for warning in task.warnings:
+        yield "warning", safe(warning)
     for decision in task.plan.decisions:
         yield "decided", safe(decision)
 

@@ -24,6 +24,7 @@ from runner.config.model import (
     Socket,
     State,
 )
+from runner.config.results import RESULTS
 from runner.config.secrets import REGISTRIES, SECRETS
 from runner.config.tenants import TENANTS
 from runner.domain import container_users, image, paths, values
@@ -300,6 +301,7 @@ def table(listen: str, directory: str) -> Record:
                 default=EMPTY,
             ),
             "gpus": Field(GPUS, default=EMPTY),
+            "results": Field(RESULTS, default=EMPTY),
             "policy": Field(_policy_record, default=EMPTY),
             "testing": Field(
                 Record(

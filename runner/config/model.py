@@ -151,6 +151,14 @@ class GpuRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Results:
+    """Bytes of what tasks may report: of a result, and of a line of progress."""
+
+    size: int = 256 * 1024
+    progress_line: int = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
 class SecretsDirectory:
     """One file a secret, for the tenants that are named."""
 
@@ -175,6 +183,7 @@ class Config:
     docker: Container = Container(enabled=True, url=DOCKER_URL)
     podman: Container = Container(enabled=False, url=PODMAN_URL)
     gpus: GpuRules = GpuRules()
+    results: Results = Results()
     policy: Policy = field(default_factory=Policy)
     secrets: SecretsDirectory | None = None
     registries: Mapping[str, str] = field(default_factory=dict)

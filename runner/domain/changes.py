@@ -31,6 +31,7 @@ class Change(TypedDict, total=False):
     end_time: int
     cancel: Cancel | None
     acknowledged: bool
+    warnings: tuple[str, ...]
 
 
 _PLAIN = tuple(Change.__optional_keys__ - {"task", "attempts"})

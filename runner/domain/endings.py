@@ -23,7 +23,7 @@ from runner.domain.exit import Exit
 from runner.domain.failure import Failure, Reason
 from runner.domain.task import Cancel, EventType, Result, State, Task
 from runner.domain.transition import Step, Transition, step, with_attempt
-from runner.domain.verdict import Verdict, judge, retry_delay
+from runner.domain.verdict import Verdict, cancelled, judge, retry_delay
 
 _SECOND = 1_000_000_000
 
@@ -70,7 +70,7 @@ def end_attempt(task: Task, event: Exited) -> Transition:
     if task.plan.outputs and not exit_.lost:
         task = replace(task, state=State.FINALIZING)
         return step(task, EventType.FINALIZING, Finalize(attempt.number))
-    return _end(task, verdict, event.time)
+    return _end(task, verdict, event.time, event.result)
 
 
 def lose_attempt(task: Task, event: NotStarted) -> Transition:
@@ -115,7 +115,7 @@ def acknowledge(task: Task, _event: Acknowledged) -> Transition:
 def _judge(task: Task, exit_: Exit) -> Verdict:
     failure = task.attempt.failure
     lost = failure if failure is not None and failure.reason is Reason.GPU_LOST else None
-    return judge(exit_, task.plan.limits, cancelled=task.cancel is not None, standing=lost)
+    return judge(exit_, task.plan.limits, cancelled=cancelled(task, exit_), standing=lost)
 
 
 def _retry_or_end(task: Task, failure: Failure, time: int, draw: float) -> Transition:

@@ -80,12 +80,14 @@ class LaunchFailed:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The attempt is over: none of its processes is left, or its end cannot be learned."""
+    """The attempt is over: none of its processes is left, or its end cannot be learned. `result`
+    is what it reported, without its latency; None where it did not, or that is read later."""
 
     time: int
     number: int
     exit: Exit
     draw: float = 0.0
+    result: Result | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,16 @@ class Progressed:
     time: int
     number: int
     progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that the attempt reported could not be taken; `message` says what and why, as a
+    sentence."""
+
+    time: int
+    number: int
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +164,7 @@ Event = (
     | Finalized
     | GpuLost
     | Progressed
+    | Warned
     | RetryDue
     | CancelRequested
     | Acknowledged

@@ -29,6 +29,7 @@ from runner.domain.events import (
     Progressed,
     Resumed,
     RetryDue,
+    Warned,
 )
 from runner.domain.task import State, Task
 from runner.domain.transition import Transition
@@ -80,6 +81,7 @@ TRANSITIONS: Mapping[tuple[Phase, type[Event]], Rule] = {
     (P, LaunchFailed): Rule(endings.fail_launch, (B, E)),
     (P, Exited): Rule(endings.end_attempt, (B, F, E)),  # of an earlier boot
     (P, Progressed): Rule(starts.note_progress, (P,)),  # a pull, for one
+    (P, Warned): Rule(starts.note_warning, (P,)),  # of an earlier boot
     (P, GpuLost): Rule(starts.note_lost_gpu, (P,)),
     (P, CancelRequested): Rule(starts.note_cancel, (P,)),
     (R, Resumed): Rule(starts.find_again, (R,)),
@@ -87,9 +89,11 @@ TRANSITIONS: Mapping[tuple[Phase, type[Event]], Rule] = {
     (R, NotStarted): Rule(endings.lose_attempt, (B, E)),
     (R, Exited): Rule(endings.end_attempt, (B, F, E)),
     (R, Progressed): Rule(starts.note_progress, (R,)),
+    (R, Warned): Rule(starts.note_warning, (R,)),
     (R, GpuLost): Rule(starts.stop_without_gpu, (R,)),
     (R, CancelRequested): Rule(starts.stop, (R,)),
     (F, Resumed): Rule(endings.finalize_again, (F,)),
+    (F, Warned): Rule(starts.note_warning, (F,)),
     (F, Finalized): Rule(endings.end_task, (E,)),
     (E, Granted): Rule(endings.give_back, (E,)),
     (E, Acknowledged): Rule(endings.acknowledge, (E,)),
@@ -99,9 +103,11 @@ TRANSITIONS: Mapping[tuple[Phase, type[Event]], Rule] = {
 IGNORED: Mapping[tuple[Phase, type[Event]], str] = {
     (W, Acknowledged): "only a task that has ended can be acknowledged",
     (W, Progressed): "late word of an attempt that is over",
+    (W, Warned): "late word of an attempt that is over",
     (W, GpuLost): "late word of an attempt that is over",
     (B, Acknowledged): "only a task that has ended can be acknowledged",
     (B, Progressed): "late word of an attempt that is over",
+    (B, Warned): "late word of an attempt that is over",
     (B, GpuLost): "late word of an attempt that is over",
     (P, Acknowledged): "only a task that has ended can be acknowledged",
     (R, Acknowledged): "only a task that has ended can be acknowledged",
@@ -111,6 +117,7 @@ IGNORED: Mapping[tuple[Phase, type[Event]], str] = {
     (F, GpuLost): "its process has ended, and the verdict on it stands",
     (E, CancelRequested): "it has ended, and is answered as it is",
     (E, Progressed): "late word of an attempt that is over",
+    (E, Warned): "late word of an attempt that is over",
     (E, GpuLost): "late word of an attempt that is over",
     (E, RetryDue): "it was cancelled while the timer ran out",
     (E, Resumed): "there is nothing left to be done for it",
@@ -128,7 +135,7 @@ def handle(task: Task, event: Event) -> Transition:
         raise IllegalEvent(f"{cell[1].__name__} cannot happen to a task that is {cell[0]}")
     number = getattr(event, "number", None)
     if number is not None and number != task.attempt.number:
-        if isinstance(event, Progressed | GpuLost):
+        if isinstance(event, Progressed | Warned | GpuLost):
             return Transition(task)
         latest = task.attempt.number
         raise IllegalEvent(f"{cell[1].__name__} is of attempt {number}, not of {latest}")

@@ -31,12 +31,14 @@ from runner.domain.events import (
     Progressed,
     Resumed,
     RetryDue,
+    Warned,
 )
 from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.task import Attempt, Cancel, EventType, State, Task
 from runner.domain.transition import Transition, step, with_attempt
 
 _SECOND = 1_000_000_000
+_MOST_WARNINGS = 8  # of an attempt: what else it reports is no news
 
 
 def accept(task: Task, granted: Granted | None = None) -> Transition:
@@ -82,6 +84,7 @@ def begin_attempt(task: Task, event: Granted) -> Transition:
         attempts=(*task.attempts, attempt),
         failure=None,
         progress=None,
+        warnings=(),
     )
     return step(task, EventType.PREPARING, Launch(attempt.number))
 
@@ -173,6 +176,13 @@ def stop_without_gpu(task: Task, event: GpuLost) -> Transition:
 def note_progress(task: Task, event: Progressed) -> Transition:
     """The attempt said how far it is; before its start, whoever prepares it."""
     return step(replace(task, progress=event.progress), EventType.PROGRESS)
+
+
+def note_warning(task: Task, event: Warned) -> Transition:
+    """Something that the attempt reported could not be taken. Told again, it is the same."""
+    if event.message in task.warnings or len(task.warnings) >= _MOST_WARNINGS:
+        return Transition(task)
+    return step(replace(task, warnings=(*task.warnings, event.message)), None)
 
 
 def grace_of(task: Task) -> float:

@@ -121,7 +121,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One assignment: what was asked (fixed), and how it stands (replaced, never mutated)."""
+    """One assignment: what was asked (fixed), and how it stands (replaced, never mutated).
+
+    `warnings` are sentences about what its latest attempt reported and could not be taken.
+    """
 
     task_id: str
     task_class: TaskClass
@@ -143,6 +146,7 @@ class Task:
     end_time: int = 0
     cancel: Cancel | None = None
     acknowledged: bool = False
+    warnings: tuple[str, ...] = ()
     sequence: int = 0  # of the event that last changed it
 
     @property

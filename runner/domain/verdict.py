@@ -13,7 +13,7 @@ from runner.domain.exit import Exit, Stopped
 from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.limits import Limits, RetryPolicy
 from runner.domain.limits import size_text as size
-from runner.domain.task import Attempt
+from runner.domain.task import Attempt, Task
 
 STDERR_TAIL = 4096
 """Bytes of UTF-8 that a failure holds of stderr at most (`Failure.stderr_tail`)."""
@@ -76,6 +76,15 @@ def judge(
         return Verdict(_task_fault(Reason.LIMIT, f"it {_ending(exit_)}; {over}", exit_))
     reason = Reason.SIGNAL if exit_.code is None else Reason.EXIT_CODE
     return Verdict(_task_fault(reason, f"it {_ending(exit_)}", exit_))
+
+
+def cancelled(task: Task, exit_: Exit) -> bool:
+    """Whether it was cancelled before it ended. What its executor was not asked to stop, and had
+    ended by the time of the request, ended by itself, whenever that was learned."""
+    if task.cancel is None:
+        return False
+    before = exit_.stopped is None and not exit_.lost and exit_.exit_time < task.cancel.time
+    return not before
 
 
 _NOT_BY_ITSELF = (Reason.LOST, Reason.SECRET)

@@ -13,7 +13,7 @@ from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.paths import output_places
 from runner.domain.plan import Artifact
 from runner.domain.task import Result, Task
-from runner.domain.verdict import Verdict, judge
+from runner.domain.verdict import Verdict, cancelled, judge
 from runner.ports import Executor, Found
 
 _LISTED = 1000
@@ -35,7 +35,7 @@ async def collect(executor: Executor, task: Task) -> tuple[Failure | None, Resul
         return Failure(Reason.OUTPUT, text, Fault.SYSTEM, retryable=True), None
     if exit_ is None:
         return None, None
-    verdict = judge(exit_, task.plan.limits, cancelled=task.cancel is not None)
+    verdict = judge(exit_, task.plan.limits, cancelled=cancelled(task, exit_))
     if verdict != Verdict():
         return None, None
     listed: dict[str, Artifact] = {}
@@ -54,6 +54,18 @@ async def collect(executor: Executor, task: Task) -> tuple[Failure | None, Resul
     return None, Result(
         latency=0.0, outputs=tuple(listed.values())
     )  # the latency comes with its end
+
+
+def reported(listed: Result, told: Result | None) -> Result:
+    """The result with what the task itself reports beside its listed outputs: those that are
+    listed already stand as they were found, and get its type where the payload gives none."""
+    if told is None:
+        return listed
+    types = {each.path: each.type for each in told.outputs if each.path}
+    outputs = [replace(one, type=one.type or types.get(one.path, "")) for one in listed.outputs]
+    known = {each.path for each in outputs}
+    more = [each for each in told.outputs if not each.path or each.path not in known]
+    return replace(told, outputs=(*outputs, *more))
 
 
 async def _of(executor: Executor, task: Task, output: Artifact) -> tuple[list[Found], str]:

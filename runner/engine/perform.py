@@ -18,15 +18,18 @@ from runner.domain.events import Event
 from runner.domain.exit import Exit
 from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.task import Handle, Progress, Task
+from runner.domain.verdict import Verdict, judge
 from runner.engine.bodies import Bodies
 from runner.engine.devices import Devices
-from runner.engine.outputs import collect
+from runner.engine.outputs import collect, reported
+from runner.engine.reports import Following, Reports
 from runner.failpoints import failpoint
 from runner.planning.environment import environment
 from runner.ports import ChecksGpus, Clock, Executor, Launch, LaunchFailed, Observer, Started
 
 ADOPTIONS = 32
-"""Attempts looked for at once after a restart: enough to be quick, few enough to be kind."""
+"""Attempts of one executor that are looked for at once after a restart: enough to be quick, few
+enough to be kind. One that does not answer holds up no other's."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds between two tries of a call that an executor did not answer."""
@@ -48,13 +51,16 @@ class Performer:
         bodies: Bodies,
         clock: Clock,
         observer: Observer,
+        *,
         devices: Devices,
+        reports: Reports,
     ) -> None:
         self._executors, self._bodies, self._devices = executors, bodies, devices
-        self._clock, self._observer = clock, observer
+        self._clock, self._observer, self._reports = clock, observer, reports
+        reports.tell = self._tell
         self.tell: Callable[[str, Event], None] = lambda _task_id, _event: None
         self.unwanted: Callable[[str], bool] = lambda _task_id: False
-        self._adopting = asyncio.Semaphore(ADOPTIONS)
+        self._adopting = {each: asyncio.Semaphore(ADOPTIONS) for each in executors}
 
     async def perform(self, effect: do.Effect, task: Task) -> Event | None:
         """Do it for `task`, as it stood when the effect was asked for."""
@@ -116,7 +122,7 @@ class Performer:
         pause = FIRST_PAUSE
         while True:
             try:
-                async with self._adopting:
+                async with self._adopting[task.attempt.executor]:
                     return await executor.adopt(self._shape(task))
             except Exception as error:  # noqa: BLE001 - asked again until it is answered
                 self._note("adoption was not answered", task, error)
@@ -127,10 +133,28 @@ class Performer:
         if task.attempt.gpu_uuids and isinstance(executor, ChecksGpus):
             checking = asyncio.create_task(self._check_gpus(executor, task), name="gpu-check")
         try:
-            return await self._wait(executor, task, handle)
+            async with self._reports.following(executor, task) as following:
+                event = await self._wait(executor, task, handle)
+            return await self._reported(executor, task, event, following)
         finally:
             if checking is not None:
                 checking.cancel()
+
+    async def _reported(
+        self, executor: Executor, task: Task, event: happened.Exited, following: Following
+    ) -> Event:
+        """The end, with what the attempt reported until then. Where outputs are looked for, the
+        result is read with them."""
+        exit_ = event.exit
+        if exit_.lost:
+            return event
+        await following.end()
+        if task.plan.outputs or judge(exit_, task.plan.limits, cancelled=False) != Verdict():
+            return event
+        return replace(event, result=await self._reports.result(executor, task))
+
+    def _tell(self, task_id: str, event: Event) -> None:
+        self.tell(task_id, event)
 
     async def _check_gpus(self, executor: ChecksGpus, task: Task) -> None:
         """Tell a task whose device is well and that can open it no more."""
@@ -141,7 +165,7 @@ class Performer:
         now = self._clock.wall()
         self.tell(task.task_id, happened.GpuLost(now, task.attempt.number, why))
 
-    async def _wait(self, executor: Executor, task: Task, handle: Handle | None) -> Event:
+    async def _wait(self, executor: Executor, task: Task, handle: Handle | None) -> happened.Exited:
         pause = FIRST_PAUSE
         while handle is not None:
             try:
@@ -184,6 +208,8 @@ class Performer:
         while True:
             try:
                 failure, result = await collect(executor, task)
+                if result is not None:
+                    result = reported(result, await self._reports.result(executor, task))
             except Exception as error:  # noqa: BLE001 - asked again until it is answered
                 self._note("outputs were not answered", task, error)
             else:
@@ -250,10 +276,10 @@ class Performer:
             now, number, found.handle, found.start_time, found.image_digest, found.ready_time
         )
 
-    def _exited(self, task: Task, exit_: Exit) -> Event:
+    def _exited(self, task: Task, exit_: Exit) -> happened.Exited:
         return happened.Exited(self._clock.wall(), task.attempt.number, exit_, _draw())
 
-    def _lost(self, task: Task, why: str) -> Event:
+    def _lost(self, task: Task, why: str) -> happened.Exited:
         now = self._clock.wall()
         return self._exited(task, Exit(task.attempt.start_time, now, lost=why))
 

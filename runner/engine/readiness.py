@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 from runner.ports import Executor, Observer, Readiness
 
@@ -13,6 +14,10 @@ ANSWER = 5.0
 UNREADY_INTERVAL = 1.0
 """Seconds between two questions while some executor is not ready, so that tasks that wait for
 it go on soon after it is back."""
+
+
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+"""Lets something go on by itself."""
 
 
 class Board:
@@ -32,11 +37,19 @@ class Board:
 
     def of(self, name: str) -> Readiness:
         """What it last said of itself."""
-        return self._known.get(name, Readiness(ready=False, problem="it was not asked yet"))
+        return self._known.get(name, Readiness(ready=False, problem="it has not answered yet"))
 
     def doubt(self, _name: str) -> None:
         """Something failed that may be the executor's: ask now."""
         self._doubted.set()
+
+    async def begin(self, spawn: Spawn, budget: float) -> float:
+        """Ask all of them, and wait for `budget` seconds at most; returns what is left of it. Who
+        has not answered by then is not ready until it does."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + budget
+        await asyncio.wait({spawn(self.ask())}, timeout=budget)
+        return max(0.0, until - loop.time())
 
     async def ask(self) -> None:
         """Ask all of them, once."""

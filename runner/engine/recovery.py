@@ -25,9 +25,10 @@ async def recover(
     clock: Clock,
     observer: Observer,
     settings: Settings,
+    budget: float,
 ) -> None:
-    """Take all of them in. Returns once what ran was found again, or the budget is spent; the
-    rest then goes on beside the service."""
+    """Take all of them in. Returns once what ran was found again, or the budget (seconds) is
+    spent; the rest then goes on beside the service."""
     unfinished = await journal.unfinished()
     actors = [tasks.restore(task, age) for age, task in enumerate(unfinished, -len(unfinished))]
     await devices.begin()
@@ -37,6 +38,6 @@ async def recover(
     scheduler.open()
     late: set[asyncio.Task[None]] = set()
     if searching:
-        _, late = await asyncio.wait(searching, timeout=settings.recovery_budget)
+        _, late = await asyncio.wait(searching, timeout=budget)
     if actors:
         observer.note("tasks taken in again", tasks=len(actors), unanswered=len(late))

@@ -46,6 +46,7 @@ from runner.engine.perform import Performer
 from runner.engine.queue import Queue
 from runner.engine.readiness import Board
 from runner.engine.recovery import recover
+from runner.engine.reports import Reports
 from runner.engine.retention import Retention
 from runner.engine.scheduler import Scheduler
 from runner.engine.settings import Settings
@@ -109,6 +110,7 @@ class Engine:
         )
         self.scheduler = Scheduler(rules, self._board.ready, clock.monotonic, self.devices)
         bodies = Bodies(journal)
+        reports = Reports(clock, observer, settings.reports, self._aside, held=reserve_out)
         self._tasks = Tasks(
             journal=journal,
             hub=self._hub,
@@ -116,7 +118,9 @@ class Engine:
             observer=observer,
             scheduler=self.scheduler,
             devices=self.devices,
-            performer=Performer(executors, bodies, clock, observer, self.devices),
+            performer=Performer(
+                executors, bodies, clock, observer, devices=self.devices, reports=reports
+            ),
             bodies=bodies,
             boot_id=settings.boot_id,
         )
@@ -145,7 +149,7 @@ class Engine:
         _, last = await self._journal.bounds()
         self._hub.begin(last)
         self._drain = standing.read_drain(await self._journal.get(standing.DRAINING))
-        await self._board.ask()
+        left = await self._board.begin(self._tasks.effects.spawn, self._settings.recovery_budget)
         await self.devices.recall()
         await recover(
             self._journal,
@@ -155,6 +159,7 @@ class Engine:
             clock=self._clock,
             observer=self._observer,
             settings=self._settings,
+            budget=left,
         )
         self._tasks.effects.spawn(self.devices.run())
         self._tasks.effects.spawn(self._board.watch())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from runner.engine.reports import ReportLimits
 from runner.planning.gpus import IDLE_MEMORY
 
 _HOUR = 3600.0
@@ -26,7 +27,8 @@ class Settings:
     min_free_bytes: int = 0
     min_free_share: float = 0.05
     queue_bytes: int = 256 << 20  # of memory, for what tasks that wait have beyond the usual
-    recovery_budget: float = 10.0  # the longest that the start waits for what it finds again
+    recovery_budget: float = 1.5  # the longest that the start waits for executors' answers
     sweep_interval: float = 60.0
     probe_interval: float = 10.0
     gpu_idle_memory: int = IDLE_MEMORY  # bytes that may be in use on a device that is free
+    reports: ReportLimits = field(default_factory=ReportLimits)

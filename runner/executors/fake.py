@@ -26,7 +26,7 @@ from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.plan import Mode
 from runner.domain.task import Handle
 from runner.executors.fake_process import Process, Sink, Step, parse
-from runner.ports import Found, Launch, LaunchFailed, Readiness, Started
+from runner.ports import Excerpt, Found, Launch, LaunchFailed, Readiness, Started
 
 INDEX = struct.Struct("<QQIB3x")  # time ns, offset, length, stream: the output index's record
 
@@ -252,6 +252,7 @@ class FakeExecutor:
         await self.world.pass_gate("adopt")
         if request.name not in self.world.known():
             return None
+        self.world.process(request.name).progressed.set()
         return self.world.started(request.name)
 
     async def wait(self, handle: Handle) -> Exit:
@@ -274,6 +275,21 @@ class FakeExecutor:
         await self.world.pass_gate("find")
         left = self.world.left.get(name, [])
         return [each for each in left if fnmatch.fnmatchcase(each.path, pattern)]
+
+    async def read_report(self, name: str, file: str, most: int) -> Excerpt | None:
+        """See Executor."""
+        await self.world.pass_gate("read_report")
+        held = self.world.process(name).reports.get(file) if name in self.world.known() else None
+        if isinstance(held, str):
+            return Excerpt(problem=held)
+        return None if held is None else Excerpt(held[-most:], len(held))
+
+    async def progressed(self, name: str) -> None:
+        """See Executor."""
+        await self.world.pass_gate("progressed")
+        changed = self.world.process(name).progressed
+        await changed.wait()
+        changed.clear()
 
     async def remove(self, name: str) -> None:
         """See Executor."""

@@ -25,8 +25,16 @@ TAIL = 4096  # bytes of stderr that an Exit holds (runner/domain/exit.py)
 Step = list[object]
 VERBS = frozenset(
     {"exit", "signal", "sleep", "fill", "write", "stdin", "environment", "directory", "append"}
-    | {"ignore", "on_term", "orphan", "no_start", "launch_error"}
+    | {"ignore", "on_term", "orphan", "no_start", "launch_error", "report", "plant"}
 )
+
+_UNFIT = {
+    "link": "a link is in its way, or it leads out of the directory",
+    "hard link": "it has a second name (hard link)",
+    "fifo": "it is not a regular file",
+    "directory": "it is not a regular file",
+}
+"""Why what is planted in place of a file is not read."""
 
 _SHORTEST = 1e-6
 """Seconds: a loop takes a wait of less than its clock tells apart as over, and no time passes."""
@@ -72,6 +80,8 @@ class Process:
         self.ended = asyncio.Event()
         self.exit: Exit | None = None
         self.orphans = 0
+        self.reports: dict[str, bytes | str] = {}  # by file: what it holds, or why it is none
+        self.progressed = asyncio.Event()
         self._ignored: set[int] = set()
         self._on_term: int | None = None
         self._written = {1: 0, 2: 0}
@@ -185,7 +195,7 @@ class Process:
                 case "sleep", [int() | float() as seconds]:
                     await asyncio.sleep(seconds)
                 case "fill", [int() as stream, str() as text, int() as times]:
-                    unit = base64.b64decode(text)
+                    unit = _data(text)
                     block = max(1, BLOCK // len(unit))
                     for done in range(0, times, block):
                         self._write(stream, unit * min(block, times - done))
@@ -198,7 +208,7 @@ class Process:
         """Do a step that writes something. False where it is none."""
         match verb, words:
             case "write", [int() as stream, str() as text]:
-                self._write(stream, base64.b64decode(text))
+                self._write(stream, _data(text))
             case "stdin", []:
                 self._write(1, self._request.stdin or b"")
             case "environment", []:
@@ -209,6 +219,12 @@ class Process:
             case "append", [str() as path, str() as line]:
                 with Path(path).open("a") as file:
                     file.write(line + "\n")
+            case "report", [str() as name, str() as text]:
+                held = self.reports.get(name, b"")
+                self.reports[name] = (held if isinstance(held, bytes) else b"") + _data(text)
+                self.progressed.set()
+            case "plant", [str() as name, str() as kind]:
+                self.reports[name] = _UNFIT[kind]
             case _:
                 return False
         return True
@@ -238,6 +254,10 @@ class Process:
         if kept:
             self._kept[stream] += len(kept)
             self._sink.write(stream, kept, self._wall())
+
+
+def _data(text: str) -> bytes:
+    return base64.b64decode(text)
 
 
 def parse(program: str) -> list[Step]:

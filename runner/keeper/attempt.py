@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from runner.keeper import keeping, records, spawn, tracing
 from runner.keeper.cgroups import Cgroups
 from runner.keeper.cgroups_group import Group
-from runner.keeper.disk import Disks, Use
+from runner.keeper.disk import DISK, Disks, Use
 from runner.keeper.output import Output
 from runner.keeper.records import Record
 from runner.keeper.sandbox import Holder
@@ -232,7 +232,13 @@ class Attempt:
             "kept": [streams[1].kept, streams[2].kept],
             "cause": self.output.cause,
             "stderr_tail": base64.b64encode(self.output.tail).decode(),
+            "reported": self._reported(),
         }
+
+    def _reported(self) -> list[str]:
+        """The files in which it tells something: mostly none, and then nobody has to ask."""
+        task = f"{self.host.root}/{self.name}/{DISK}/task"
+        return [file for file in keeping.TOLD if os.path.lexists(f"{task}/{file}")]
 
     def _leave_sandbox(self) -> None:
         if self.sandbox is not None:

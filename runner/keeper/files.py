@@ -53,6 +53,20 @@ def open_file(place: int, path: str, owners: set[int]) -> int:
         os.close(probe)
 
 
+def read_end(file: int, most: int) -> tuple[bytes, int]:
+    """The last bytes of an open file, at most so many, and the size that it had then. Raises
+    OSError."""
+    size = os.fstat(file).st_size
+    start = max(size - most, 0)
+    data = bytearray()
+    while len(data) < size - start:
+        piece = os.pread(file, size - start - len(data), start + len(data))
+        if not piece:  # it became shorter just now
+            break
+        data += piece
+    return bytes(data), size
+
+
 def find(place: int, pattern: str, owners: set[int]) -> tuple[list[dict[str, Any]], bool]:
     """What below an open directory matches a glob (`**` is any depth), and whether that is
     all: 1,000 are told, 10,000 looked at."""

@@ -21,11 +21,13 @@ from runner.keeper import files
 from runner.keeper.disk import DISK
 
 KEPT = "kept"
-TOLD = ("result.json", "progress.jsonl")  # in the task directory
+PROGRESS = "progress.jsonl"
+TOLD = ("result.json", PROGRESS)  # in the task directory
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _STEP = 256 * 1024  # bytes
 _LOOKED_AT = 100_000  # entries, for all patterns of a task together
 _NOTES = "notes"  # beside what is kept: what is not, and why
+_TOLD_END = 2 * 1024 * 1024  # bytes of a file in which a task tells something: nobody reads more
 _TOLD_OF = 3  # of what was left out, in the log
 _NOTED = 1000  # of it, for whoever asks for outputs
 
@@ -39,6 +41,7 @@ class _Work:
 
     owners: set[int]
     size: int
+    end: int | None = None  # bytes of a file's end that are copied; all where None
     budget: int = _LOOKED_AT
     left: dict[str, str] = field(default_factory=dict)
     refused: list[dict[str, Any]] = field(default_factory=list)
@@ -60,7 +63,8 @@ def keep(own: int, patterns: Sequence[str], owners: set[int], size: int) -> Step
     that claims to be larger than `size` is left out. Returns what was left out and why, some of
     it, by path or pattern. Raises OSError where there is no room; then what is there is whole,
     and not all."""
-    work = _Work(owners, size)
+    work = _Work(owners, size, _TOLD_END)
+    untold: list[dict[str, Any]] = []
     for place, wanted in (("task", TOLD), ("workspace", tuple(patterns))):
         if not wanted:
             continue
@@ -75,26 +79,37 @@ def keep(own: int, patterns: Sequence[str], owners: set[int], size: int) -> Step
         finally:
             os.close(source)
         if place == "task":
-            work = _Work(owners, size, left=work.left)  # nobody asks for those by a pattern
-    if work.cut or work.refused:
+            untold = work.refused  # nobody asks for those by a pattern
+            work = _Work(owners, size, left=work.left)
+    if work.cut or work.refused or untold:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         file = os.open(f"{KEPT}/{_NOTES}", flags, 0o600, dir_fd=own)
         with open(file, "w") as writing:
-            json.dump({"cut": work.cut, "refused": work.refused}, writing)
+            json.dump({"cut": work.cut, "refused": work.refused, "untold": untold}, writing)
     return work.left
 
 
 def notes(root: int, name: str, pattern: str) -> tuple[list[dict[str, Any]], bool]:
     """What matched this pattern and was refused when an attempt's disk was copied, each as
     `files.told` tells it, with `why`; and whether there was more to look through than was."""
+    noted = _noted(root, name)
+    refused = [each for each in noted["refused"] if files.matches(pattern, each["path"])]
+    return refused, pattern in noted["cut"]
+
+
+def untold(root: int, name: str, path: str) -> str:
+    """Why a file in which a task tells something was not kept; empty where there was none."""
+    return next((each["why"] for each in _noted(root, name)["untold"] if each["path"] == path), "")
+
+
+def _noted(root: int, name: str) -> dict[str, list[Any]]:
+    nothing: dict[str, list[Any]] = {"cut": [], "refused": [], "untold": []}
     try:
         file = os.open(f"{name}/{KEPT}/{_NOTES}", os.O_RDONLY | os.O_NOFOLLOW, dir_fd=root)
         with open(file) as reading:
-            noted = json.load(reading)
+            return {**nothing, **json.load(reading)}  # an earlier version noted less
     except (OSError, ValueError):  # there was nothing to note, or the host's disk was full
-        return [], False
-    refused = [each for each in noted["refused"] if files.matches(pattern, each["path"])]
-    return refused, pattern in noted["cut"]
+        return nothing
 
 
 def _matches(source: int, target: int, pattern: str, work: _Work) -> Iterator[None]:
@@ -137,21 +152,23 @@ def _copy(
             *parents, name = path.split("/")
             directory = _made(target, parents)
             try:
-                yield from _copy_data(reading, directory, name, length)
+                start = 0 if work.end is None else max(length - work.end, 0)
+                yield from _copy_data(reading, directory, name, (start, length))
             finally:
                 os.close(directory)
     finally:
         os.close(reading)
 
 
-def _copy_data(reading: int, directory: int, name: str, length: int) -> Iterator[None]:
-    """The bytes of a file, with its holes. Raises OSError; then no part of it is left."""
+def _copy_data(reading: int, directory: int, name: str, span: tuple[int, int]) -> Iterator[None]:
+    """The bytes of a file, with its holes; what is before the span becomes one. Raises OSError;
+    then no part of it is left."""
+    at, length = span
     aside = f".{os.getpid()}.new"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     writing = os.open(aside, flags, 0o600, dir_fd=directory)
     try:
         os.ftruncate(writing, length)
-        at = 0
         while (at := _data(reading, at)) < length:
             os.lseek(writing, at, os.SEEK_SET)
             end = os.lseek(reading, at, os.SEEK_HOLE)

@@ -16,10 +16,12 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from runner.keeper import records
+from runner.keeper import keeping, records
 from runner.keeper.attempt import KEEPER_STOPPED, SETTLE_MOST, Attempt, Host, now
 from runner.keeper.cgroups_group import Group
+from runner.keeper.disk import DISK
 from runner.keeper.records import Record
+from runner.keeper.touches import Touches
 
 _TURN = 30.0  # seconds: epoll's clock stands still while the host sleeps, ours does not
 _STEPS_A_TURN = 256  # of a removal
@@ -51,6 +53,7 @@ class Loop:
         self.closing: dict[str, Iterator[None]] = {}  # of ends that are to be told
         self.on_started: Callable[[Attempt], None] = lambda _: None  # or failed: `problem`
         self.on_end: Callable[[Record], None] = lambda _: None
+        self.on_progress: Callable[[str], None] = lambda _: None
         self.on_child: dict[int, Callable[[int], None]] = {}  # children that are no attempts
         self.on_stranger: Callable[[int, int, resource.struct_rusage], None] = _ignore
         self.on_reload: Callable[[], None] = lambda: None
@@ -64,6 +67,7 @@ class Loop:
         self._children = True  # whether one may have died: those of before an exec too
         self._ending: set[Attempt] = set()
         self.unrecorded: dict[str, Record] = {}  # ends that the disk has no room for
+        self._touches = Touches(keeping.PROGRESS, self._progressed, self.watch, self.after)
         self._signals()
 
     def _signals(self) -> None:
@@ -108,6 +112,12 @@ class Loop:
             if stream.pipe >= 0:
                 self.watch(stream.pipe, partial(self._pump, attempt, number))
         self._schedule(attempt)
+        try:
+            self._touches.add(attempt.name, f"{self.host.root}/{attempt.name}/{DISK}/task")
+        except FileNotFoundError:
+            pass  # of a version that had it elsewhere
+        except OSError as error:  # the user has no watches left
+            log(f"the progress of {attempt.name} is told at its end alone: {error.strerror}")
 
     def uids(self) -> Iterator[int]:
         """Whose processes run."""
@@ -144,9 +154,13 @@ class Loop:
         if attempt.problem is None:
             self.on_started(attempt)
 
+    def _progressed(self, name: str) -> None:
+        self.on_progress(name)
+
     def _forget(self, attempt: Attempt) -> None:
         for stream in attempt.output.streams.values():
             self.unwatch(stream.pipe)
+        self._touches.drop(attempt.name)
         del self.attempts[attempt.name]
 
     def _reap(self) -> None:

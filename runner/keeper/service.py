@@ -54,9 +54,11 @@ class Service:
         self.daemon: Connection | None = None
         self._sock = sock
         self._strangers: list[Connection] = []
+        self._behind: set[str] = set()  # whose progress was told of and not looked at since
         self._starting: dict[str, list[Reply]] = {}
         loop.on_started = self._on_started
         loop.on_end = self._on_end
+        loop.on_progress = self._on_progress
         loop.watch(sock.fileno(), self._accept)
 
     @property
@@ -129,6 +131,7 @@ class Service:
                 other.close()
         self.epoch, self.journal, self.daemon = request["epoch"], request["journal"], connection
         connection.greeted = True
+        self._behind.clear()
         return {
             "instance": self.host.instance,
             "version": self.settings.version,
@@ -233,7 +236,14 @@ class Service:
         for connection, id_ in self._starting.pop(name, ()):
             connection.send({"type": "done", "id": id_, **_failed(error)})
 
+    def _on_progress(self, name: str) -> None:
+        """Once for each time that the daemon looks: one that is slow is not sent any more."""
+        if self.daemon is not None and self.daemon.open and name not in self._behind:
+            self._behind.add(name)
+            self.daemon.send({"type": "progressed", "id": 0, "name": name})
+
     def _on_end(self, record: Record) -> None:
+        self._behind.discard(record["name"])
         if self.daemon is not None and self.daemon.open:
             self.daemon.send({"type": "ended", "id": 0, "record": record})
         self.ahead.lull()
@@ -323,11 +333,18 @@ class Service:
         return None
 
     def _open(self, connection: Connection, request: Message) -> Message | None:
+        if request["place"] == "task":
+            self._behind.discard(request["name"])  # what is written from now on is told again
         try:
             with self._place(request["name"], request["place"]) as (place, owners):
                 file = files.open_file(place, request["path"], owners)
         except files.Refused as error:
             raise Refused("REFUSED", f"{request['path'][:200]}: {error}") from error
+        except FileNotFoundError as error:
+            why = keeping.untold(self.host.directory, request["name"], request["path"])
+            if request["place"] == "task" and why:
+                raise Refused("REFUSED", f"{request['path'][:200]}: {why}") from error
+            raise
         size = os.fstat(file).st_size
         connection.send({"type": "done", "id": request["id"], "size": size, "files": 1}, file)
         return None

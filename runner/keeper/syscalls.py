@@ -23,6 +23,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _CAPABILITY_VERSION_3 = 0x20080522
+_IN_MODIFY, _IN_MOVED_TO, _IN_CREATE = 0x2, 0x80, 0x100
+_IN_ONLYDIR, _IN_DONT_FOLLOW, _IN_ONESHOT = 0x01000000, 0x02000000, 0x80000000
 _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 2, 4, 8
 
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -126,6 +128,25 @@ def bpf(command: int, attributes: bytes) -> int:
     buffer = ctypes.create_string_buffer(attributes, len(attributes))
     words = ctypes.c_long(number), ctypes.c_int(command), buffer, ctypes.c_uint(len(attributes))
     return _check(_libc.syscall(*words))
+
+
+def inotify() -> int:
+    """A descriptor that tells of changes in directories, and does not block. Raises OSError: EMFILE
+    where the user has too many."""
+    return _check(_libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
+
+
+def watch_once(inotify: int, directory: str) -> int:
+    """Be told once of the next write to a file in a directory, or of a file that takes its place
+    there; the watch's number, which is the same while one is there. Raises OSError: ENOSPC where
+    the user has too many."""
+    mask = _IN_MODIFY | _IN_MOVED_TO | _IN_CREATE | _IN_ONLYDIR | _IN_DONT_FOLLOW | _IN_ONESHOT
+    return _check(_libc.inotify_add_watch(inotify, os.fsencode(directory), ctypes.c_uint(mask)))
+
+
+def unwatch(inotify: int, watch: int) -> None:
+    """Be told no more; fine where it was told already."""
+    _libc.inotify_rm_watch(inotify, watch)
 
 
 def _prctl(option: int, argument: int, pointer: int = 0) -> None:

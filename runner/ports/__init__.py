@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from runner.ports.executor import (
     ChecksGpus,
+    Excerpt,
     Executor,
     Found,
     Launch,
@@ -36,6 +37,7 @@ __all__ = [
     "ChecksGpus",
     "Clock",
     "Event",
+    "Excerpt",
     "Executor",
     "Found",
     "Gpus",

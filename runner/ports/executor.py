@@ -117,6 +117,16 @@ class Found:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """The end of a file in which a task reports something: its last bytes, of `size` in all.
+    `problem` says why it is not read, as a sentence; then there are no bytes."""
+
+    data: bytes = b""
+    size: int = 0
+    problem: str = ""
+
+
 class Executor(Protocol):
     """Where attempts run. Every call may be made again, after a crash too."""
 
@@ -159,6 +169,19 @@ class Executor(Protocol):
     async def find(self, name: str, pattern: str) -> list[Found]:
         """What matches a glob (`**` is any depth) in the workspace of an attempt that has ended;
         nothing where it left none."""
+        ...
+
+    async def read_report(self, name: str, file: str, most: int) -> Excerpt | None:
+        """The last `most` bytes of a file (`domain.reports`) in the task's own directory, while
+        the attempt runs or once it has ended; None where there is none. Only a regular file of
+        the task's own is read, with no second name; nothing is followed, and nothing waited for."""
+        ...
+
+    async def progressed(self, name: str) -> None:
+        """Return once the progress file of an attempt that runs may have changed since the last
+        return, or since the start; an attempt that was found again may have changed it. Costs
+        nothing while it waits, and may wait for ever: of an attempt that has ended, or where the
+        host cannot tell. For one caller at a time."""
         ...
 
     async def remove(self, name: str) -> None:

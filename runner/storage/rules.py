@@ -32,7 +32,9 @@ def check(stored: Task | None, record: Record) -> None:
 def remains(task: Task) -> Task:
     """What a tombstone remembers: who asked for what, and how it ended; no details."""
     plan = Plan(task.plan.mode, task.plan.executor, (), task.plan.limits, task.plan.retry)
-    return replace(task, plan=plan, attempts=(), progress=None, result=None, retry_time=0)
+    return replace(
+        task, plan=plan, attempts=(), progress=None, result=None, warnings=(), retry_time=0
+    )
 
 
 def matches(query: Query, task: Task) -> bool:

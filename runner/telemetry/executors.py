@@ -9,7 +9,16 @@ from typing import TypeVar
 
 from runner.domain.exit import Exit
 from runner.domain.task import Handle
-from runner.ports import ChecksGpus, Executor, Found, Launch, LaunchFailed, Readiness, Started
+from runner.ports import (
+    ChecksGpus,
+    Excerpt,
+    Executor,
+    Found,
+    Launch,
+    LaunchFailed,
+    Readiness,
+    Started,
+)
 
 Told = Callable[[str, str, str, float], None]
 """Executor, operation, outcome (ok, refused, failed), seconds."""
@@ -18,7 +27,8 @@ T = TypeVar("T")
 
 
 class TimedExecutor:
-    """See `runner.ports.Executor`. `wait` is not timed: that is the task's own time."""
+    """See `runner.ports.Executor`. `wait` and `progressed` are not timed: that is the task's own
+    time."""
 
     def __init__(self, inner: Executor, told: Told) -> None:
         self.name = inner.name
@@ -51,6 +61,14 @@ class TimedExecutor:
     async def find(self, name: str, pattern: str) -> list[Found]:
         """See Executor."""
         return await self._timed("find", self._inner.find(name, pattern))
+
+    async def read_report(self, name: str, file: str, most: int) -> Excerpt | None:
+        """See Executor."""
+        return await self._timed("read_report", self._inner.read_report(name, file, most))
+
+    async def progressed(self, name: str) -> None:
+        """See Executor."""
+        await self._inner.progressed(name)
 
     async def remove(self, name: str) -> None:
         """See Executor."""

@@ -867,6 +867,7 @@ class Task(_message.Message):
     CANCEL_REQUEST_TIME_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
     TRACE_PARENT_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     task_class: Global___TaskClass.ValueType
     state: Global___TaskState.ValueType
@@ -901,6 +902,13 @@ class Task(_message.Message):
     def end_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def cancel_request_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What its last attempt reported and the runner could not take (a result or
+        progress that is malformed or too large), one sentence each. Never why it
+        failed.
+        """
+
     def __init__(
         self,
         *,
@@ -922,10 +930,11 @@ class Task(_message.Message):
         cancel_request_time: _timestamp_pb2.Timestamp | None = ...,
         acknowledged: _builtins.bool = ...,
         trace_parent: _builtins.str = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "cancel_request_time", b"cancel_request_time", "end_time", b"end_time", "failure", b"failure", "plan", b"plan", "progress", b"progress", "result", b"result", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "acknowledged", b"acknowledged", "attempts", b"attempts", "cancel_request_time", b"cancel_request_time", "end_time", b"end_time", "failure", b"failure", "labels", b"labels", "plan", b"plan", "progress", b"progress", "result", b"result", "sequence", b"sequence", "start_time", b"start_time", "state", b"state", "task_class", b"task_class", "task_id", b"task_id", "tenant", b"tenant", "trace_parent", b"trace_parent", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "acknowledged", b"acknowledged", "attempts", b"attempts", "cancel_request_time", b"cancel_request_time", "end_time", b"end_time", "failure", b"failure", "labels", b"labels", "plan", b"plan", "progress", b"progress", "result", b"result", "sequence", b"sequence", "start_time", b"start_time", "state", b"state", "task_class", b"task_class", "task_id", b"task_id", "tenant", b"tenant", "trace_parent", b"trace_parent", "warnings", b"warnings", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

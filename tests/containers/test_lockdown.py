@@ -154,12 +154,24 @@ async def test_tmp_is_memory_and_counted_as_such(runner: Supervisor) -> None:
     assert task.failure.reason in reasons
 
 
-async def test_what_it_leaves_in_its_workspace_can_be_declared(runner: Supervisor) -> None:
-    payload = running(["sh", "-c", "mkdir out; echo 1 > out/a.txt; echo 2 > b"])
+REPORTS = """
+mkdir out; echo 1 > out/a.txt; echo 2 > b
+echo '{"fraction": 0.5, "step": "first"}' >> "$ENV_RUNNER_PROGRESS"
+echo '{"value": "from inside", "metrics": {"n": 7}}' > "$ENV_RUNNER_RESULT"
+"""
+
+
+async def test_what_it_leaves_in_its_workspace_can_be_declared_beside_its_result(
+    runner: Supervisor,
+) -> None:
+    payload = running(["sh", "-c", REPORTS])
     payload["artifacts"] = {"outputs": [{"path": "out/*.txt", "type": "text"}]}
     task, _ = await outcome(runner, payload)
     assert task.state == v1.TASK_STATE_COMPLETED, task.failure
     assert [each.path for each in task.result.outputs] == ["out/a.txt"]
+    assert (task.result.value, task.result.metrics) == (b'"from inside"', {"n": 7})
+    assert (task.progress.fraction, task.progress.step) == (0.5, "first")
+    assert not task.warnings
 
 
 async def test_many_at_once_are_kept_apart(runner: Supervisor) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from runner.domain.failure import Fault, Reason
+from runner.executors.container.records import read_launch
 from runner.ports import LaunchFailed
 from tests.support.rig import Rig
+from tests.support.waiting import until
 from tests.support.workload import Workload
 
 
@@ -27,8 +29,11 @@ def unstartable(rig: Rig, fault: str) -> Workload | tuple[str, ...]:
 
 
 @pytest.mark.parametrize("fault", ["absent", "locked", "orphaned", "a-directory"])
-async def test_what_cannot_be_started_is_the_tasks_own_fault(rig: Rig, fault: str) -> None:
-    request = rig.request(unstartable(rig, fault))
+@pytest.mark.parametrize("stdin", [None, b"x" * 70_000], ids=["", "stdin"])
+async def test_what_cannot_be_started_is_the_tasks_own_fault(
+    rig: Rig, fault: str, stdin: bytes | None
+) -> None:
+    request = rig.request(unstartable(rig, fault), stdin=stdin)
     with pytest.raises(LaunchFailed) as raised:
         await rig.executor.launch(request)
     failure = raised.value.failure
@@ -96,6 +101,15 @@ async def test_a_mebibyte_of_stdin_that_nobody_reads_holds_nothing_up(rig: Rig) 
     assert (ended.output.stdout, ended.exit.code) == (b"done", 0)
 
 
+async def test_nothing_is_output_but_what_the_task_wrote_also_where_it_reads_no_stdin(
+    rig: Rig,
+) -> None:
+    """Podman says what it could not write into the very stream, though not each time."""
+    for size in (70_000, 300_000):
+        ended = await rig.run(Workload().write(b"done"), stdin=b"x" * size)
+        assert (ended.output.stdout, ended.output.stderr) == (b"done", b"")
+
+
 async def test_a_mebibyte_of_stdin_arrives_whole(rig: Rig) -> None:
     text = bytes(range(256)) * 4096
     assert (await rig.run(Workload().echo_stdin(), stdin=text)).output.stdout == text
@@ -106,6 +120,20 @@ async def test_the_file_of_its_context_is_there_also_where_it_was_given_none(rig
         pytest.skip("the fake executor has no files")
     ended = await rig.run(("/bin/sh", "-c", 'cat "$ENV_RUNNER_CONTEXT"'))
     assert ended.output.stdout == b"{}"
+
+
+async def test_a_stdin_that_it_has_is_read_whole_under_the_next_daemon(rig: Rig) -> None:
+    text, workload = b"x" * 60_000, Workload().sleep(0.2).echo_stdin()
+    waits = f"until [ -e {rig.there}/go ]; do sleep 0.05; done; cat"
+    request = rig.request(("/bin/sh", "-c", waits) if rig.real else workload, stdin=text)
+    started = await rig.executor.launch(request)
+    if rig.contained:
+        home = rig.open.parent / "state" / "c" / request.name
+        await until(lambda: (found := read_launch(home)) is not None and found.stdin, "it has it")
+    await rig.next_daemon()
+    (rig.open / "go").touch()
+    ended = await rig.finish(request, started)
+    assert (ended.output.stdout, ended.exit.code, ended.exit.interrupted) == (text, 0, "")
 
 
 async def test_it_starts_in_a_directory_of_its_own(rig: Rig) -> None:

@@ -75,6 +75,7 @@ ENDED = replace(
     ),
     progress=Progress(0.5, "step", "message", 4),
     result=Result(1.5, (Artifact("out"),), {"m": 1.0}, b'{"a": 1}'),
+    warnings=("its progress was not taken: it is empty",),
     failure=Failure(Reason.EXIT_CODE, "it said 3", Fault.TASK, retryable=True, stderr_tail="x"),
     start_time=3,
     end_time=20,

@@ -104,6 +104,25 @@ async def test_a_device_that_threw_a_fatal_error_is_given_to_nobody_until_it_is_
     assert host.leases() == []
 
 
+@on("GPU-a", "GPU-b", by=(FILE,))
+async def test_what_somebody_has_put_in_place_of_locks_stops_no_daemon(host: Host) -> None:
+    locks = host.root / "locks"
+    locks.mkdir()
+    (locks / "GPU-a.lock").write_text('{"version": Infinity}')
+    (locks / "GPU-b.lock").touch()
+    os.truncate(locks / "GPU-b.lock", 1 << 42)
+    await host.daemon.start()
+    async with host.daemon.client() as runner:
+        assert "remove what is there" in (await gpu(runner, "GPU-b")).problem
+        await runner.assign(host.payload(""), task_class=GPU, task_id="t1")
+        assert list((await ended(runner, "t1")).attempts[0].gpu_uuids) == ["GPU-a"]
+        (locks / "GPU-b.lock").unlink()
+        (locks / "GPU-a.lock").write_text("[" * 4000)
+        await until(lambda: all_free(runner), "both are free")
+        await runner.assign(host.payload(""), task_class=GPU, task_id="t2")
+        assert (await ended(runner, "t2")).state == v1.TASK_STATE_COMPLETED
+
+
 @on("GPU-a", "GPU-b", by=(DOUBLE,))
 async def test_a_task_keeps_its_device_though_its_index_shifts(host: Host) -> None:
     await host.daemon.start()
@@ -148,22 +167,3 @@ async def test_a_driver_that_hangs_for_seconds_loses_no_task_its_device(host: Ho
         assert (await ended(runner, "t1")).state == v1.TASK_STATE_COMPLETED
         assert (await ended(runner, "t2")).attempts[0].exit_code == 3
         await until(lambda: all_free(runner), "both are free", 60)
-
-
-@on("GPU-a", "GPU-b", by=(FILE,))
-async def test_what_somebody_has_put_in_place_of_locks_stops_no_daemon(host: Host) -> None:
-    locks = host.root / "locks"
-    locks.mkdir()
-    (locks / "GPU-a.lock").write_text('{"version": Infinity}')
-    (locks / "GPU-b.lock").touch()
-    os.truncate(locks / "GPU-b.lock", 1 << 42)
-    await host.daemon.start()
-    async with host.daemon.client() as runner:
-        assert "remove what is there" in (await gpu(runner, "GPU-b")).problem
-        await runner.assign(host.payload(""), task_class=GPU, task_id="t1")
-        assert list((await ended(runner, "t1")).attempts[0].gpu_uuids) == ["GPU-a"]
-        (locks / "GPU-b.lock").unlink()
-        (locks / "GPU-a.lock").write_text("[" * 4000)
-        await until(lambda: all_free(runner), "both are free")
-        await runner.assign(host.payload(""), task_class=GPU, task_id="t2")
-        assert (await ended(runner, "t2")).state == v1.TASK_STATE_COMPLETED

@@ -160,6 +160,25 @@ async def test_show_has_three_forms(command: Command) -> None:
     assert (absent.code, len(absent.lines)) == (1, 1)
 
 
+async def test_a_result_and_a_warning_are_shown(command: Command) -> None:
+    script = (
+        """echo '{"value": [7], "metrics": {"tokens": 512}}' > "$ENV_RUNNER_RESULT"\n"""
+        """echo 'no JSON' > "$ENV_RUNNER_PROGRESS" """
+    )
+    followed = await command("submit", command.payload("sh", "-c", script), "--id", "a", "--follow")
+    assert followed.code == 0
+    (warning,) = [line for line in followed.lines if "was not taken" in line]
+    assert warning.startswith("env-runner: a: some of its progress was not taken: it is not JSON")
+    plain = (await command("show", "a")).text
+    assert "value\t[7]\n" in plain
+    assert "warning\tsome of its progress was not taken: it is not JSON" in plain
+    (shown,) = messages((await command("show", "a", "--result")).text)
+    assert (shown["status"], shown["error"]) == ("completed", None)
+    result = shown["result"]
+    assert isinstance(result, dict)
+    assert (result["metrics"], result["outputs"]) == ({"tokens": 512}, [])
+
+
 async def test_watch_has_every_event_of_a_task_once_and_in_order(command: Command) -> None:
     await command("submit", command.payload("true"), "--id", "a")
     events = messages((await command("watch", "a", "--json")).text)

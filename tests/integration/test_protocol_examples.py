@@ -14,7 +14,8 @@ from google.protobuf.json_format import Parse
 from supervisor.v1 import supervisor_pb2 as v1
 from tests.support.daemon import daemon
 
-TEXT = (Path(__file__).parents[2] / "docs/protocol.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = (DOCS / "protocol.md").read_text()
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 CALL = re.compile(r"^call (\w+) '(.*)'$", re.MULTILINE)
 METHODS = v1.DESCRIPTOR.services_by_name["Supervisor"].methods_by_name
@@ -33,14 +34,32 @@ async def test_the_python_examples_run_one_after_the_other(
     async with daemon(root) as served, served.client() as runner:
         names = {"runner": runner, "v1": v1}
         for number, block in enumerate(blocks()):
-            code = compile(block, f"block {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-            ran = types.FunctionType(code, names)()
-            if inspect.iscoroutine(ran):
-                await ran
+            await run(block, f"block {number}", names)
     said = capsys.readouterr().out
     for word in ("True", "completed", "train-7", "TASK_EVENT_TYPE_STARTED", "DRAINING", "NO_TASK"):
         assert word in said, said
     assert "/execution/comand UNKNOWN_FIELD" in said
+
+
+async def run(block: str, name: str, names: dict[str, object]) -> None:
+    code = compile(block, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    ran = types.FunctionType(code, names)()
+    if inspect.iscoroutine(ran):
+        await ran
+
+
+async def test_the_example_of_a_result_prints_what_the_document_says(
+    nothing_is_left: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (DOCS / "results.md").read_text()
+    (block,) = PYTHON.findall(text)
+    (printed,) = re.findall(r"^```console\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    root = nothing_is_left / "d"
+    root.mkdir()
+    async with daemon(root) as served, served.client() as runner:
+        await run(block, "docs/results.md", {"runner": runner})
+    latency = re.compile(r'("latency_ms": )\d+')
+    assert latency.sub(r"\1", capsys.readouterr().out) == latency.sub(r"\1", printed)
 
 
 @pytest.mark.parametrize(("method", "body"), CALL.findall(TEXT))

@@ -72,6 +72,7 @@ class Rig:
         self.journal = MemoryJournal()
         self.rules, self.settings = rules, settings
         self.disk = (100, 50, 50)
+        self.reserve_out = False
 
     def engine(self, *, executors: Mapping[str, Executor] | None = None) -> Engine:
         """An engine that was not started."""
@@ -84,6 +85,7 @@ class Rig:
             self.rules,
             self.settings,
             disk=lambda _path: self.disk,
+            reserve_out=lambda: self.reserve_out,
             there=lambda path: path.parent.name in self.world.known(),
         )
 

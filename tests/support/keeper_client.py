@@ -99,6 +99,7 @@ class Client:
         self.socket.settimeout(PATIENCE)
         self.files: list[int] = []
         self.ended: dict[str, dict[str, Any]] = {}
+        self.progressed: list[str] = []  # the names, each time that one was told
         self.welcome: dict[str, Any] = {}
         self._frames = Frames()
         self._waiting: list[bytes] = []
@@ -137,6 +138,8 @@ class Client:
         message: dict[str, Any] = json.loads(self._waiting.pop(0))
         if message["type"] == "ended":
             self.ended[message["record"]["name"]] = message["record"]
+        if message["type"] == "progressed":
+            self.progressed.append(message["name"])
         return message
 
     def ask(self, type_: str, files: Sequence[int] = (), **fields: Any) -> dict[str, Any]:

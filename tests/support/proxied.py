@@ -21,7 +21,7 @@ from pathlib import Path
 from runner.domain.exit import Exit
 from runner.domain.failure import Failure
 from runner.domain.task import Handle
-from runner.ports import Executor, Launch, LaunchFailed, Readiness, Started
+from runner.ports import Excerpt, Executor, Launch, LaunchFailed, Readiness, Started
 from tests.support.outputs import summary
 
 HEAD = struct.Struct("<I")
@@ -100,6 +100,14 @@ class Proxied:
     async def output(self, name: str) -> object:
         """What the far side can read of an attempt's files."""
         return await self._call("output", name)
+
+    async def read_report(self, name: str, file: str, most: int) -> Excerpt | None:
+        result = await self._call("read_report", name, file, most)
+        assert result is None or isinstance(result, Excerpt)
+        return result
+
+    async def progressed(self, name: str) -> None:
+        await self._call("progressed", name)
 
     async def remove(self, name: str) -> None:
         await self._call("remove", name)

@@ -31,6 +31,20 @@ def orphan():
         os._exit(0)
     os.wait()
 
+def own(name):
+    return os.path.join(os.path.dirname(os.environ["ENV_RUNNER_RESULT"]), name)
+
+def plant(path, kind):
+    if kind == "link":
+        os.symlink("/etc/passwd", path)
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "directory":
+        os.mkdir(path)
+    elif kind == "hard link":
+        open(path + ".other", "w").close()
+        os.link(path + ".other", path)
+
 for verb, *words in json.loads(sys.argv[1]):
     if verb == "exit":
         os._exit(words[0])
@@ -60,6 +74,11 @@ for verb, *words in json.loads(sys.argv[1]):
     elif verb == "append":
         with open(words[0], "a") as file:
             file.write(words[1] + "\n")
+    elif verb == "report":
+        with open(own(words[0]), "ab") as file:
+            file.write(base64.b64decode(words[1]))
+    elif verb == "plant":
+        plant(own(words[0]), words[1])
     elif verb == "ignore":
         signal.signal(words[0], signal.SIG_IGN)
     elif verb == "on_term":
@@ -124,6 +143,15 @@ class Workload:
     def mark(self, path: str, line: str = "started") -> Workload:
         """Append a line to a file."""
         return self.then("append", path, line)
+
+    def report(self, file: str, data: bytes) -> Workload:
+        """Append to one of the files in which it reports."""
+        return self.then("report", file, base64.b64encode(data).decode())
+
+    def plant(self, file: str, kind: str) -> Workload:
+        """Put something else in the place of such a file: a link, a fifo, a directory, a file
+        with a second name (hard link)."""
+        return self.then("plant", file, kind)
 
     def echo_stdin(self) -> Workload:
         return self.then("stdin")

@@ -22,6 +22,7 @@ from runner.executors.container.engine_life import (
     Run,
     began,
     ended_by_engine,
+    has_sent,
     recall,
     the_same,
     watched,
@@ -36,6 +37,31 @@ ITS_LIFE = Memory(started=True, killed=False, ended=True, since=0)
 
 def event(action: str, container: str = "it", at: int = END) -> dict[str, Any]:
     return {"Action": action, "Actor": {"ID": container}, "timeNano": at}
+
+
+def kill(at: int, number: str = "15", container: str = "it") -> dict[str, Any]:
+    told = event("kill", container, at)
+    return told | {"Actor": {"ID": container, "Attributes": {"signal": number}}}
+
+
+@pytest.mark.parametrize(
+    ("events", "began", "sent"),
+    [
+        ([event("start"), kill(END + 1)], END - 9, True),
+        ([kill(END + 1)], 0, True),  # whoever asked for it
+        ([event("start")], END - 9, False),
+        ([kill(END - 1), kill(END + 1, "9"), kill(END + 1, container="x")], END - 9, False),
+        ([event("start")], END + 1, None),  # an earlier engine may have
+        ([event("start")], 0, None),
+        ([event("x", "x", END + 1)] * REMEMBERED, END - 9, None),  # it may have forgotten
+        ([event("x", "x", END - 1)] * REMEMBERED, END - 9, False),
+        ([], END - 9, False),
+    ],
+)
+def test_an_engines_events_tell_whether_it_sent_term(
+    events: list[dict[str, Any]], began: int, *, sent: bool | None
+) -> None:
+    assert has_sent("it", events, END, began) is sent
 
 
 def test_an_engines_events_tell_what_it_saw_of_a_container() -> None:

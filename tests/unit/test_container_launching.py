@@ -11,6 +11,7 @@ from runner.domain.failure import Fault, Reason
 from runner.executors.container.containers import Containers
 from runner.executors.container.engine import Engine, EngineError
 from runner.executors.container.flavours import ROOTLESS
+from runner.executors.container.gpu_looks import GpuLooks
 from runner.executors.container.image_record import ImageRecord
 from runner.executors.container.images import Images
 from runner.executors.container.launching import Launching
@@ -31,6 +32,7 @@ async def begin(directory: Path, *, unheld: tuple[str, ...], **words: object) ->
         Containers(engine),
         Images(engine, ImageRecord()),
         Places(directory / "c"),
+        GpuLooks("podman", lambda *_, **__: None),
     )
     known = Known(ROOTLESS, Readiness(ready=True, unheld=NOTHING), spared=True)
     with pytest.raises(LaunchFailed) as raised:

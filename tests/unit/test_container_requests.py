@@ -56,9 +56,9 @@ async def test_connections_of_their_own_are_observed_too(nothing_is_left: Path) 
         )
         containers = Containers(engine)
         try:
-            (await containers.attach("good", stdin=False)).close()
+            (await containers.attach("good", ("stdout",))).close()
             with pytest.raises(Absent):
-                await containers.attach("gone", stdin=False)
+                await containers.attach("gone", ("stdout",))
             await containers.knock()
         finally:
             await engine.close()

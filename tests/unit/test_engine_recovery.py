@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
+import pytest
+
+from runner.domain.effects import Adopt
+from runner.domain.events import NotStarted
 from runner.domain.failure import Reason
 from runner.domain.principal import LOCAL
 from runner.domain.task import EventType, State
+from runner.engine.bodies import Bodies
+from runner.engine.devices import Devices
+from runner.engine.perform import ADOPTIONS, Performer
+from runner.engine.reports import Reports
+from runner.executors.fake import FakeExecutor, FakeWorld
 from tests.support.engine import LONG, Rig, assign, ended, events, until
 from tests.support.loop import virtual
+from tests.support.tasks import RUNNING, an_attempt
 
 
 @virtual
@@ -163,22 +175,45 @@ async def test_who_ran_holds_its_share_and_who_waited_keeps_its_place() -> None:
     await engine.close()
 
 
+@pytest.mark.parametrize("call", ["adopt", "probe"])
 @virtual
-async def test_an_executor_that_does_not_answer_holds_the_start_up_only_so_long() -> None:
+async def test_an_executor_that_does_not_answer_holds_the_start_up_only_so_long(call: str) -> None:
+    """F10."""
     rig = Rig()
     engine = await rig.start()
-    await assign(engine, "t1", ["sleep", 60])
+    await assign(engine, "t1", ["sleep", 50])
     await until(engine, "t1", EventType.STARTED)
     await engine.close()
     rig.journal = rig.journal.reopened()
-    rig.world.hang("adopt")
+    rig.world.hang(call)
     begun = rig.clock.monotonic()
     engine = await rig.start()
-    assert rig.clock.monotonic() - begun == rig.settings.recovery_budget
+    assert rig.clock.monotonic() - begun == rig.settings.recovery_budget < 3
     assert (await engine.get(LOCAL, "t1")).state is State.RUNNING
-    rig.world.release("adopt")
+    rig.world.release(call)
     assert (await ended(engine)).state is State.COMPLETED
     await engine.close()
+
+
+@virtual
+async def test_an_executor_that_hangs_keeps_no_other_from_finding_its_own() -> None:
+    rig, hung = Rig(), FakeWorld()
+    hung.hang("adopt")
+    executors = {"local": FakeExecutor(rig.world), "docker": FakeExecutor(hung)}
+    devices = cast("Devices", SimpleNamespace(known=lambda _task: ()))
+    bodies = cast("Bodies", None)
+    reports = cast("Reports", SimpleNamespace())
+    performer = Performer(
+        executors, bodies, rig.clock, rig.observer, devices=devices, reports=reports
+    )
+    there = replace(RUNNING, attempts=(an_attempt(executor="docker"),))
+    waiting = [
+        asyncio.create_task(performer.perform(Adopt(1), there)) for _ in range(ADOPTIONS + 1)
+    ]
+    await asyncio.sleep(1)
+    assert isinstance(await performer.perform(Adopt(1), RUNNING), NotStarted)
+    hung.release("adopt")
+    assert all(isinstance(each, NotStarted) for each in await asyncio.gather(*waiting))
 
 
 @virtual
@@ -187,6 +222,8 @@ async def test_ended_tasks_cost_the_start_nothing() -> None:
     engine = await rig.start()
     for number in range(1000):
         await assign(engine, f"t{number}", ["exit", 0])
+    for number in range(997, 1000):
+        await ended(engine, f"t{number}")
     await assign(engine, "last", ["sleep", 50])
     await until(engine, "last", EventType.STARTED)
     before = (await engine.status(LOCAL)).last_sequence

@@ -130,6 +130,30 @@ def test_the_result_is_kept_without_a_pattern(own: int, tmp_path: Path) -> None:
     assert not (tmp_path / "kept/workspace").exists()
 
 
+def test_of_a_long_report_the_end_is_kept_and_its_size(own: int, tmp_path: Path) -> None:
+    data = os.urandom(5 * MIB)
+    (tmp_path / "disk/task/progress.jsonl").write_bytes(data)
+    assert keep(own, size=8 * MIB) < 20
+    copy = (tmp_path / "kept/task/progress.jsonl").read_bytes()
+    assert len(copy) == len(data)
+    assert copy[-2 * MIB :] == data[-2 * MIB :]
+    assert not any(copy[: -2 * MIB])
+
+
+def test_why_a_report_was_not_kept_is_told(own: int, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "disk/task/progress.jsonl")
+    with (tmp_path / "disk/task/result.json").open("wb") as file:
+        file.truncate(1 << 40)
+    keep(own)
+    root = os.open(tmp_path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        why = [keeping.untold(root, tmp_path.name, file) for file in (*keeping.TOLD, "other")]
+        assert keeping.notes(root, tmp_path.name, "*") == ([], False)  # that is of outputs
+    finally:
+        os.close(root)
+    assert why == ["it claims to be larger than the disk", "it is not a regular file", ""]
+
+
 def test_kept_twice_it_is_the_same(own: int, tmp_path: Path) -> None:
     (tmp_path / "disk/workspace/a").write_text("a")
     keep(own, "a", "*", "a")

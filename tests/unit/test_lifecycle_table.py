@@ -28,6 +28,7 @@ EVENTS: dict[type[e.Event], e.Event] = {
     e.Finalized: e.Finalized(20, 1),
     e.GpuLost: e.GpuLost(20, 1, "its GPU was lost"),
     e.Progressed: e.Progressed(20, 1, Progress(0.5)),
+    e.Warned: e.Warned(20, 1, "its result was not taken: it is empty"),
     e.RetryDue: e.RetryDue(20),
     e.CancelRequested: e.CancelRequested(20),
     e.Acknowledged: e.Acknowledged(20),

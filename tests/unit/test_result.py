@@ -29,6 +29,8 @@ def test_a_completed_task() -> None:
     }
     assert (result.completed, result.error, result.task_id) == (True, None, "a")
     assert (result.latency, result.value) == (1.234, {"best": 7})
+    task.warnings.append("some of its progress was not taken: it is empty")
+    assert result.warnings == ("some of its progress was not taken: it is empty",)
 
 
 def test_a_count_is_told_as_a_count() -> None:

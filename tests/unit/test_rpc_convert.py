@@ -49,6 +49,7 @@ def test_every_field_of_a_task_is_told() -> None:
         state=State.FAILED, attempts=(attempt,), progress=Progress(0.5, "step", "message", 9),
         result=Result(1.25, (Artifact("o"),), {"tokens": 512.0}, b"{}"), failure=failure,
         start_time=4, end_time=6, cancel=Cancel(5), acknowledged=True, sequence=12,
+        warnings=("its result was not taken: it is empty",),
     )  # fmt: skip
     assert _unset(to_task(task)) == {
         "task.result.logs_url",  # set by the edge that serves them

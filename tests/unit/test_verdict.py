@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from runner.domain.exit import Exit, Stopped, Usage
 from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.limits import Limits, RetryPolicy
-from runner.domain.verdict import STDERR_TAIL, Verdict, judge, retry_delay
-from tests.support.tasks import LIMITS, an_attempt
+from runner.domain.task import Cancel
+from runner.domain.verdict import STDERR_TAIL, Verdict, cancelled, judge, retry_delay
+from tests.support.tasks import LIMITS, RUNNING, an_attempt
 
 MIB = 2**20
 ENDED = Exit(start_time=1, exit_time=2, code=0)
@@ -68,6 +69,21 @@ def test_timed_out_says_which_limit_whatever_it_exits_with(
 def test_cancelled_and_then_code_zero_is_cancelled() -> None:
     exit_ = replace(ENDED, stopped=Stopped.REQUESTED)
     assert judge(exit_, LIMITS, cancelled=True) == Verdict(cancelled=True)
+
+
+@pytest.mark.parametrize(
+    ("end", "was"),
+    [
+        (ENDED, False),
+        (replace(ENDED, exit_time=5), True),  # it exits 0 after the request
+        (replace(ENDED, stopped=Stopped.REQUESTED), True),  # whatever the clocks say
+        (replace(ENDED, code=None, lost="its container was removed"), True),
+    ],
+)
+def test_what_had_ended_when_it_was_cancelled_was_not(end: Exit, *, was: bool) -> None:
+    """It was learned late: its engine hung, or the daemon was away."""
+    assert cancelled(replace(RUNNING, cancel=Cancel(3)), end) is was
+    assert not cancelled(RUNNING, end)
 
 
 def test_timed_out_before_it_was_cancelled_is_timed_out() -> None:
@@ -140,14 +156,14 @@ ENDS = st.builds(
 
 
 @given(ENDS, st.booleans())
-def test_facts_are_judged_in_one_order(exit_: Exit, cancelled: bool) -> None:  # noqa: FBT001 - drawn
+def test_facts_are_judged_in_one_order(exit_: Exit, asked: bool) -> None:  # noqa: FBT001 - drawn
     if exit_.code is not None:
         exit_ = replace(exit_, signal=None)
-    verdict = judge(exit_, LIMITS, cancelled=cancelled)
+    verdict = judge(exit_, LIMITS, cancelled=asked)
     reason = verdict.failure.reason if verdict.failure else None
     if exit_.stopped in (Stopped.WALL_TIME, Stopped.IDLE_TIME):
         assert reason is Reason.TIMED_OUT
-    elif cancelled or exit_.stopped is Stopped.REQUESTED:
+    elif asked or exit_.stopped is Stopped.REQUESTED:
         assert verdict == Verdict(cancelled=True)
     elif exit_.code == 0:
         assert verdict == Verdict()

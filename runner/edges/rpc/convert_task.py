@@ -55,6 +55,7 @@ def _task(task: Task, link: Link) -> v1.Task:
         cancel_request_time=None if task.cancel is None else timestamp(task.cancel.time),
         acknowledged=task.acknowledged,
         trace_parent=task.trace_parent,
+        warnings=task.warnings,
     )
 
 

@@ -1,16 +1,19 @@
-"""An engine's attach stream: a container's stdin, stdout and stderr over one connection, from its
-first byte on.
+"""An engine's attach stream: some of a container's streams over one connection, from their first
+byte on.
 
 A connection of its own, since the client library can end what it writes only by hanging up, and
-would then read no further. Not here: what the bytes are (`output.py`).
+would then read no further. Not here: what the bytes are (`output.py`), or whether a container got
+what it was given (`stdin.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
-from collections.abc import Iterator
+import struct
+from collections.abc import Collection, Iterator
 
 from runner.executors.container.engine import Absent, Failed, OutOfReach, sentence
 
@@ -18,6 +21,8 @@ _HEAD = 64 * 1024  # bytes that the head of an answer may have
 _READ = 256 * 1024
 _ABSENT = 404
 _SWITCHED = (101, 200)  # Docker; Podman, and Docker where no upgrade was asked for
+_STREAMS = ("stdin", "stdout", "stderr")
+_CREDENTIALS = struct.Struct("3i")
 
 
 class Attached:
@@ -54,6 +59,25 @@ class Attached:
             except OSError:
                 return False
         return not self._closed
+
+    @property
+    def peer(self) -> int:
+        """The pid of who listens at its other end, 0 where that is not to be had."""
+        with contextlib.suppress(OSError):
+            told = self._connection.getsockopt(
+                socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size
+            )
+            return int(_CREDENTIALS.unpack(told)[0])
+        return 0
+
+    @property
+    def over(self) -> bool:
+        """Whether its other end is closed, be there something to read yet or not."""
+        if self._closed:
+            return True
+        asking = select.poll()
+        asking.register(self._connection, select.POLLRDHUP)
+        return bool(asking.poll(0))
 
     def close(self) -> None:
         """Hang up; whoever waits for it is told of an end."""
@@ -101,12 +125,13 @@ class Attached:
         return await self._loop.sock_recv(self._connection, _HEAD)
 
 
-async def attach(path: str, version: str, container: str, *, stdin: bool) -> Attached:
-    """Attach to a container that need not run yet. `version` is the API's, as in "v1.41".
+async def attach(path: str, version: str, container: str, streams: Collection[str]) -> Attached:
+    """Attach to streams ("stdin", "stdout", "stderr") of a container that need not run yet.
+    `version` is the API's, as in "v1.41".
 
     Raises Absent, Failed, OutOfReach. Set a time limit.
     """
-    query = f"stream=1&stdout=1&stderr=1&stdin={int(stdin)}"
+    query = "&".join(("stream=1", *(f"{name}={int(name in streams)}" for name in _STREAMS)))
     head = (
         f"POST /{version}/containers/{container}/attach?{query} HTTP/1.1\r\n"
         "Host: localhost\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n"

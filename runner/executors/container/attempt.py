@@ -1,46 +1,40 @@
-"""One attempt whose container was started: its output, its deadlines and its end, told once.
+"""One attempt whose container was started: its output and its end, told once.
 
-Runs for as long as the container does, and through restarts of the engine. What it decides (that
-the container is to stop, how it ended) is on disk first, so that the next daemon goes on from
-there. Not here: making the container (`launching.py`), or what an end means (`ends.py`).
+Runs for as long as the container does, and through restarts of the engine. What it decides (how
+the container ended) is on disk first, so that the next daemon goes on from there. Not here: making
+the container (`launching.py`), ending it (`stopping.py`), or what an end means (`ends.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
-import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from runner.domain.exit import Exit, Kept, Stopped, Usage
 from runner.executors.container import ends, records
 from runner.executors.container.attach import Attached
 from runner.executors.container.contact import Contact
 from runner.executors.container.containers import Containers, State
-from runner.executors.container.deadlines import SECOND, Deadlines
-from runner.executors.container.engine import Absent, EngineError, OutOfReach
+from runner.executors.container.engine import Absent, EngineError
 from runner.executors.container.engine_life import Run
+from runner.executors.container.flavours import DOCKER
 from runner.executors.container.follow import Follow
 from runner.executors.container.output import UNSEEN, Output
 from runner.executors.container.readiness import Known
-from runner.executors.container.records import Launched, Stop
+from runner.executors.container.records import Launched
+from runner.executors.container.stdin import Stdin
+from runner.executors.container.stopping import Stopping, now
 from runner.executors.container.usage import Counters
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds between two tries to reach the engine
 _KILLED = 137  # what a removal makes of what runs
 _REMOVING = ("removing", "dead")
 _REMOVALS = (0.05, 0.15)  # seconds after which it is looked whether it is still there
-_LONGEST_SLEEP = 30.0  # seconds: the loop's own clock stands still while a host sleeps
-_STOP_ROOM = 2  # seconds beyond the grace, for an engine that has to kill in our stead
-
-
-def now() -> int:
-    """Nanoseconds on CLOCK_BOOTTIME."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+_HUNG_UP = 1.0  # seconds after its end in which the engine hangs up on what was giving it stdin
+_STDIN_LOST = "the engine went away before it had all of its stdin: it would have been cut short"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +63,9 @@ class Attempt:
         self.interrupted = ""  # why an end by our own hand is not the task's
         self._output = Output(home.path / "output", launched.output)
         self._counters = counters
-        self._changed = asyncio.Event()
         self._alone = False  # whether it may have run while no daemon was there
-        self._asking: set[asyncio.Task[None]] = set()
+        self._stdin: Stdin | None = None
+        self._giving: asyncio.Task[None] | None = None
         self._timing: asyncio.Task[None]
         self._looking = now()  # when the last look at the log began
         self._contact = Contact(
@@ -79,21 +73,23 @@ class Attempt:
         )
         self._with_engine = False  # whether the engine ended it by going
         self._gone = ends.REMOVED  # why it is, where it is
-        start = launched.start_boot
-        self._deadlines = Deadlines(start, launched.wall, launched.idle, launched.grace)
-        self._deadlines.last_output = now()
         self._rebooted = launched.boot_id not in ("", home.boot_id)
-        if not self._rebooted and (stop := records.read_stop(home.path)) is not None:
-            self._deadlines.why, self._deadlines.kill_at = Stopped(stop.why), stop.kill_at
-            self._deadlines.killed = stop.killed
-            self._ask(stop.kill_at)
+        self._stopping = Stopping(
+            home.path,
+            launched,
+            home.containers,
+            self._state,
+            home.note,
+            remembers=home.flavour == DOCKER.name,
+            rebooted=self._rebooted,
+        )
 
     async def run(self, attached: Attached | None) -> None:
         """Until it has ended and that is on disk. `attached` has all of its output, from its
         first byte on; None where that is to be read from the log."""
         self._alone = attached is None
         self._contact.unended = self._alone and self._output.unended()
-        self._timing = asyncio.create_task(self._keep_time(), name="deadlines")
+        self._timing = asyncio.create_task(self._stopping.keep_time(), name="deadlines")
         try:
             state = await self._follow(attached)
             self._timing.cancel()
@@ -102,27 +98,48 @@ class Attempt:
             self._timing.cancel()
             self.close()
 
+    def give(self, stdin: Stdin) -> None:
+        """Give it that, which is closed afterwards. Nobody may ever read all of it."""
+        self._stdin = stdin
+        self._giving = asyncio.create_task(self._give(stdin), name="container-stdin")
+
     def stop(self, grace: float, why: Stopped = Stopped.REQUESTED) -> None:
-        """Ask it to end; what is left after `grace` seconds is killed."""
-        if self.ended.done():
-            return
-        at = now()
-        first = self._deadlines.why is None
-        if not self._deadlines.stop(at, grace, why):
-            return
-        self._note_stop()
-        if first:
-            self._ask(at + round(grace * SECOND))
-        self._changed.set()
+        """Ask it to end; what is left `grace` seconds later is killed."""
+        if not self.ended.done():
+            self._stopping.stop(grace, why)
 
     def close(self) -> None:
         """Let go of everything; the container runs on."""
-        for task in self._asking:
-            task.cancel()
+        self._stopping.close()
+        if self._giving is not None:
+            self._giving.cancel()
+        if self._stdin is not None:
+            self._stdin.close()
         self._output.close()
         if self._counters is not None:
             self._counters.close()
             self._counters = None
+
+    # --- stdin
+
+    async def _give(self, stdin: Stdin) -> None:
+        """Until it has all of it, or is known not to get it: then it is ended rather than left to
+        wait for the rest, or to take what it has for all."""
+        if await stdin.give():
+            self.launched.stdin = True
+            with contextlib.suppress(OSError):  # then it is taken for not given
+                records.write(self.home.path, records.LAUNCH, self.launched)
+        elif await stdin.lost() and self._stopping.lines.why is None:
+            self.interrupted = _STDIN_LOST
+            self.stop(0.0)
+
+    async def _given(self) -> None:
+        """What has ended takes no more: was it lost to it?"""
+        if self._giving is None or self._stdin is None:
+            return
+        await asyncio.wait({self._giving}, timeout=_HUNG_UP)
+        self._stdin.hang_up()
+        await self._giving
 
     # --- output and end
 
@@ -132,10 +149,10 @@ class Attempt:
             self.home.containers,
             self.launched.container,
             self._output,
-            self._heard,
+            self._stopping.heard,
             waits=self.home.waits,
             looked=self._looked,
-            failed=self._contact.failed,
+            failed=self._failed,
             cuts=self._cuts,
             run=self.launched.started,
         )
@@ -156,6 +173,7 @@ class Attempt:
                 return None
             if not state.running:
                 self._timing.cancel()  # what has ended cannot be late any more
+                await self._given()
                 await self._see_engine(state)
                 if not whole:
                     await self._reread(follow)
@@ -163,7 +181,10 @@ class Attempt:
                 return state
             whole = False
             self._contact.unended |= self._output.unended()
-            self._deadlines.known = None if self.home.waits else self._looking
+            if self.home.waits:
+                self._stopping.unseen()  # until its log has been read again
+            else:
+                self._stopping.known(self._looking)
             self._looking = now()
             with contextlib.suppress(EngineError):
                 await follow.log()
@@ -204,7 +225,7 @@ class Attempt:
             except Absent:
                 return None
             except EngineError as error:
-                self._contact.failed(error)
+                self._failed(error)
             else:
                 self._contact.answered()
                 return state
@@ -213,9 +234,9 @@ class Attempt:
 
     async def _see_engine(self, state: State) -> None:
         """Whether it was the engine that ended it, by its own stop."""
-        if not self.interrupted and self._deadlines.why is None:
+        if not self.interrupted and self._stopping.why(state) is None:
             self._with_engine = await self._contact.ended_it(
-                state.finished, alone=self._alone, wanted=lambda: self._deadlines.why is None
+                state.finished, alone=self._alone, wanted=lambda: not self._stopping.asked
             )
 
     async def _spared(self) -> bool:
@@ -236,11 +257,11 @@ class Attempt:
         """How what has ended stands after a moment; None where it was ended to be removed, as
         somebody else may: such an end says nothing. Docker says so from the beginning, and kills;
         Podman may ask it to end before, and start it again."""
-        if self._deadlines.killed:
+        if self._stopping.lines.killed:
             return state
         if state.status in _REMOVING:
             return None
-        if state.code != _KILLED and (self.home.waits or self._deadlines.why is not None):
+        if state.code != _KILLED and (self.home.waits or self._stopping.asked):
             return state
         for pause in _REMOVALS:
             await asyncio.sleep(pause)
@@ -257,11 +278,11 @@ class Attempt:
 
     def _looked(self) -> None:
         """All that was written until the look began is known now."""
-        self._deadlines.known = self._looking
-        self._changed.set()
+        self._stopping.known(self._looking)
 
-    def _heard(self) -> None:
-        self._deadlines.last_output = now()
+    def _failed(self, error: EngineError) -> None:
+        self._contact.failed(error)
+        self._stopping.unseen()
 
     def _end(self, state: State | None) -> None:
         at = now()
@@ -275,8 +296,8 @@ class Attempt:
                 start=launched.start_time,
                 seen=launched.start_time + at - launched.start_boot,
                 state=state,
-                stopped=self._deadlines.why or self._late(state),
-                killed=self._deadlines.killed,
+                stopped=self._stopping.why(state),
+                killed=self._stopping.lines.killed,
                 usage=Usage(
                     counted.cpu_seconds, counted.max_memory_bytes, out.seen, err.seen, kills
                 ),
@@ -295,72 +316,3 @@ class Attempt:
         )
         records.write_exit(self.home.path, end)
         self.ended.set_result(end)
-
-    def _late(self, state: State | None) -> Stopped | None:
-        """Whether it ran over its time while there was no daemon to stop it."""
-        wall = self.launched.wall
-        if wall is None or state is None or not (state.finished and self._alone):
-            return None
-        over = state.finished - self.launched.start_time >= round(wall * SECOND)
-        return Stopped.WALL_TIME if over else None
-
-    # --- time
-
-    async def _keep_time(self) -> None:
-        if self._rebooted:
-            return
-        while True:
-            at = now()
-            if why := self._deadlines.look(at):
-                self.stop(self.launched.grace, why)
-            if self._deadlines.to_kill(at):
-                self._note_stop()
-                self._send("KILL")
-            due = self._deadlines.due()
-            left = _LONGEST_SLEEP if due is None else max(0, due - now()) / SECOND
-            self._changed.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(left, _LONGEST_SLEEP)):
-                    await self._changed.wait()
-
-    def _note_stop(self) -> None:
-        """It is stopped also where the disk takes no record of why: a later daemon decides anew."""
-        lines = self._deadlines
-        if lines.why is None or lines.kill_at is None:
-            return
-        record = Stop(str(lines.why), lines.kill_at, lines.killed)
-        try:
-            records.write(self.home.path, records.STOP, record)
-        except OSError as error:
-            self.home.note("stop not recorded", attempt=self.launched.name, problem=str(error))
-
-    def _ask(self, kill_at: int) -> None:
-        """Have the engine send TERM, and KILL should we be gone by then."""
-        self._spawn(self._terminate(kill_at))
-
-    async def _terminate(self, kill_at: int) -> None:
-        """For as long as it is of use."""
-        while True:
-            seconds = math.ceil(max(0, kill_at - now()) / SECOND) + _STOP_ROOM
-            try:
-                await self.home.containers.stop(self.launched.container, seconds)
-            except OutOfReach:
-                if now() >= kill_at:
-                    raise
-                await asyncio.sleep(_FIRST_PAUSE)
-            else:
-                return
-
-    def _send(self, signal: str) -> None:
-        self._spawn(self.home.containers.signal(self.launched.container, signal))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(self._quietly(work), name="container-stop")
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
-
-    async def _quietly(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except EngineError as error:
-            self.home.note("stop not answered", attempt=self.launched.name, problem=str(error))

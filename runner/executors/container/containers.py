@@ -11,7 +11,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -174,14 +174,14 @@ class Containers:
         async with self.engine.stream("wait", "POST", path, limit=None) as body:
             await body.read()
 
-    async def attach(self, container: str, *, stdin: bool) -> Attached:
-        """Its streams, from now on."""
+    async def attach(self, container: str, streams: Collection[str]) -> Attached:
+        """Those of its streams, from now on."""
         with self.engine.timed("attach"):
             version = await self.engine.version()
             try:
                 async with asyncio.timeout(_ATTACH):
                     socket = self.engine.socket
-                    return await attaching.attach(socket, version, container, stdin=stdin)
+                    return await attaching.attach(socket, version, container, streams)
             except TimeoutError as error:
                 raise TimedOut(f"it was not attached within {_ATTACH:g} s") from error
 

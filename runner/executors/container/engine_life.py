@@ -28,6 +28,7 @@ STOPPING = 30_000_000_000
 Docker gives containers 10 s and itself 15, and systemd waits 2."""
 
 _NAME = "dockerd"
+_TERM = ("15", "SIGTERM", "TERM")
 _CONNECT = 1.0  # seconds
 _CREDENTIALS = struct.Struct("3i")
 _START_TIME = 19  # its place among the words after the name in /proc/PID/stat
@@ -42,6 +43,25 @@ class Memory:
     killed: bool
     ended: bool
     since: int
+
+
+def has_sent(
+    container: str, events: Iterable[Mapping[str, Any]], asked: int, began: int
+) -> bool | None:
+    """Whether those events, which are all that an engine has, tell that it sent TERM to a container
+    that it was asked to stop, at `asked`. None where they cannot: it has forgotten, or its process
+    began only after that, or it is not known when (`began` is 0)."""
+    oldest, count = 0, 0
+    for each in events:
+        at, count = int(each.get("timeNano") or 0), count + 1
+        oldest = min(oldest or at, at)
+        actor = each.get("Actor") or {}
+        signal = str((actor.get("Attributes") or {}).get("signal") or "")
+        it = (actor.get("ID"), each.get("Action")) == (container, "kill") and at >= asked
+        if it and signal in _TERM:
+            return True
+    whole = count < REMEMBERED or oldest < asked
+    return False if whole and 0 < began < asked else None
 
 
 def recall(container: str, events: Iterable[Mapping[str, Any]]) -> Memory:

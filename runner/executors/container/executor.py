@@ -28,13 +28,14 @@ from runner.executors.container.gpu_looks import GpuLooks
 from runner.executors.container.images import Images
 from runner.executors.container.launching import Begun, Exists, Launching, Taken, mark
 from runner.executors.container.place import Places, barred
+from runner.executors.container.progress import ProgressFiles
 from runner.executors.container.records import Launched
 from runner.executors.container.settings import Settings
 from runner.executors.container.sweep import Sweep
 from runner.executors.container.usage import Counters
 from runner.executors.container.waking import without
 from runner.executors.gpu_access import Look
-from runner.ports import Found, Launch, LaunchFailed, Readiness, Started
+from runner.ports import Excerpt, Found, Launch, LaunchFailed, Readiness, Started
 
 _VERSION = 1  # of the handles' data
 _LABEL = 12  # characters of a container's id that people know it by
@@ -42,6 +43,8 @@ _TIDY = 1.0  # seconds for what is being removed when it is closed
 _FRESH = 60.0  # seconds for which what an engine says of itself is believed while it answers
 _JUDGED = 10.0  # seconds for the end of what has ended already
 _STDIN_LOST = "the daemon ended before all of its stdin was given: it would have been cut short"
+
+_UNSURE = "its engine went away while it was to start it: whether its program ran is not known"
 
 
 def _silent(_event: str, **_fields: object) -> None:
@@ -74,6 +77,7 @@ class ContainerExecutor:
         self._attempts: dict[str, tuple[Attempt, asyncio.Task[None]]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._beside: set[asyncio.Task[None]] = set()
+        self._progress = ProgressFiles(self._places.task, note)
         self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
     async def probe(self) -> Readiness:
@@ -135,9 +139,16 @@ class ContainerExecutor:
 
     async def find(self, name: str, pattern: str) -> list[Found]:
         """See the port."""
-        launched = records.read_launch(self._places.of(name))
-        owner = os.geteuid() if launched is None else int(launched.user.partition(":")[0])
-        return await asyncio.to_thread(self._places.find, name, pattern, owner)
+        return await asyncio.to_thread(self._places.find, name, pattern, self._owner(name))
+
+    async def read_report(self, name: str, file: str, most: int) -> Excerpt | None:
+        """See the port."""
+        owner = self._owner(name)
+        return await asyncio.to_thread(self._places.read_report, name, file, most, owner)
+
+    async def progressed(self, name: str) -> None:
+        """See the port."""
+        await self._progress.changed(name)
 
     async def remove(self, name: str) -> None:
         """See the port. Raises EngineError where its container could not be removed."""
@@ -151,6 +162,7 @@ class ContainerExecutor:
                     if (found := await self._launching.found(name)) is not None:
                         await self._containers.remove(found[0], force=True)
             await asyncio.to_thread(self._places.remove, name)
+        self._progress.leave(name)
         self._locks.pop(name, None)
 
     async def gpu_problem(self, name: str) -> str:
@@ -189,6 +201,7 @@ class ContainerExecutor:
         if tasks:
             await asyncio.wait(tasks)
         self._attempts.clear()
+        self._progress.close()
         await self._engine.close()
 
     # --- how it is done
@@ -199,8 +212,8 @@ class ContainerExecutor:
             return begun
         attempt = self._watch(begun.launched, begun.attached, begun.counters)
         attempt.begun = begun.running
-        if request.stdin is not None:
-            self._spawn(self._give(begun, request.stdin))
+        if begun.stdin is not None:
+            attempt.give(begun.stdin)
         if not begun.running:
             await self._judge_start(request, attempt)
         return self._started(begun.launched)
@@ -241,6 +254,10 @@ class ContainerExecutor:
         if launched is not None and (request.name in self._attempts or records.read_exit(home)):
             return self._started(launched)
         try:
+            unsure = launched is not None and launched.unsure
+            if launched is not None and unsure and await self._launching.may_have_run(launched):
+                records.write_exit(home, ends.lost(_UNSURE))
+                return self._started(launched)
             found = await self._launching.clear(request.name)
         except Taken:
             found = None
@@ -270,8 +287,7 @@ class ContainerExecutor:
             return ends.lost(f"the record of it cannot be read: {error}")
         if launched is None:
             return ends.lost("nothing is left of it on this host: how it ended cannot be learned")
-        with contextlib.suppress(EngineError):
-            await self._engine_known()
+        await self._engine_known()  # which engine it is decides how it is watched
         pid = 0
         with contextlib.suppress(EngineError):
             pid = (await self._containers.state(launched.container)).pid
@@ -300,6 +316,11 @@ class ContainerExecutor:
         task.add_done_callback(lambda _: self._let_go(attempt))
         return attempt
 
+    def _owner(self, name: str) -> int:
+        """The uid of what is an attempt's own."""
+        launched = records.read_launch(self._places.of(name))
+        return os.geteuid() if launched is None else int(launched.user.partition(":")[0])
+
     async def _engine_known(self) -> readiness.Known:
         """What its engine said of itself. Raises EngineError where it was never there to ask."""
         if self._known is None:
@@ -308,6 +329,7 @@ class ContainerExecutor:
 
     def _let_go(self, attempt: Attempt) -> None:
         """What has ended, and is on disk, needs its container no more."""
+        self._progress.leave(attempt.launched.name)
         if attempt.ended.done():
             self._spawn(self._tidy(attempt.launched))
 
@@ -321,13 +343,6 @@ class ContainerExecutor:
         self._attempts.pop(launched.name, None)
         if (lock := self._locks.get(launched.name)) is not None and not lock.locked():
             del self._locks[launched.name]
-
-    async def _give(self, begun: Begun, stdin: bytes) -> None:
-        """Give it its stdin. Nobody may ever read all of it."""
-        if await begun.attached.give(stdin):
-            begun.launched.stdin = True
-            with contextlib.suppress(OSError):  # then it is taken for not given
-                records.write(self._places.of(begun.launched.name), records.LAUNCH, begun.launched)
 
     def _started(self, launched: Launched) -> Started:
         data = json.dumps({"name": launched.name, "container": launched.container})

@@ -8,6 +8,7 @@ what becomes of it then (`attempt.py`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -17,9 +18,16 @@ from typing import Any
 from runner.domain.failure import Failure
 from runner.domain.plan import Plan
 from runner.executors import gpu_nodes
-from runner.executors.container import failures, granted, peek, readback, records, spec
+from runner.executors.container import (
+    engine_life,
+    failures,
+    granted,
+    peek,
+    readback,
+    records,
+    spec,
+)
 from runner.executors.container.attach import Attached
-from runner.executors.container.attempt import now
 from runner.executors.container.containers import Containers, State, state
 from runner.executors.container.engine import (
     Absent,
@@ -35,6 +43,8 @@ from runner.executors.container.place import Places
 from runner.executors.container.readiness import Known
 from runner.executors.container.records import Launched
 from runner.executors.container.settings import LABEL, Settings
+from runner.executors.container.stdin import Stdin
+from runner.executors.container.stopping import now
 from runner.executors.container.usage import Counters
 from runner.failpoints import failpoint
 from runner.ports import Launch, LaunchFailed
@@ -57,13 +67,21 @@ _LOOK = 0.2  # seconds between two looks whether what is prepared is still wante
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A container that was started just now. `running` says that the program itself was seen to
-    run; `counters` are of its control group, None where it has ended."""
+    """A container that was started just now. `attached` has its output, `stdin` what is to be
+    given to it, if there is anything; `running` says that the program itself was seen to run;
+    `counters` are of its control group, None where it has ended."""
 
     launched: Launched
     attached: Attached
-    running: bool
-    counters: Counters | None
+    stdin: Stdin | None
+    running: bool = False
+    counters: Counters | None = None
+
+    def close(self) -> None:
+        """Let go of its streams."""
+        self.attached.close()
+        if self.stdin is not None:
+            self.stdin.close()
 
 
 class Launching:
@@ -107,6 +125,16 @@ class Launching:
                 continue  # a start that was under way has come about
             self._forget(name)
         return found
+
+    async def may_have_run(self, launched: Launched) -> bool:
+        """Whether its program may have run although its container was never started, as the engine
+        has it: another engine than was asked knows only what that one had written down. Raises as
+        `found` does."""
+        found = await self.found(launched.name)
+        if found is None or not found[1].fresh:
+            return False
+        began = await asyncio.to_thread(engine_life.began, self._settings.socket)
+        return not 0 < began <= launched.asked
 
     async def begin(self, request: Launch, known: Known) -> Begun:
         """Start it. `known` is its engine. Raises LaunchFailed; Exists; EngineError where it is
@@ -177,11 +205,11 @@ class Launching:
         except (EngineError, OSError, gpu_nodes.Unknown) as error:
             await self._undo(request.name, made)
             raise LaunchFailed(failures.of_host(str(error))) from error
-        attached = await self._attach(request, made)
+        begun = await self._attach(request, launched)
         try:
-            return await self._start(request, launched, attached, seen)
+            return await self._start(request, begun, seen)
         except BaseException:
-            attached.close()
+            begun.close()
             raise
 
     async def _create(self, request: Launch, body: spec.Body) -> str:
@@ -216,26 +244,37 @@ class Launching:
             stdin=request.stdin is None,
         )
 
-    async def _attach(self, request: Launch, container: str) -> Attached:
+    async def _attach(self, request: Launch, launched: Launched) -> Begun:
+        attached: Attached | None = None
+        container, stdin = launched.container, None
         try:
-            return await self._containers.attach(container, stdin=request.stdin is not None)
-        except OutOfReach as error:
+            attached = await self._containers.attach(container, ("stdout", "stderr"))
+            if request.stdin is not None:
+                stdin = await Stdin.to(self._containers, container, request.stdin)
+        except BaseException as error:
+            if attached is not None:
+                attached.close()
+            if not isinstance(error, EngineError):
+                raise
             await self._undo(request.name, container)
-            raise LaunchFailed(failures.of_host(str(error))) from error
-        except EngineError as error:  # Podman makes all of the container before it attaches
-            await self._undo(request.name, container)
+            if isinstance(error, OutOfReach):
+                raise LaunchFailed(failures.of_host(str(error))) from error
+            # Podman makes all of the container before it attaches
             raise LaunchFailed(failures.of_start(error, "", request.plan)) from error
+        return Begun(launched, attached, stdin)
 
-    async def _start(
-        self, request: Launch, launched: Launched, attached: Attached, seen: list[granted.Seen]
-    ) -> Begun:
+    async def _start(self, request: Launch, begun: Begun, seen: list[granted.Seen]) -> Begun:
+        launched = begun.launched
         container = launched.container
         request.launching(container)
         failpoint("after_create")
         try:
             await self._containers.start(container)
-        except OutOfReach:
-            raise  # it may have been done
+        except OutOfReach:  # it may have been done, whatever the next engine knows of it
+            launched.unsure = True
+            with contextlib.suppress(OSError):
+                records.write(self._places.of(request.name), records.LAUNCH, launched)
+            raise
         except EngineError as error:
             it = await self._containers.state(container)
             if not it.running and not it.started:
@@ -244,22 +283,19 @@ class Launching:
         it = await self._containers.state(container)
         # before all else: the counters of what is short go with it
         counters = Counters(container, it.pid) if it.pid else None
+        if begun.stdin is not None:
+            begun.stdin.of(it.pid)
         try:
-            return await self._see(launched, attached, seen, it, counters)
+            running = await self._see(launched, seen, it)
+            return replace(begun, running=running, counters=counters)
         except BaseException:
             if counters is not None:
                 counters.close()
             raise
 
-    async def _see(
-        self,
-        launched: Launched,
-        attached: Attached,
-        seen: list[granted.Seen],
-        it: State,
-        counters: Counters | None,
-    ) -> Begun:
-        """Look at what was started whether it is what was asked for."""
+    async def _see(self, launched: Launched, seen: list[granted.Seen], it: State) -> bool:
+        """Look at what was started whether it is what was asked for. Returns whether the program
+        itself runs."""
         container = launched.container
         mark(launched, it)
         records.write(self._places.of(launched.name), records.LAUNCH, launched)
@@ -275,7 +311,7 @@ class Launching:
         if other:
             await self._undo(launched.name, container)
             raise LaunchFailed(failures.of_difference([other]))
-        return Begun(launched, attached, running, counters)
+        return running
 
     @staticmethod
     def _same(pid: int, seen: granted.Seen) -> bool:

@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 
 from runner.keeper import files
-from runner.ports import Found
+from runner.ports import Excerpt, Found
 
 _SEEN = ("workspace", "task")
 
@@ -30,6 +30,10 @@ class Places:
     def output(self, name: str) -> Path:
         """Where its output goes."""
         return self.root / name / "output"
+
+    def task(self, name: str) -> Path:
+        """The task's own directory, in which it reports."""
+        return self.root / name / "task"
 
     def make(self, name: str, owner: tuple[int, int], context: bytes | None) -> None:
         """Make it anew, or as it was. `owner` (uid, gid) is whom the container runs as, on this
@@ -71,6 +75,30 @@ class Places:
                 Found(pattern, problem="there is more in the workspace than is looked at")
             )
         return listed
+
+    def read_report(self, name: str, file: str, most: int, owner: int) -> Excerpt | None:
+        """See `runner.ports.Executor`. `owner` is the uid of what is its own. Blocks: for a
+        thread."""
+        try:
+            place = os.open(self.task(name), os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            return None
+        try:
+            opened = files.open_file(place, file, {owner, os.geteuid()})
+        except FileNotFoundError:
+            return None
+        except files.Refused as refused:
+            return Excerpt(problem=str(refused))
+        except OSError as error:
+            return Excerpt(problem=f"it cannot be opened: {error.strerror}")
+        finally:
+            os.close(place)
+        try:
+            return Excerpt(*files.read_end(opened, most))
+        except OSError as error:
+            return Excerpt(problem=f"it cannot be read: {error.strerror}")
+        finally:
+            os.close(opened)
 
     def remove(self, name: str) -> None:
         """Leave nothing of it; twice is fine. Raises OSError. Blocks: for a thread."""

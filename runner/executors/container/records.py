@@ -27,7 +27,7 @@ Unreadable = records.Unreadable
 class Launched:
     """Written before the start is asked for. Of the limits those that are kept here: seconds and
     bytes. `start_boot` is nanoseconds on CLOCK_BOOTTIME, 0 until it is known; `stdin` says that
-    it has none, or was given all of it."""
+    it has none, or was given all of it; `unsure` that the engine went while it was to start it."""
 
     name: str
     container: str  # its id
@@ -48,16 +48,23 @@ class Launched:
     started: int = 0  # as the engine has it, exactly: of another run it has another
     program: str = ""  # what its init is to begin
     gpus: list[int] = field(default_factory=list)  # the numbers of their device nodes
+    unsure: bool = False
 
 
 @dataclass(slots=True)
 class Stop:
     """The first reason and the earliest time to kill stand. Times are nanoseconds on
-    CLOCK_BOOTTIME."""
+    CLOCK_BOOTTIME, and 0 until they are known: when it was noted that it is to stop (`since`), when
+    TERM was about to be sent (`asked`, since the epoch; `asked_boot`), and when it is killed.
+    `span` is nanoseconds that it has from TERM on."""
 
     why: str
     kill_at: int
     killed: bool = False
+    since: int = 0
+    span: int = 0
+    asked: int = 0
+    asked_boot: int = 0
 
 
 def write(directory: Path, name: str, record: Launched | Stop) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from runner.domain.exit import Exit
 from runner.domain.plan import Mode
 from runner.domain.task import Handle
-from runner.ports import ChecksGpus, Executor, Found, Launch, Readiness, Started
+from runner.ports import ChecksGpus, Excerpt, Executor, Found, Launch, Readiness, Started
 
 
 class WakingExecutor:
@@ -66,6 +66,14 @@ class WakingExecutor:
     async def find(self, name: str, pattern: str) -> list[Found]:
         """See Executor."""
         return await self._awake().find(name, pattern)
+
+    async def read_report(self, name: str, file: str, most: int) -> Excerpt | None:
+        """See Executor."""
+        return await self._awake().read_report(name, file, most)
+
+    async def progressed(self, name: str) -> None:
+        """See Executor."""
+        await self._awake().progressed(name)
 
     async def remove(self, name: str) -> None:
         """See Executor."""

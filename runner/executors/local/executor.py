@@ -23,14 +23,16 @@ from runner.executors.gpu_nodes import Unknown
 from runner.executors.local import asking, exits, failures, levels
 from runner.executors.local.link import KeeperRefused
 from runner.executors.local.session import Session, Unreachable
+from runner.keeper.files import read_end
 from runner.keeper.messages import Malformed, Message
-from runner.ports import Found, Launch, LaunchFailed, Readiness, Started
+from runner.ports import Excerpt, Found, Launch, LaunchFailed, Readiness, Started
 
 _VERSION = 1  # of the handles' data
 _PATIENCE = 20.0  # seconds for a keeper to be there, before a launch is said to have failed
 _PROBE_PATIENCE = 5.0
 _LOOK_PATIENCE = 4.0  # a driver may hang
 _PAUSE = 1.0
+_REMEMBERED = 1000  # attempts that have ended: nobody need be asked what they did not report
 _UNREADABLE = "UNREADABLE"  # the keeper's word for a record that is damaged, or newer than it
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
@@ -78,6 +80,10 @@ class LocalExecutor:
         self._waiting: dict[str, set[asyncio.Future[Message | None]]] = {}
         # attempts launched over the link as it is now, each with its end once that is told
         self._launched: dict[str, Message | None] = {}
+        # of attempts that run: set where its progress may have changed
+        self._progressed: dict[str, asyncio.Event] = {}
+        # of attempts that ended lately: the files in which they reported something
+        self._reported: dict[str, Sequence[str]] = {}
         self._real_root = ""  # once there is one
         self._session = Session(
             self._root,
@@ -112,6 +118,7 @@ class LocalExecutor:
         files: list[int] = []
         running = False
         self._launched[request.name] = None  # first: its end may come with the answer
+        self._progressed[request.name] = asyncio.Event()
         try:
             given = (data for data in (request.stdin, request.context) if data is not None)
             files.extend(_sealed(data) for data in given)
@@ -130,6 +137,7 @@ class LocalExecutor:
                 os.close(file)
             if not running:
                 self._launched.pop(request.name, None)
+                self._progressed.pop(request.name, None)
         if reply["state"] == "failed":
             raise LaunchFailed(
                 failures.of_start(request, reply["stage"], reply["errno"], reply.get("text", ""))
@@ -140,6 +148,8 @@ class LocalExecutor:
         """See the port."""
         reply = await self._query(request.name)
         if reply["state"] != "absent":
+            if reply["state"] == "running":
+                self._progressed.setdefault(request.name, asyncio.Event()).set()
             return self._started(request, reply)
         if request.boot_id in ("", self._boot_id):
             return None
@@ -156,6 +166,8 @@ class LocalExecutor:
                 if name not in self._launched:
                     reply = await self._query(name)
                     record = reply.get("record")
+                    if reply["state"] != "running":
+                        self._progressed.pop(name, None)
                     if reply["state"] == "absent":
                         why = "nothing is left of it on this host: how it ended cannot be learned"
                         return exits.lost(exits.REBOOTED if rebooted else why)
@@ -166,6 +178,8 @@ class LocalExecutor:
                     record = await told
             if record is not None:
                 self._launched.pop(name, None)
+                self._progressed.pop(name, None)
+                self._note_reported(name, record)
                 self._session.post({"type": "seen", "name": name})
                 end = exits.from_record(record)
                 if end.lost and rebooted:
@@ -213,6 +227,37 @@ class LocalExecutor:
             found.append(Found(pattern, problem="there is more in the workspace than is looked at"))
         return found
 
+    async def read_report(self, name: str, file: str, most: int) -> Excerpt | None:
+        """See the port."""
+        if file not in self._reported.get(name, (file,)):
+            return None
+        try:
+            opened = await self.open_file(name, file, "task")
+        except KeeperRefused as error:
+            if error.code == "ABSENT":
+                return None
+            if error.code == "REFUSED":
+                return Excerpt(problem=str(error).removeprefix(f"{file}: "))
+            if error.code == "FAILED":
+                return Excerpt(problem=f"it cannot be opened: {error}")
+            raise
+        try:
+            data, size = read_end(opened, most)  # written just now: it is in memory
+        except OSError as error:
+            return Excerpt(problem=f"it cannot be read: {error.strerror}")
+        finally:
+            os.close(opened)
+        return Excerpt(data, size)
+
+    async def progressed(self, name: str) -> None:
+        """See the port."""
+        changed = self._progressed.get(name)
+        if changed is None:  # it has ended
+            await asyncio.get_running_loop().create_future()
+            return
+        await changed.wait()
+        changed.clear()
+
     @property
     def keeper_pid(self) -> int | None:
         """The keeper that this executor is connected to; None where it is to none."""
@@ -240,6 +285,7 @@ class LocalExecutor:
         """See the port."""
         await self._session.close()
         self._launched.clear()
+        self._progressed.clear()
         for futures in self._waiting.values():
             for future in futures:
                 future.cancel()
@@ -294,6 +340,12 @@ class LocalExecutor:
             if not self._waiting[name]:
                 del self._waiting[name]
 
+    def _note_reported(self, name: str, record: Message) -> None:
+        if "reported" in record:  # an earlier keeper did not say
+            self._reported[name] = record["reported"]
+        if len(self._reported) > _REMEMBERED:
+            del self._reported[next(iter(self._reported))]
+
     def _told(self, message: Message) -> None:
         if message.get("type") == "ended":
             name = message["record"]["name"]
@@ -302,9 +354,13 @@ class LocalExecutor:
             for future in self._waiting.get(name, ()):
                 if not future.done():
                     future.set_result(message["record"])
+        elif message.get("type") == "progressed" and message["name"] in self._progressed:
+            self._progressed[message["name"]].set()
 
     def _connected(self) -> None:
         self._launched.clear()  # an end may have been told to nobody
+        for changed in self._progressed.values():
+            changed.set()
         self.changed()
         for futures in self._waiting.values():
             for future in futures:

@@ -65,6 +65,11 @@ class Link:
             if not self._open:
                 raise LinkBroken
             reply = await answer
+        except asyncio.CancelledError:
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                for file in answer.result().get("files", ()):  # nobody else has them
+                    os.close(file)
+            raise
         finally:
             self._answers.pop(number, None)
             # a frame that is half sent cannot be taken back, one that has not begun can
