@@ -165,7 +165,7 @@ def test_a_lease_of_a_runner_that_lives_stands_whatever_became_of_its_state(host
 
 def test_a_lease_of_a_dead_runner_without_state_is_void(host: Host) -> None:
     one, other = host.process("one"), host.process("other")
-    one.take("GPU-a", "er-1")
+    one.take("GPU-a", "er-0123456789-7")
     one.close()
     host.forget("one")
     assert other.other("GPU-a") == ""
