@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.gpu import Gpu
+from runner.domain.task import Task
 from runner.engine.device_told import SILENT
 from runner.planning.fleet import GONE
 from runner.planning.gpus import unclean
-from runner.ports import Clock, Gpus, Look
+from runner.ports import Clock, Gpus, LaunchFailed, Look
 
 PATIENCE = 10.0
 """Seconds that a driver which answers has to tell all that has to be known of the device."""
@@ -107,3 +109,18 @@ async def checked(
         if not wanted():
             raise Gone(why)
         await clock.sleep(PAUSE)
+
+
+def lost_before(task: Task) -> set[str]:
+    """The devices that attempts of the task have lost."""
+    return {
+        uuid
+        for attempt in task.attempts
+        if attempt.failure is not None and attempt.failure.reason is Reason.GPU_LOST
+        for uuid in attempt.gpu_uuids
+    }
+
+
+def refused(message: str) -> LaunchFailed:
+    """Why nothing is launched on a device."""
+    return LaunchFailed(Failure(Reason.GPU_LOST, message, Fault.SYSTEM, retryable=True))

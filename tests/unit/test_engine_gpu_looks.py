@@ -42,6 +42,49 @@ async def test_a_stranger_that_came_since_the_last_look_is_seen_before_a_lease()
     await engine.close()
 
 
+@pytest.mark.parametrize("count", [3, 8])
+def test_where_strangers_came_to_all_devices_a_task_pays_one_attempt_and_waits(count: int) -> None:
+    @virtual
+    async def story() -> None:
+        uuids = [f"GPU-{number}" for number in range(count)]
+        rig = GpuRig(uuids)
+        engine = await rig.start()
+        await asyncio.sleep(20)
+        for uuid in uuids:
+            rig.gpus.set(uuid, processes=(4711,))
+        await assign(engine, "t1", ["exit", 0], of=GPU)
+        await assign(engine, "t2", ["exit", 0], of=GPU)
+        await asyncio.sleep(60)
+        assert not rig.world.starts
+        for each in engine.devices.states():  # of none is told what only an older look had
+            assert each.problem == "a process that no task of this runner has is on it (pid 4711)"
+        for uuid in uuids:
+            rig.gpus.set(uuid, processes=())
+        for name in ("t1", "t2"):
+            task = await ended(engine, name)
+            assert task.state is State.COMPLETED
+            assert len(task.attempts) <= 2
+        await engine.close()
+
+    story()
+
+
+@virtual
+async def test_nothing_is_leased_by_a_look_that_was_begun_before_a_device_was_found_taken() -> None:
+    rig = GpuRig(["GPU-a", "GPU-b"])
+    engine = await rig.start()
+    await asyncio.sleep(20)
+    for uuid in ("GPU-a", "GPU-b"):
+        rig.gpus.set(uuid, processes=(4711,))
+    rig.gpus.latency, rig.gpus.glance_latency = 30.0, 0.0
+    await assign(engine, "t1", ["exit", 0], of=GPU)
+    await asyncio.sleep(29)
+    assert len(rig.told("GPU leased")) == 1
+    await asyncio.sleep(300)
+    assert len(rig.told("GPU leased")) == 1
+    await engine.close()
+
+
 @virtual
 async def test_a_lease_waits_for_no_look_and_its_device_alone_is_asked_before_the_launch() -> None:
     rig = GpuRig()
