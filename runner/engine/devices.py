@@ -69,6 +69,7 @@ class Devices:
         self._idle_memory = idle_memory
         self._glances = device_check.Glances(gpus, clock)
         self._fleet, self._errors, self._load = Fleet(idle_memory), Errors(), driver_load
+        gpus.hear(self._thrown)
         self._asked = False  # whether a look is to be made at once
         self._sooner = asyncio.Event()  # the next look may be due sooner than it was
         self._begun = self._looked = -IDLE  # when the last look was begun, and was over
@@ -320,6 +321,14 @@ class Devices:
         self._remember()
         if self.count != before:
             self.counted()
+
+    def _thrown(self, gpu: Gpu) -> None:
+        """It threw a fatal error, as one heard who asked for another device: that is stored before
+        the look that makes more of it, since nobody is told again."""
+        self._errors.hear(gpu, self._clock.wall() / _SECOND, self._load())
+        self._fleet.bar(gpu)
+        self._remember()
+        self._look_anew()
 
     def _unseen(self, problem: str) -> None:
         """Nothing could be seen, which says nothing of any device. Whoever looks logs it."""

@@ -57,6 +57,7 @@ class NvmlGpus:
         self._told = ""  # the problem that was noted last
         self._silent: tuple[int, ...] = ()
         self._closed = False
+        self._heard: Callable[[Gpu], None] = lambda _gpu: None
         self.driver = ""
         """The driver's version, empty while there is none."""
 
@@ -88,6 +89,10 @@ class NvmlGpus:
         problem = look.problem or ("nobody asks the driver any more" if self._closed else "")
         found = (each for each in look.devices if each.uuid == uuid)
         return Look(() if problem else tuple(found), problem, look.time)
+
+    def hear(self, told: Callable[[Gpu], None]) -> None:
+        """See the port."""
+        self._heard = told
 
     def last(self) -> Look:
         """See the port."""
@@ -178,6 +183,8 @@ class NvmlGpus:
         if gpu is not None:
             devices = tuple(gpu if each.uuid == gpu.uuid else each for each in before)
             self._last = replace(self._last, devices=devices)
+        for each in self._seen.thrown:
+            self._heard(each)
         self._tell(answer, before)
         return Look(() if gpu is None else (gpu,), "", began)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from runner.domain.gpu import Gpu
 from runner.telemetry.gpu import NvmlGpus
 from runner.telemetry.gpu_asking import Limits
 from tests.support.gpu_ports import QUICK, Noted, card, doubled, gpu
@@ -127,7 +128,10 @@ async def test_an_error_is_heard_by_whoever_asks_first_and_known_to_all(
     machine.throws(ONE.uuid, 79)
     machine.throws(TWO.uuid, 79)
     machine.has([ONE, TWO])
+    heard: list[Gpu] = []
+    gpus.hear(heard.append)
     (told,) = (await gpus.glance(ONE.uuid)).devices
+    assert [(each.uuid, each.thrown) for each in heard] == [(ONE.uuid, True), (TWO.uuid, True)]
     assert told.problem.startswith("Xid 79: ")
     assert problem_of(gpus, 0).startswith("Xid 79: ")
     assert not problem_of(gpus, 1)  # as it was seen
