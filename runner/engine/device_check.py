@@ -16,7 +16,7 @@ from runner.domain.gpu import Gpu
 from runner.domain.task import Task
 from runner.engine.device_told import SILENT
 from runner.planning.fleet import GONE
-from runner.planning.gpus import unclean
+from runner.planning.gpus import parted, unclean
 from runner.ports import Clock, Gpus, LaunchFailed, Look
 
 PATIENCE = 10.0
@@ -101,10 +101,10 @@ async def checked(
             if late or fault():
                 raise Gone(fault() or why)
         else:
-            why = unclean(gpu, idle_memory)
+            why = parted(gpu) or unclean(gpu, idle_memory)
             if not why:
                 return gpu
-            if gpu.processes or late:
+            if gpu.mig or gpu.processes or late:
                 raise Taken(why, gpu)
         if not wanted():
             raise Gone(why)

@@ -39,6 +39,13 @@ class Held:
     used: Mapping[str, float] = field(default_factory=dict)
 
 
+def parted(gpu: Gpu) -> str:
+    """Why the device is not one to give out whole, as a sentence for anybody; empty where it is."""
+    if gpu.mig:
+        return "it is cut into parts (MIG), and given out whole or not at all"
+    return "the driver does not tell whether it is cut into parts (MIG)" if gpu.mig is None else ""
+
+
 def unclean(gpu: Gpu, idle_memory: int) -> str:
     """What is on a device that should have nothing on it, as a sentence for anybody; empty for
     nothing."""
@@ -62,10 +69,8 @@ def obstacle(gpu: Gpu, held: Held, idle_memory: int) -> str:
         return "a task has it"
     if why := held.quarantined.get(gpu.uuid):
         return f"quarantined: {why}"
-    if gpu.mig:
-        return "it is cut into parts (MIG), and given out whole or not at all"
-    if gpu.mig is None:
-        return "the driver does not tell whether it is cut into parts (MIG)"
+    if why := parted(gpu):
+        return why
     if gpu.uuid in held.returning:
         return unclean(gpu, idle_memory) or "its task has just ended, and it is looked at"
     if gpu.uuid in held.locked:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -42,6 +43,9 @@ _NO_DRIVER = (
 _NO_MIG = (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound)
 """The device, or a driver from before there was that, cannot be cut into parts."""
 
+_FRESH = 1.0
+"""Seconds for which a look at all devices is believed in what a glance does not ask again."""
+
 _EVENTS = 256  # of one look: a device that throws more tells nothing new
 
 
@@ -54,6 +58,7 @@ class Driver:
         self._handles: dict[str, Any] = {}  # by UUID, as they were first seen
         self._uuids: dict[int | None, str] = {}  # by the address of a handle
         self._told: dict[str, Gpu] = {}  # as each last told of itself
+        self._looked = 0.0  # when that was asked
         self._set: Any = None
         self._version = ""
 
@@ -80,6 +85,7 @@ class Driver:
             self._set = pynvml.nvmlEventSetCreate()
 
     def _look(self) -> Answer:
+        self._looked = time.monotonic()
         found: list[Gpu] = []
         silent: list[Silent] = []
         seen: set[str] = set()
@@ -107,14 +113,18 @@ class Driver:
         return Answer(tuple(found), "", self._version, tuple(silent), events)
 
     def _glance(self, known: Gpu) -> Answer:
-        """Who is on the device, and whether it is there. The rest (MIG mode above all, half of what
-        a look costs) is as it was at the last look."""
+        """Whether the device is there, who is on it, and all else that speaks against giving it
+        out: of this, the MIG mode (half of what a look costs) and how worn it is only where no
+        look has just asked. Figures are as they were at the last look."""
         uuid, found, silent = known.uuid, [], []
         handle = self._handles[uuid]
         try:
             if str(pynvml.nvmlDeviceGetUUID(handle)) == uuid:
-                taken, on_it = _used(handle)[1], _processes(handle)
-                found.append(replace(known, memory_used=taken, processes=on_it))
+                gpu = replace(known, memory_used=_used(handle)[1], processes=_processes(handle))
+                if time.monotonic() - self._looked > _FRESH:
+                    mig = _told(lambda: _mig(handle), None)
+                    gpu = replace(gpu, problem=_worn_out(handle), mig=mig)
+                found.append(gpu)
         except _NO_DRIVER:
             raise
         except pynvml.NVMLError as error:
@@ -222,7 +232,9 @@ def _processes(handle: Any) -> tuple[int, ...] | None:
     computing = _told(lambda: _compute(handle), None)
     if computing is None:
         return None
-    drawing: list[Any] = _told(lambda: pynvml.nvmlDeviceGetGraphicsRunningProcesses(handle), [])
+    drawing = _told(lambda: _graphics(handle), None)
+    if drawing is None:
+        return None
     return tuple(sorted({int(each.pid) for each in (*computing, *drawing)}))
 
 
@@ -231,6 +243,15 @@ def _compute(handle: Any) -> list[Any]:
         return list(pynvml.nvmlDeviceGetComputeRunningProcesses_v3(handle))
     except pynvml.NVMLError_FunctionNotFound:  # drivers before 510
         return list(pynvml.nvmlDeviceGetComputeRunningProcesses_v2(handle))
+
+
+def _graphics(handle: Any) -> list[Any]:
+    try:
+        return list(pynvml.nvmlDeviceGetGraphicsRunningProcesses_v3(handle))
+    except pynvml.NVMLError_NotSupported:  # it draws for nobody
+        return []
+    except pynvml.NVMLError_FunctionNotFound:
+        return list(pynvml.nvmlDeviceGetGraphicsRunningProcesses_v2(handle))
 
 
 def _told(ask: Callable[[], T], otherwise: T) -> T:

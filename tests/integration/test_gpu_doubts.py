@@ -4,6 +4,7 @@ say, and the glance at one. How it is asked, and what is fatal, is in `test_gpu_
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from runner.telemetry.gpu import NvmlGpus
 from runner.telemetry.gpu_asking import Limits
 from tests.support.gpu_ports import QUICK, Noted, card, doubled, gpu
 from tests.support.nvml import Card, Machine, build
+from tests.support.waiting import until
 
 ONE = card(gpu(0))
 TWO = card(gpu(1))
@@ -48,6 +50,18 @@ async def test_processes_that_are_not_told_are_not_the_same_as_none(
     assert (await gpus.look()).devices[0].processes is None
     machine.has([ONE])
     assert (await gpus.look()).devices[0].processes == ()
+
+
+@pytest.mark.parametrize(("code", "told"), [(4, None), (10, None), (999, None), (3, ())])
+async def test_nor_are_those_that_draw_but_where_the_device_draws_for_nobody(
+    machine: Machine, gpus: NvmlGpus, code: int, told: tuple[int, ...] | None
+) -> None:
+    machine.has([replace(ONE, drawing=(4711,))])
+    assert (await gpus.look()).devices[0].processes == (4711,)
+    query = "fail nvmlDeviceGetGraphicsRunningProcesses_v3"
+    machine.has([replace(ONE, drawing=(4711,))], f"{query} {code}")
+    assert (await gpus.look()).devices[0].processes == told
+    assert (await gpus.glance(ONE.uuid)).devices[0].processes == told
 
 
 @pytest.mark.parametrize("code", [4, 10, 20, 999])
@@ -140,12 +154,30 @@ async def test_an_error_is_heard_by_whoever_asks_first_and_known_to_all(
     assert noted.events == ["GPUs", *["GPU error"] * 2, *["GPU not well"] * 2]
 
 
-async def test_a_glance_asks_for_no_more_than_who_is_there(
+@pytest.mark.parametrize(
+    "change", [{"mig": True}, {"worn": True}, {"pending": True}], ids=["MIG", "worn", "pending"]
+)
+async def test_a_glance_tells_what_has_come_since_a_look_that_is_not_of_just_now(
+    machine: Machine, gpus: NvmlGpus, change: dict[str, bool]
+) -> None:
+    machine.has([ONE, TWO])
+    await gpus.look()
+    machine.has([replace(ONE, **change), TWO])  # type: ignore[arg-type] # fields of Card
+
+    async def told() -> bool:
+        (gpu,) = (await gpus.glance(ONE.uuid)).devices
+        return bool(gpu.mig or gpu.problem)
+
+    await until(told, "it is told")
+    assert not problem_of(gpus, 1)
+
+
+async def test_a_glance_asks_for_no_figures_and_for_no_other_device(
     machine: Machine, gpus: NvmlGpus
 ) -> None:
     machine.has([ONE, TWO])
     await gpus.look()
-    others = ("Count_v2", "HandleByIndex_v2", "MigMode", "UtilizationRates", "Name")
+    others = ("Count_v2", "HandleByIndex_v2", "UtilizationRates", "Name")
     machine.has([ONE, TWO], *(f"crash nvmlDeviceGet{each}" for each in others))
     assert [each.uuid for each in (await gpus.glance(ONE.uuid)).devices] == [ONE.uuid]
 

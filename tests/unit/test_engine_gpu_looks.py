@@ -139,6 +139,38 @@ def test_nothing_is_launched_before_the_driver_has_told_of_its_device(
     story()
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"mig": True}, "cut into parts (MIG)"),
+        ({"mig": None}, "does not tell whether it is cut into parts (MIG)"),
+        ({"problem": "it is to be replaced"}, "it is to be replaced"),
+    ],
+)
+def test_nothing_is_launched_on_a_device_that_is_not_one_to_give_out_any_more(
+    change: dict[str, object], words: str
+) -> None:
+    @virtual
+    async def story() -> None:
+        rig = GpuRig(["GPU-a"])
+        engine = await rig.start()
+        await asyncio.sleep(20)
+        rig.gpus.set("GPU-a", **change)
+        await assign(engine, "t1", ["exit", 0], of=GPU)
+        await asyncio.sleep(60)
+        assert not rig.world.starts
+        rig.gpus.devices["GPU-a"] = a_gpu("GPU-a")
+        task = await ended(engine)
+        assert (task.state, len(task.attempts)) == (State.COMPLETED, 2)
+        failure = task.attempts[0].failure
+        assert failure is not None
+        assert failure.reason is Reason.GPU_LOST
+        assert words in failure.message
+        await engine.close()
+
+    story()
+
+
 @virtual
 async def test_a_device_that_failed_since_the_last_look_is_not_launched_on() -> None:
     rig = GpuRig()
