@@ -80,7 +80,7 @@ class Driver:
         if self._library:  # of the same name as the one that pynvml asks for, which then is this
             ctypes.CDLL(self._library, ctypes.RTLD_GLOBAL)
         pynvml.nvmlInit()
-        self._version = str(pynvml.nvmlSystemGetDriverVersion())
+        self._version = _text(pynvml.nvmlSystemGetDriverVersion)
         with contextlib.suppress(*_UNTOLD):
             self._set = pynvml.nvmlEventSetCreate()
 
@@ -97,6 +97,9 @@ class Driver:
                 raise
             except pynvml.NVMLError as error:
                 silent.append(_silent(index, error))
+                continue
+            except UnicodeDecodeError:
+                silent.append(Silent(index, "the driver tells a UUID for it that is no text"))
                 continue
             self._follow(uuid, handle)
             seen.add(uuid)
@@ -182,7 +185,7 @@ def _device(uuid: str, index: int, handle: Any) -> Gpu:
     return Gpu(
         uuid=uuid,
         index=index,
-        name=_told(lambda: str(pynvml.nvmlDeviceGetName(handle)), ""),
+        name=_told(lambda: _text(lambda: pynvml.nvmlDeviceGetName(handle)), ""),
         minor=_told(lambda: int(pynvml.nvmlDeviceGetMinorNumber(handle)), -1),
         memory_total=total,
         memory_used=taken,
@@ -191,6 +194,14 @@ def _device(uuid: str, index: int, handle: Any) -> Gpu:
         mig=_told(lambda: _mig(handle), None),
         processes=_processes(handle),
     )
+
+
+def _text(ask: Callable[[], object]) -> str:
+    """What is told, with a sign in place of what is no UTF-8."""
+    try:
+        return str(ask())
+    except UnicodeDecodeError as error:
+        return error.object.decode(errors="replace")
 
 
 def _mig(handle: Any) -> bool:

@@ -75,6 +75,21 @@ async def test_a_figure_that_is_not_told_is_no_fault_of_the_device_and_not_taken
     assert (second.problem, second.processes) == ("", ())
 
 
+async def test_what_is_no_text_is_the_matter_of_its_device_alone(
+    machine: Machine, gpus: NvmlGpus, noted: Noted
+) -> None:
+    machine.has([replace(ONE, name="DOUBLE-1"), TWO], driver="550-x")
+    told = machine.file.read_bytes().replace(b"DOUBLE-1", b"NV\xff").replace(b"550-x", b"550\xfe")
+    machine.file.write_bytes(told)
+    first, second = (await gpus.look()).devices
+    assert (first.name, first.problem) == ("NV\N{REPLACEMENT CHARACTER}", "")
+    assert (second.name, second.problem) == (TWO.name, "")
+    assert gpus.driver == "550\N{REPLACEMENT CHARACTER}"
+    machine.file.write_bytes(told.replace(ONE.uuid.encode(), b"GPU-\xff"))
+    assert [each.uuid for each in (await gpus.look()).devices if not each.problem] == [TWO.uuid]
+    assert "GPU does not say which it is" in noted.events
+
+
 @pytest.mark.parametrize("code", [2, 10, 999])
 @pytest.mark.parametrize("function", ["nvmlDeviceGetHandleByIndex_v2", "nvmlDeviceGetUUID"])
 async def test_a_device_of_which_a_call_fails_is_in_doubt_and_not_lost(
