@@ -231,6 +231,9 @@ class Devices:
                 fault=lambda: self._fleet.fault(uuid),
                 wanted=wanted,
             )
+        except device_check.Unwanted:
+            self._unlaunched.add(task.task_id)
+            raise device_check.given_up() from None
         except device_check.Gone as gone:
             self._look_anew()
             raise device_check.refused(device_told.lost(uuid, str(gone))) from None

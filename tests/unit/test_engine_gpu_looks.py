@@ -284,6 +284,28 @@ async def test_a_driver_that_does_not_answer_loses_nothing_and_gives_nothing_out
 
 
 @virtual
+async def test_a_cancel_before_the_launch_waits_for_no_driver_and_costs_no_device() -> None:
+    rig = GpuRig(["GPU-a"])
+    engine = await rig.start()
+    await asyncio.sleep(5)
+    rig.gpus.latency = 3600.0
+    await assign(engine, "t1", ["exit", 0], of=GPU)
+    await until(engine, "t1", EventType.PREPARING)
+    await asyncio.sleep(3)
+    began = asyncio.get_running_loop().time()
+    await engine.cancel(LOCAL, "t1", 0.0, "")
+    task = await ended(engine)
+    assert asyncio.get_running_loop().time() - began < 1
+    assert task.state is State.CANCELLED
+    assert task.attempt.failure is not None
+    assert task.attempt.failure.reason is Reason.START
+    assert task.attempt.failure.message == "it was cancelled before it was started"
+    assert rig.leases.held == {}  # nothing of it was there
+    assert not rig.world.starts
+    await engine.close()
+
+
+@virtual
 async def test_a_driver_that_hangs_delays_who_wants_a_device_and_nobody_else() -> None:
     rig = GpuRig()
     rig.gpus.latency = 60.0
