@@ -14,6 +14,10 @@ from runner.domain.gpu import Gpu
 LONGEST = 1 << 20
 """Bytes of a line: more devices and processes than any host has."""
 
+PLACE = 128
+"""Bytes in which is written down which device is being asked, so that it is known where an answer
+never comes. Spaces where it is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Silent:

@@ -52,8 +52,10 @@ _EVENTS = 256  # of one look: a device that throws more tells nothing new
 class Driver:
     """Loaded and asked for the first time by `look`; use it in one thread."""
 
-    def __init__(self, library: str = "") -> None:
-        """`library` is the driver's, where it is not the one that the loader finds."""
+    def __init__(self, library: str = "", at: Callable[[str], None] = lambda _device: None) -> None:
+        """`library` is the driver's, where it is not the one that the loader finds; `at` is told
+        before each device which one is asked, and with nothing that none is."""
+        self._at = at
         self._library = library
         self._handles: dict[str, Any] = {}  # by UUID, as they were first seen
         self._uuids: dict[int | None, str] = {}  # by the address of a handle
@@ -90,6 +92,7 @@ class Driver:
         silent: list[Silent] = []
         seen: set[str] = set()
         for index in range(pynvml.nvmlDeviceGetCount()):
+            self._at(f"index {index}")
             try:
                 handle = pynvml.nvmlDeviceGetHandleByIndex(index)
                 uuid = str(pynvml.nvmlDeviceGetUUID(handle))
@@ -101,6 +104,7 @@ class Driver:
             except UnicodeDecodeError:
                 silent.append(Silent(index, "the driver tells a UUID for it that is no text"))
                 continue
+            self._at(uuid)
             self._follow(uuid, handle)
             seen.add(uuid)
             try:
@@ -112,6 +116,7 @@ class Driver:
         nameless = [each for each in silent if not each.uuid]
         silent += [self._missing(uuid, nameless) for uuid in self._handles if uuid not in seen]
         self._told |= {each.uuid: each for each in found}
+        self._at("")
         events = tuple(self._events())
         return Answer(tuple(found), "", self._version, tuple(silent), events)
 
@@ -121,6 +126,7 @@ class Driver:
         look has just asked. Figures are as they were at the last look."""
         uuid, found, silent = known.uuid, [], []
         handle = self._handles[uuid]
+        self._at(uuid)
         try:
             if str(pynvml.nvmlDeviceGetUUID(handle)) == uuid:
                 gpu = replace(known, memory_used=_used(handle)[1], processes=_processes(handle))
@@ -132,12 +138,14 @@ class Driver:
             raise
         except pynvml.NVMLError as error:
             silent.append(_silent(known.index, error, uuid))
+        self._at("")
         events = tuple(self._events())
         return Answer(tuple(found), "", self._version, tuple(silent), events, uuid)
 
     def _missing(self, uuid: str, nameless: list[Silent]) -> Silent:
         """A device that has been there, and is not listed: what its old handle says, or what those
         say that do not tell which they are."""
+        self._at(uuid)
         try:
             pynvml.nvmlDeviceGetUUID(self._handles[uuid])
         except _NO_DRIVER:

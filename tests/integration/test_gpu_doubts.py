@@ -204,11 +204,23 @@ async def test_a_glance_that_hangs_is_told_in_time(machine: Machine, noted: Note
     await gpus.look()
     machine.has([ONE], "sleep nvmlDeviceGetUUID 60000")
     glance = await gpus.glance(ONE.uuid)
-    assert "did not answer within 0.2 s" in glance.problem
+    assert glance.problem == (
+        f"the NVIDIA driver did not answer within 0.2 s when it was asked about the GPU {ONE.uuid}"
+    )
     assert glance.devices == ()
     assert gpus.last().problem == glance.problem
     await gpus.close()
     assert (await gpus.glance(ONE.uuid)).problem
+
+
+async def test_no_device_is_named_where_it_is_the_driver_that_ends_the_process(
+    machine: Machine, gpus: NvmlGpus
+) -> None:
+    machine.has([ONE, TWO])
+    await gpus.look()
+    machine.has([ONE, TWO], "crash nvmlDeviceGetCount_v2")
+    assert "signal 11" in (await gpus.look()).problem
+    assert "asked about" not in gpus.last().problem
 
 
 async def test_a_question_that_fails_is_no_reset_of_devices(
