@@ -80,7 +80,7 @@ class Errors:
         if error is None or (gpu.problem and not gpu.doubtful):
             return gpu
         problem = f"{error.problem}, before this daemon was started"
-        return replace(gpu, problem=problem, doubtful=False)
+        return replace(gpu, problem=problem, words="", doubtful=False)
 
 
 def _excuse(error: Thrown, gpu: Gpu | None, load: str, reset: float) -> str:

@@ -79,10 +79,12 @@ def obstacle(gpu: Gpu, held: Held, idle_memory: int) -> str:
 
 
 def in_full(why: str, gpu: Gpu, held: Held) -> str:
-    """The same sentence for an operator: with the pids that are on a device that no task has, and
-    who has its lock."""
+    """The same sentence for an operator: with the pids that are on a device that no task has, who
+    has its lock, and what the driver itself says."""
     if why == LOCKED:
         return held.locked[gpu.uuid]
+    if gpu.words and gpu.problem in why:
+        return f"{why} (the driver: {gpu.words})"
     if why and gpu.processes and gpu.uuid not in held.leases:
         return f"{why} ({_pids(gpu.processes)})"
     return why

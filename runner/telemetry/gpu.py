@@ -173,7 +173,7 @@ class NvmlGpus:
         strangers = [each for each in answer.silent if not each.uuid]
         silent = tuple(each.index for each in strangers)
         if silent != self._silent and silent:
-            why = [f"{each.index}: {each.problem}" for each in strangers]
+            why = [f"{each.index}: {each.problem}: {each.words}" for each in strangers]
             self._note("GPU does not say which it is", level="warning", indexes=why)
         self._silent = silent
 
@@ -197,7 +197,8 @@ class NvmlGpus:
             self._note("GPU error", level=level, gpu=event.uuid, error=what, fatal=fatal)
         for each, was in changes(before, self._last.devices):
             if each.problem:
-                fields = {"problem": each.problem, "certain": not each.doubtful}
+                said = f"{each.problem}: {each.words}" if each.words else each.problem
+                fields = {"problem": said, "certain": not each.doubtful}
                 self._note("GPU not well", level="warning", gpu=each.uuid, **fields)
             else:
                 self._note("GPU well again", gpu=each.uuid, was=was)

@@ -152,8 +152,8 @@ class Driver:
             raise
         except pynvml.NVMLError as error:
             return _silent(-1, error, uuid)
-        said = "".join(f"; at index {each.index}: {each.problem}" for each in nameless)
-        return Silent(-1, f"the driver does not list it{said}", uuid)
+        said = [f"at index {each.index}: {each.problem}: {each.words}" for each in nameless]
+        return Silent(-1, "the driver does not list it", uuid, words="; ".join(said))
 
     # --- events
 
@@ -285,10 +285,12 @@ def _told(ask: Callable[[], T], otherwise: T) -> T:
 
 
 def _silent(index: int, error: pynvml.NVMLError, uuid: str = "") -> Silent:
-    return Silent(index, _why(error), uuid, isinstance(error, _LOST))
+    return Silent(index, _why(error), uuid, isinstance(error, _LOST), str(error))
 
 
 def _why(error: pynvml.NVMLError) -> str:
     if isinstance(error, pynvml.NVMLError_GpuIsLost):
         return "it has fallen off the bus, or cannot be reached otherwise (GPU is lost)"
-    return f"the driver does not answer for it: {error}"
+    if isinstance(error, pynvml.NVMLError_ResetRequired):
+        return "it cannot be used before it is reset"
+    return "the driver does not answer for it"

@@ -92,6 +92,7 @@ class Seen:
             memory_used=-1,
             utilization=-1.0,
             problem=mute.problem if error is None else gpu_xids.sentence(error),
+            words=mute.words if error is None else "",
             doubtful=not mute.lost and error is None,
             thrown=error is not None,
             away=mute.lost,

@@ -101,9 +101,13 @@ async def test_a_device_of_which_a_call_fails_is_in_doubt_and_not_lost(
     found = {each.uuid: each for each in (await gpus.look()).devices}
     assert found[ONE.uuid].problem
     assert found[ONE.uuid].doubtful
-    assert "index 0: the driver does not answer for it" in found[ONE.uuid].problem or (
+    assert "index 0: the driver does not answer for it" in found[ONE.uuid].words or (
         function == "nvmlDeviceGetUUID"
     )
+    assert found[ONE.uuid].problem in (
+        "the driver does not answer for it", "the driver does not list it",
+    )  # fmt: skip
+    assert found[ONE.uuid].words in str(noted.lines[1][1]["problem"])
     assert not found[TWO.uuid].problem
     assert noted.lines[1][0] == "GPU not well"
     assert noted.lines[1][1]["certain"] is False

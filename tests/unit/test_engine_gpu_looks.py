@@ -345,6 +345,22 @@ async def test_what_others_do_on_the_host_is_told_to_operators_alone() -> None:
 
 
 @virtual
+async def test_the_drivers_own_words_are_told_to_operators_alone() -> None:
+    rig = GpuRig(["GPU-a"])
+    engine = await rig.start()
+    rig.gpus.set("GPU-a", problem="it does not answer", words="Unknown Error", doubtful=True)
+    tenant = Principal("a", frozenset({Role.READER, Role.ASSIGNER}), frozenset({"a"}))
+    for looks in ("in doubt", "lost"):
+        await asyncio.sleep(31 if looks == "in doubt" else 9)
+        (told,) = (await engine.status(tenant)).gpus
+        assert "it does not answer" in told.problem
+        assert "Unknown Error" not in told.problem
+        (told,) = (await engine.status(LOCAL)).gpus
+        assert told.problem.endswith("(the driver: Unknown Error)")
+    await engine.close()
+
+
+@virtual
 async def test_an_idle_runner_looks_seldom_and_one_with_a_lease_often() -> None:
     rig = GpuRig()
     engine = await rig.start()
