@@ -14,9 +14,10 @@ from runner.domain.limits import size_text as size
 
 IDLE_MEMORY = 1 << 30
 """Bytes that may be in use on a device that counts as free, unless the configuration says
-otherwise. The driver's own reserve counts as used, and is up to 0.7 GiB on the largest devices
-there are; what a process leaves behind is seldom less than that again: its context alone is
-about half a GiB, which `processes` tell of, and its data are why it had a GPU."""
+otherwise. On drivers before 510 their own reserve counts as used, and is up to 0.7 GiB on the
+largest devices there are; later ones tell it apart. What a process leaves behind is seldom less than
+that again: its context alone is about half a GiB, which `processes` tell of, and its data are why
+it had a GPU."""
 
 LOCKED = "another runner of this host has it, or its lock cannot be used"
 """What anybody may know of a lock; whose it is, and where, is an operator's to know."""
