@@ -37,6 +37,9 @@ WATCH, QUARANTINE, IDLE = 2.0, 10.0, 30.0
 """Seconds between two looks while a task has a device or waits for one, or it is in doubt whether
 one is lost; while one is in quarantine; and else."""
 
+PROMPT = 3.0
+"""Seconds without an answer after which it is told that the driver does not answer."""
+
 REST = 0.1
 """Seconds after a lease in which no look at all devices is begun that was not asked for: the
 question about the one that was leased would wait for it."""
@@ -256,7 +259,7 @@ class Devices:
 
     def states(self) -> tuple[GpuState, ...]:
         """Each device as it stands, by index."""
-        return device_told.states(self._fleet.standing(), self._problem)
+        return device_told.states(self._fleet.standing(), self._silence)
 
     def taken(self, *, in_full: bool) -> str:
         """Why each is not given out now: see `device_told`."""
@@ -265,7 +268,15 @@ class Devices:
     @property
     def answer(self) -> bool:
         """Whether the driver did when it was last asked."""
-        return not self._problem
+        return not self._silence
+
+    @property
+    def _silence(self) -> str:
+        """Why nothing is known of them: by the last look, or for as long as one goes on."""
+        waited = self._clock.monotonic() - self._begun
+        if self._problem or self._begun <= self._looked or waited <= PROMPT:
+            return self._problem
+        return f"it has not answered for {waited:.0f} s"
 
     def refresh(self, age: float) -> None:
         """Have them looked at, where the last look was begun more than so many seconds ago; who

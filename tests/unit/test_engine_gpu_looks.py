@@ -306,6 +306,26 @@ async def test_a_cancel_before_the_launch_waits_for_no_driver_and_costs_no_devic
 
 
 @virtual
+async def test_a_driver_that_hangs_is_told_before_it_is_given_up() -> None:
+    rig = GpuRig()
+    engine = await rig.start()
+    await assign(engine, "t1", ["sleep", 50], of=GPU)
+    await until(engine, "t1", EventType.STARTED)
+    rig.gpus.latency = 10.0
+    await asyncio.sleep(2.5)
+    assert engine.devices.answer  # it may be slow
+    await asyncio.sleep(3)
+    assert not engine.devices.answer
+    assert "does not answer: it has not answered for " in state(engine).problem
+    rig.gpus.latency = 0.0
+    await asyncio.sleep(10)
+    assert engine.devices.answer
+    assert state(engine).healthy
+    assert (await ended(engine)).state is State.COMPLETED
+    await engine.close()
+
+
+@virtual
 async def test_a_driver_that_hangs_delays_who_wants_a_device_and_nobody_else() -> None:
     rig = GpuRig()
     rig.gpus.latency = 60.0
