@@ -16,7 +16,7 @@ GPUS = Record(
         "idle_memory": Field(
             Quantity(values.size, 1, 2**40, "bytes"),
             "A device with less than this in use and no process counts as free; the driver's own "
-            "reserve is among it.",
+            "reserve is among it on drivers before 510 alone, which do not tell it apart.",
             GpuRules().idle_memory,
         ),
         "lock_directory": Field(

@@ -12,7 +12,6 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.gpu import Gpu
 from runner.domain.task import Task, handle_name
 from runner.engine import device_check, device_record, device_told
@@ -20,7 +19,7 @@ from runner.engine.api import GpuState
 from runner.planning.device_errors import Errors
 from runner.planning.fleet import Fleet, Freed, Lifted, Lost, News, Quarantined
 from runner.planning.gpus import IDLE_MEMORY
-from runner.ports import Clock, Gpus, Guard, Journal, LaunchFailed, Observer
+from runner.ports import Clock, Gpus, Guard, Journal, Observer
 
 RECENT = 90.0
 """Seconds for which a look is good enough to lease a device by, since the device is asked again
@@ -37,6 +36,9 @@ SOONEST, SOON = 0.05, 1.0
 WATCH, QUARANTINE, IDLE = 2.0, 10.0, 30.0
 """Seconds between two looks while a task has a device or waits for one, or it is in doubt whether
 one is lost; while one is in quarantine or is another runner's; and else."""
+
+PROMPT = 3.0
+"""Seconds without an answer after which it is told that the driver does not answer."""
 
 REST = 0.1
 """Seconds after a lease in which no look at all devices is begun that was not asked for: the
@@ -70,11 +72,13 @@ class Devices:
         self._idle_memory = idle_memory
         self._glances = device_check.Glances(gpus, clock)
         self._fleet, self._errors, self._load = Fleet(idle_memory), Errors(), driver_load
+        gpus.hear(self._thrown)
         self._asked = False  # whether a look is to be made at once
         self._sooner = asyncio.Event()  # the next look may be due sooner than it was
         self._begun = self._looked = -IDLE  # when the last look was begun, and was over
         self._not_before = -IDLE  # when the next may be begun
         self._seen = -RECENT  # when the last one was begun that the driver answered
+        self._anew = -RECENT  # when they were last found to be otherwise: no older look is believed
         self._unsure = False  # whether there are any: it takes its time at first
         self._problem = "they were not looked at yet"
         self._losses: list[tuple[str, str]] = []  # tasks that are to be told, and what
@@ -142,7 +146,7 @@ class Devices:
 
     def any_free(self) -> bool:
         """Whether one could be leased, as far as is known."""
-        free = not self._problem and bool(self._fleet.free())
+        free = not self._problem and self._seen >= self._anew and bool(self._fleet.free())
         if not free:
             self._starve()
         return free
@@ -151,14 +155,14 @@ class Devices:
         """Lease one to the task's next attempt. Where none can be had by the last look, the next
         is made soon, and `changed` is called after it."""
         now = self._clock.monotonic()
-        if self._problem or now - self._seen > RECENT:
+        if self._problem or now - self._seen > RECENT or self._seen < self._anew:
             self._starve()
             if not self._problem:
                 self._ask()
             return False
         name = handle_name(self._journal.journal_id, task.task_id, len(task.attempts) + 1)
         locked: dict[str, str] = {}
-        for gpu in self._fleet.free(_lost_before(task)):
+        for gpu in self._fleet.free(device_check.lost_before(task)):
             if why := self._guard.take(gpu.uuid, name):
                 locked[gpu.uuid] = why
                 continue
@@ -175,7 +179,7 @@ class Devices:
     def stored(self, task: Task) -> None:
         """Its latest attempt has been stored, with what is leased to it."""
         for uuid in task.attempt.gpu_uuids:
-            self._note("GPU leased", uuid, **_whose(task))
+            self._note("GPU leased", uuid, **device_told.whose(task))
 
     def launching(self, task: Task, container: str) -> None:
         """Its latest attempt is about to be started in that container."""
@@ -189,7 +193,9 @@ class Devices:
                 self._fleet.remember(device_record.unseen(uuid))
             self._fleet.lease(task.task_id, uuid)
             if why := self._guard.take(uuid, task.attempt.name):
-                self._note("GPU lock not held", uuid, level="error", problem=why, **_whose(task))
+                self._note(
+                    "GPU lock not held", uuid, level="error", problem=why, **device_told.whose(task)
+                )
 
     def give_back(self, task_id: str) -> None:
         """The task has ended, and nothing of it is left; its devices are free once they are
@@ -235,14 +241,19 @@ class Devices:
                 fault=lambda: self._fleet.fault(uuid),
                 wanted=wanted,
             )
+        except device_check.Unwanted:
+            self._unlaunched.add(task.task_id)
+            raise device_check.given_up() from None
         except device_check.Gone as gone:
-            raise _gone(_lost(uuid, str(gone))) from None
+            self._look_anew()
+            raise device_check.refused(device_told.lost(uuid, str(gone))) from None
         except device_check.Taken as taken:
+            self._look_anew()
             self._unlaunched.add(task.task_id)
             self._fleet.bar(taken.gpu)
             fields = {"problem": str(taken), "pids": list(taken.gpu.processes or ())}
-            self._note("GPU taken", uuid, level="warning", **fields, **_whose(task))
-            raise _gone(f"its GPU {uuid} was free no more: {taken}") from None
+            self._note("GPU taken", uuid, level="warning", **fields, **device_told.whose(task))
+            raise device_check.refused(f"its GPU {uuid} was free no more: {taken}") from None
         return gpu
 
     # --- what may be asked of it
@@ -255,7 +266,7 @@ class Devices:
 
     def states(self) -> tuple[GpuState, ...]:
         """Each device as it stands, by index."""
-        return device_told.states(self._fleet.standing(), self._problem)
+        return device_told.states(self._fleet.standing(), self._silence)
 
     def taken(self, *, in_full: bool) -> str:
         """Why each is not given out now: see `device_told`."""
@@ -264,7 +275,15 @@ class Devices:
     @property
     def answer(self) -> bool:
         """Whether the driver did when it was last asked."""
-        return not self._problem
+        return not self._silence
+
+    @property
+    def _silence(self) -> str:
+        """Why nothing is known of them: by the last look, or for as long as one goes on."""
+        waited = self._clock.monotonic() - self._begun
+        if self._problem or self._begun <= self._looked or waited <= PROMPT:
+            return self._problem
+        return f"it has not answered for {waited:.0f} s"
 
     def refresh(self, age: float) -> None:
         """Have them looked at, where the last look was begun more than so many seconds ago; who
@@ -278,6 +297,12 @@ class Devices:
         """Let the next look be made at once."""
         self._asked = True
         self._sooner.set()
+
+    def _look_anew(self) -> None:
+        """A device is not as the last look had it. What that says of the others is as old, and
+        each lease by it may cost a task an attempt: none is made before another look."""
+        self._anew = self._clock.monotonic()
+        self._ask()
 
     def _starve(self) -> None:
         """A task waits for a device."""
@@ -320,6 +345,14 @@ class Devices:
         if self.count != before:
             self.counted()
 
+    def _thrown(self, gpu: Gpu) -> None:
+        """It threw a fatal error, as one heard who asked for another device: that is stored before
+        the look that makes more of it, since nobody is told again."""
+        self._errors.hear(gpu, self._clock.wall() / _SECOND, self._load())
+        self._fleet.bar(gpu)
+        self._remember()
+        self._look_anew()
+
     def _unseen(self, problem: str) -> None:
         """Nothing could be seen, which says nothing of any device. Whoever looks logs it."""
         self._problem = problem
@@ -334,7 +367,7 @@ class Devices:
         match news:
             case Lost(task_id, uuid, why):
                 self._note("GPU lost", uuid, level="error", task_id=task_id, problem=why)
-                self._losses.append((task_id, _lost(uuid, why)))
+                self._losses.append((task_id, device_told.lost(uuid, why)))
             case Quarantined(uuid, why, pids):
                 fields = {"problem": why, "pids": list(pids)}
                 self._note("GPU quarantined", uuid, level="warning", **fields)
@@ -365,32 +398,3 @@ class Devices:
 
     def _note(self, event: str, uuid: str, **fields: object) -> None:
         self._observer.note(event, gpu=uuid, **fields)
-
-
-def _lost_before(task: Task) -> set[str]:
-    """The devices that attempts of the task have lost."""
-    return {
-        uuid
-        for attempt in task.attempts
-        if attempt.failure is not None and attempt.failure.reason is Reason.GPU_LOST
-        for uuid in attempt.gpu_uuids
-    }
-
-
-def _whose(task: Task) -> dict[str, object]:
-    fields: dict[str, object] = {
-        "task_id": task.task_id,
-        "attempt": task.attempt.number,
-        "task_class": task.task_class.value,
-        "tenant": task.tenant,
-        "workflow_id": task.workflow_id,
-    }
-    return {name: value for name, value in fields.items() if value}
-
-
-def _lost(uuid: str, why: str) -> str:
-    return f"its GPU {uuid} was lost: {why}"
-
-
-def _gone(message: str) -> LaunchFailed:
-    return LaunchFailed(Failure(Reason.GPU_LOST, message, Fault.SYSTEM, retryable=True))

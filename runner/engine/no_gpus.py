@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
+from runner.domain.gpu import Gpu
 from runner.ports import Look
 
 
@@ -17,6 +18,9 @@ class NoGpus:
     async def glance(self, uuid: str) -> Look:  # noqa: ARG002 - see Gpus
         """See Gpus."""
         return self.last()
+
+    def hear(self, told: Callable[[Gpu], None]) -> None:
+        """See Gpus."""
 
     def last(self) -> Look:
         """See Gpus."""

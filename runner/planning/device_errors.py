@@ -44,6 +44,10 @@ class Errors:
         """Know of an error of an earlier life."""
         self._recalled[uuid] = thrown
 
+    def hear(self, gpu: Gpu, now: float, load: str) -> None:
+        """A device threw an error, and no look has told of it yet."""
+        self._own.setdefault(gpu.uuid, Thrown(gpu.problem, now, load))
+
     def see(
         self, devices: Iterable[Gpu], now: float, load: str, reset: Callable[[str], float]
     ) -> tuple[list[Gpu], list[Excused]]:
@@ -78,7 +82,7 @@ class Errors:
         if error is None or (gpu.problem and not gpu.doubtful):
             return gpu
         problem = f"{error.problem}, before this daemon was started"
-        return replace(gpu, problem=problem, doubtful=False)
+        return replace(gpu, problem=problem, words="", doubtful=False)
 
 
 def _excuse(error: Thrown, gpu: Gpu | None, load: str, reset: float) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from runner.domain.gpu import Gpu
 from runner.planning.doubts import Doubts
-from runner.planning.gpus import IDLE_MEMORY, Held, free, in_full, obstacle, unclean, whole
+from runner.planning.gpus import IDLE_MEMORY, Held, free, in_full, obstacle, twins, unclean, whole
 
 PATIENCE = 5.0
 """Seconds that a device has to become clean after its task: the driver frees memory within
@@ -259,7 +259,14 @@ class Fleet:
         return [self._devices[uuid] for uuid in self._listed]
 
     def _held(self) -> Held:
-        return Held(self._leases, self._returning, self._quarantined, self._locked, self._used)
+        return Held(
+            self._leases,
+            self._returning,
+            self._quarantined,
+            self._locked,
+            self._used,
+            twins(self._there()),
+        )
 
 
 def _missing(gpu: Gpu) -> Gpu:

@@ -117,7 +117,7 @@ async def test_a_mebibyte_of_stdin_arrives_whole(rig: Rig) -> None:
 
 async def test_the_file_of_its_context_is_there_also_where_it_was_given_none(rig: Rig) -> None:
     if not rig.real:
-        pytest.skip("the fake executor has no files")
+        pytest.skip("cannot here: the fake executor has no files")
     ended = await rig.run(("/bin/sh", "-c", 'cat "$ENV_RUNNER_CONTEXT"'))
     assert ended.output.stdout == b"{}"
 

@@ -143,6 +143,7 @@ def test_what_a_task_forks_and_a_reload_change_nothing(keeper: Keeper) -> None:
     client.launch("a", "sh", "-c", f"echo up; {waiting}", level="none")
     keeper.says("a", b"up")
     client.send("reload")
+    eventually(lambda: "reloaded, with" in keeper.log.read_text(), "it is reloaded")
     again = keeper.client(2)
     (keeper.root / "a/disk/workspace/go").touch()
     assert again.end("a")["code"] == 0
