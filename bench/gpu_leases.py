@@ -48,6 +48,9 @@ class _Healthy:
     async def glance(self, uuid: str) -> Look:
         return Look(tuple(g for g in self._devices if g.uuid == uuid), time=time.monotonic())
 
+    def hear(self, told: Callable[[Gpu], None]) -> None:
+        """They throw no errors."""
+
     def last(self) -> Look:
         return Look(self._devices, time=time.monotonic())
 
@@ -87,6 +90,9 @@ class _Shifted:
 
     async def glance(self, uuid: str) -> Look:
         return self._by_clock(await self._gpus.glance(uuid))
+
+    def hear(self, told: Callable[[Gpu], None]) -> None:
+        self._gpus.hear(told)
 
     def last(self) -> Look:
         return self._gpus.last()

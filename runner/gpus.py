@@ -4,7 +4,7 @@ keep several runners of one host off each other's."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from runner.config import Config
@@ -30,12 +30,18 @@ def driver_load(module: Path = Path("/sys/module/nvidia")) -> str:
 
 def locks(config: Config, journal: Journal, boot_id: str, *, alone: bool = False) -> GpuLocks:
     """The locks, as the runner with this journal has them; with `alone` that of a command."""
+    return _locks(config, boot_id, journal.journal_id, alone=alone)
+
+
+async def locked(config: Config, boot_id: str, uuids: Collection[str]) -> dict[str, str]:
+    """Which of the devices no daemon of this configuration could have, were it started now by this
+    user, and why. Takes nothing."""
+    return await _locks(config, boot_id, "").others(uuids)
+
+
+def _locks(config: Config, boot_id: str, runner: str, *, alone: bool = False) -> GpuLocks:
     given = config.gpus.lock_directory
     found = Path(given) if given else gpu_locks(os.environ, root=os.geteuid() == 0)
     return GpuLocks(
-        found,
-        boot_id=boot_id,
-        runner=journal.journal_id,
-        state=config.state.directory,
-        alone=alone,
+        found, boot_id=boot_id, runner=runner, state=config.state.directory, alone=alone
     )

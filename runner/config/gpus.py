@@ -16,13 +16,13 @@ GPUS = Record(
         "idle_memory": Field(
             Quantity(values.size, 1, 2**40, "bytes"),
             "A device with less than this in use and no process counts as free; the driver's own "
-            "reserve is among it.",
+            "reserve is among it on drivers before 510 alone, which do not tell it apart.",
             GpuRules().idle_memory,
         ),
         "lock_directory": Field(
             Text(check=_directory),
             "Where all runners of this host lock devices; `gpus` in the runtime directory where "
-            "empty.",
+            "empty. Under systemd the daemon's unit has to let it be written ([gpu.md](gpu.md)).",
             "",
         ),
     },

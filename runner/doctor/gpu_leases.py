@@ -14,6 +14,7 @@ from runner.doctor.finding import Finding, ok, warn
 from runner.domain.gpu import Gpu
 from runner.domain.plan import Mode
 from runner.domain.task import TaskClass
+from runner.gpus import locked
 from runner.host import facts
 from runner.planning.gpus import Held, in_full, obstacle
 from runner.planning.policy import Rules
@@ -27,7 +28,8 @@ _PATIENCE = 3.0  # seconds for a daemon to answer
 _PARTS = "nvidia-smi -i INDEX -mig 0, where whole devices are to be given out"
 _OTHERS = (
     "end the processes that are named, reset or replace a device that failed, raise "
-    "gpus.idle_memory where an idle device has more than that in use; docs/gpu.md has each case"
+    "gpus.idle_memory where an idle device has more than that in use, let the daemon write where "
+    "devices are locked; docs/gpu.md has each case"
 )
 
 
@@ -38,7 +40,11 @@ async def examine(config: Config, gpus: Sequence[Gpu]) -> Finding:
         return warn(
             ID, denied, "see policy.modes, policy.executors and classes.gpu, or expect none"
         )
-    return found(await _by_daemon(config) or by_look(gpus, config.gpus.idle_memory))
+    said = await _by_daemon(config)
+    if not said:
+        shut = await locked(config, facts().boot_id, [each.uuid for each in gpus])
+        said = by_look(gpus, config.gpus.idle_memory, shut)
+    return found(said)
 
 
 def no_way(by: Rules) -> str:
@@ -61,9 +67,12 @@ def no_way(by: Rules) -> str:
     return f"no task gets a GPU: policy lets none of class gpu run in a mode that is here ({here})"
 
 
-def by_look(gpus: Sequence[Gpu], idle_memory: int) -> dict[str, str]:
-    """Why each device could not be given out as it is now, by UUID; empty where it could."""
-    held = Held()
+def by_look(
+    gpus: Sequence[Gpu], idle_memory: int, shut: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Why each device could not be given out as it is now, by UUID; empty where it could. `shut`
+    are those whose lock cannot be had."""
+    held = Held(locked=shut or {})
     return {each.uuid: in_full(obstacle(each, held, idle_memory), each, held) for each in gpus}
 
 

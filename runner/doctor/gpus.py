@@ -68,6 +68,7 @@ def _line(each: Gpu) -> str:
     words += ["cut into parts (MIG), and so not given out"] if each.mig else []
     words += ["whether it is cut into parts (MIG) is not told"] if each.mig is None else []
     words += [each.problem] if each.problem else []
+    words += [each.words] if each.words else []
     return ", ".join(words)
 
 

@@ -15,11 +15,12 @@ class Gpu:
 
     `index` is -1 where the driver does not count it. Memory is in bytes, `utilization` from 0 to 1;
     `memory_used`, `utilization` and `minor`, the number of its device node (/dev/nvidiaN), are -1
-    where the driver does not tell. `problem` says for a person why it cannot be used (lost, a fatal
-    error, no answer), empty for a healthy one; `doubtful` where the driver did not say that of the
-    device itself: a call failed, or it was not listed, which may be over at the next look; `thrown`
-    where it is an error, which the driver tells once; `away` where the driver calls it lost. `mig`:
-    it is cut into parts, and so never given out whole; None where the driver does not tell.
+    where the driver does not tell. `problem` says for anybody why it cannot be used (lost, a fatal
+    error, no answer), empty for a healthy one, `words` for an operator what the driver itself says
+    of that; `doubtful` where the driver did not say that of the device itself: a call failed, or it
+    was not listed, which may be over at the next look; `thrown` where it is an error, which the
+    driver tells once; `away` where the driver calls it lost. `mig`: it is cut into parts, and so
+    never given out whole; None where the driver does not tell.
     `processes` are the pids on it, as the host numbers them; None where the driver does not tell
     them, which is not the same as none.
     """
@@ -32,6 +33,7 @@ class Gpu:
     memory_used: int = 0
     utilization: float = 0.0
     problem: str = ""
+    words: str = ""
     doubtful: bool = False
     thrown: bool = False
     away: bool = False

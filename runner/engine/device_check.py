@@ -11,17 +11,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.gpu import Gpu
-from runner.engine.device_told import SILENT
+from runner.domain.task import Task
 from runner.planning.fleet import GONE
-from runner.planning.gpus import unclean
-from runner.ports import Clock, Gpus, Look
+from runner.planning.gpus import parted, unclean
+from runner.ports import Clock, Gpus, LaunchFailed, Look
 
 PATIENCE = 10.0
 """Seconds that a driver which answers has to tell all that has to be known of the device."""
 
 PAUSE = 0.5
 """Seconds between two questions where the first was not answered."""
+
+_WANTED = 0.2
+"""Seconds between two looks whether the answer that is waited for is still wanted."""
 
 AGE = 0.25
 """Seconds after which an answer to what was asked with the lease is too old for the launch."""
@@ -73,6 +77,10 @@ class Taken(Exception):
         self.gpu = gpu
 
 
+class Unwanted(Exception):
+    """Nobody wants to launch on it any more, and nothing has been there."""
+
+
 async def checked(
     glances: Glances,
     uuid: str,
@@ -84,14 +92,14 @@ async def checked(
 ) -> Gpu:
     """The device, well and with nothing on it. `fault` is what looks have found for certain by
     now. A driver that does not answer is waited for, for as long as the task is `wanted`. Raises
-    Gone or Taken."""
+    Gone, Taken or Unwanted."""
     until = clock.monotonic() + PATIENCE
     while True:
-        look = await glances.of(uuid)
+        look = await _answer(glances, uuid, wanted)
         late = clock.monotonic() >= until
         gpu = next(iter(look.devices), None)
         if look.problem:
-            why, until = SILENT, clock.monotonic() + PATIENCE
+            until = clock.monotonic() + PATIENCE
         elif gpu is None or gpu.problem:
             why = GONE if gpu is None else gpu.problem
             if gpu is not None and not gpu.doubtful:
@@ -99,11 +107,46 @@ async def checked(
             if late or fault():
                 raise Gone(fault() or why)
         else:
-            why = unclean(gpu, idle_memory)
+            why = parted(gpu) or unclean(gpu, idle_memory)
             if not why:
                 return gpu
-            if gpu.processes or late:
+            if gpu.mig or gpu.processes or late:
                 raise Taken(why, gpu)
         if not wanted():
-            raise Gone(why)
+            raise Unwanted
         await clock.sleep(PAUSE)
+
+
+async def _answer(glances: Glances, uuid: str, wanted: Callable[[], bool]) -> Look:
+    """What the driver says; one that hangs holds nobody up who does not want to know any more."""
+    asking = asyncio.ensure_future(glances.of(uuid))
+    try:
+        while not asking.done():
+            if not wanted():
+                raise Unwanted
+            await asyncio.wait({asking}, timeout=_WANTED)
+        return asking.result()
+    finally:
+        asking.cancel()
+        await asyncio.wait({asking})
+
+
+def lost_before(task: Task) -> set[str]:
+    """The devices that attempts of the task have lost."""
+    return {
+        uuid
+        for attempt in task.attempts
+        if attempt.failure is not None and attempt.failure.reason is Reason.GPU_LOST
+        for uuid in attempt.gpu_uuids
+    }
+
+
+def given_up() -> LaunchFailed:
+    """It was cancelled before anything was launched: its device is not to blame."""
+    message = "it was cancelled before it was started"
+    return LaunchFailed(Failure(Reason.START, message, Fault.TASK))
+
+
+def refused(message: str) -> LaunchFailed:
+    """Why nothing is launched on a device."""
+    return LaunchFailed(Failure(Reason.GPU_LOST, message, Fault.SYSTEM, retryable=True))

@@ -10,7 +10,7 @@ journal, or found again by a look.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,13 @@ class Known:
     gpu: Gpu
     quarantined: str = ""
     error: Thrown | None = None
+
+
+def known(
+    gpus: Iterable[Gpu], quarantined: Mapping[str, str], errors: Mapping[str, Thrown]
+) -> list[Known]:
+    """Each device, with what is known of it by UUID."""
+    return [Known(gpu, quarantined.get(gpu.uuid, ""), errors.get(gpu.uuid)) for gpu in gpus]
 
 
 def write(boot_id: str, devices: Iterable[Known]) -> str:

@@ -5,9 +5,10 @@ Not here: what stands how (`planning.fleet`), and who may see whose task (`stand
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
+from runner.domain.task import Task
 from runner.engine.api import GpuState
 from runner.planning.fleet import Standing
 
@@ -36,6 +37,16 @@ def states(standing: Iterable[Standing], problem: str) -> tuple[GpuState, ...]:
     )
 
 
+def barred(standing: Iterable[Standing], returning: Collection[str]) -> dict[str, str]:
+    """Why each free device is not given out, for an operator, but those that were just given
+    back."""
+    return {
+        each.gpu.uuid: each.in_full
+        for each in standing
+        if each.why and each.healthy and not each.task_id and each.gpu.uuid not in returning
+    }
+
+
 def taken(found: Sequence[GpuState], *, in_full: bool) -> str:
     """Why each is not given out now, `in_full` for an operator; whose task has one is not told."""
     why = [
@@ -44,3 +55,20 @@ def taken(found: Sequence[GpuState], *, in_full: bool) -> str:
     ]
     more = [f"and {len(why) - _TOLD} more"] if len(why) > _TOLD else []
     return "; ".join([*why[:_TOLD], *more])
+
+
+def whose(task: Task) -> dict[str, object]:
+    """The fields of a line of the log that is of the task's latest attempt."""
+    fields: dict[str, object] = {
+        "task_id": task.task_id,
+        "attempt": task.attempt.number,
+        "task_class": task.task_class.value,
+        "tenant": task.tenant,
+        "workflow_id": task.workflow_id,
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def lost(uuid: str, why: str) -> str:
+    """What a task is told that has lost the device."""
+    return f"its GPU {uuid} was lost: {why}"

@@ -12,7 +12,6 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.gpu import Gpu
 from runner.domain.task import Task, handle_name
 from runner.engine import device_check, device_record, device_told
@@ -20,7 +19,7 @@ from runner.engine.api import GpuState
 from runner.planning.device_errors import Errors
 from runner.planning.fleet import Fleet, Freed, Lifted, Lost, News, Quarantined
 from runner.planning.gpus import IDLE_MEMORY
-from runner.ports import Clock, Gpus, Guard, Journal, LaunchFailed, Observer
+from runner.ports import Clock, Gpus, Guard, Journal, Observer
 
 RECENT = 90.0
 """Seconds for which a look is good enough to lease a device by, since the device is asked again
@@ -36,7 +35,10 @@ SOONEST, SOON = 0.05, 1.0
 
 WATCH, QUARANTINE, IDLE = 2.0, 10.0, 30.0
 """Seconds between two looks while a task has a device or waits for one, or it is in doubt whether
-one is lost; while one is in quarantine; and else."""
+one is lost; while one is in quarantine or is another runner's; and else."""
+
+PROMPT = 3.0
+"""Seconds without an answer after which it is told that the driver does not answer."""
 
 REST = 0.1
 """Seconds after a lease in which no look at all devices is begun that was not asked for: the
@@ -70,11 +72,13 @@ class Devices:
         self._idle_memory = idle_memory
         self._glances = device_check.Glances(gpus, clock)
         self._fleet, self._errors, self._load = Fleet(idle_memory), Errors(), driver_load
+        gpus.hear(self._thrown)
         self._asked = False  # whether a look is to be made at once
         self._sooner = asyncio.Event()  # the next look may be due sooner than it was
         self._begun = self._looked = -IDLE  # when the last look was begun, and was over
         self._not_before = -IDLE  # when the next may be begun
         self._seen = -RECENT  # when the last one was begun that the driver answered
+        self._anew = -RECENT  # when they were last found to be otherwise: no older look is believed
         self._unsure = False  # whether there are any: it takes its time at first
         self._problem = "they were not looked at yet"
         self._losses: list[tuple[str, str]] = []  # tasks that are to be told, and what
@@ -107,24 +111,31 @@ class Devices:
         except TimeoutError:
             self._unsure = True
             self._unseen(f"it did not answer within {FIRST_LOOK:g} s of the start")
+        except Exception as error:  # noqa: BLE001 - see run
+            self._unsure = True
+            self._failed(error)
 
     async def run(self) -> None:
         """Look again and again, and tell tasks of what they have lost: those that were taken in
-        again have been told so before."""
+        again have been told so before. Whatever a look meets, the next is made: without looks
+        nothing would ever be noticed again."""
         while True:
-            while self._losses:
-                self.lost(*self._losses.pop(0))
-            due = max(self._looked + self._interval(), self._not_before)
-            left = due - self._clock.monotonic()
-            if self._asked or left <= 0:
-                self._asked = False
-                await self._look()
-                self.changed()
-                continue
-            self._sooner.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    await self._sooner.wait()
+            try:
+                while self._losses:
+                    self.lost(*self._losses.pop(0))
+                due = max(self._looked + self._interval(), self._not_before)
+                left = due - self._clock.monotonic()
+                if self._asked or left <= 0:
+                    self._asked = False
+                    await self._look()
+                    self.changed()
+                    continue
+                self._sooner.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await self._sooner.wait()
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                self._failed(error)
 
     def close(self) -> None:
         """Let the locks go. Leases stay as they are."""
@@ -135,7 +146,7 @@ class Devices:
 
     def any_free(self) -> bool:
         """Whether one could be leased, as far as is known."""
-        free = not self._problem and bool(self._fleet.free())
+        free = not self._problem and self._seen >= self._anew and bool(self._fleet.free())
         if not free:
             self._starve()
         return free
@@ -144,14 +155,14 @@ class Devices:
         """Lease one to the task's next attempt. Where none can be had by the last look, the next
         is made soon, and `changed` is called after it."""
         now = self._clock.monotonic()
-        if self._problem or now - self._seen > RECENT:
+        if self._problem or now - self._seen > RECENT or self._seen < self._anew:
             self._starve()
             if not self._problem:
                 self._ask()
             return False
         name = handle_name(self._journal.journal_id, task.task_id, len(task.attempts) + 1)
         locked: dict[str, str] = {}
-        for gpu in self._fleet.free(_lost_before(task)):
+        for gpu in self._fleet.free(device_check.lost_before(task)):
             if why := self._guard.take(gpu.uuid, name):
                 locked[gpu.uuid] = why
                 continue
@@ -161,14 +172,14 @@ class Devices:
                 self._not_before = now + REST
             self._sooner.set()
             return True
-        self._fleet.lock(locked)
+        self._fleet.lock_too(locked)
         self._starve()
         return False
 
     def stored(self, task: Task) -> None:
         """Its latest attempt has been stored, with what is leased to it."""
         for uuid in task.attempt.gpu_uuids:
-            self._note("GPU leased", uuid, **_whose(task))
+            self._note("GPU leased", uuid, **device_told.whose(task))
 
     def launching(self, task: Task, container: str) -> None:
         """Its latest attempt is about to be started in that container."""
@@ -182,7 +193,9 @@ class Devices:
                 self._fleet.remember(device_record.unseen(uuid))
             self._fleet.lease(task.task_id, uuid)
             if why := self._guard.take(uuid, task.attempt.name):
-                self._note("GPU lock not held", uuid, level="error", problem=why, **_whose(task))
+                self._note(
+                    "GPU lock not held", uuid, level="error", problem=why, **device_told.whose(task)
+                )
 
     def give_back(self, task_id: str) -> None:
         """The task has ended, and nothing of it is left; its devices are free once they are
@@ -228,14 +241,19 @@ class Devices:
                 fault=lambda: self._fleet.fault(uuid),
                 wanted=wanted,
             )
+        except device_check.Unwanted:
+            self._unlaunched.add(task.task_id)
+            raise device_check.given_up() from None
         except device_check.Gone as gone:
-            raise _gone(_lost(uuid, str(gone))) from None
+            self._look_anew()
+            raise device_check.refused(device_told.lost(uuid, str(gone))) from None
         except device_check.Taken as taken:
+            self._look_anew()
             self._unlaunched.add(task.task_id)
             self._fleet.bar(taken.gpu)
             fields = {"problem": str(taken), "pids": list(taken.gpu.processes or ())}
-            self._note("GPU taken", uuid, level="warning", **fields, **_whose(task))
-            raise _gone(f"its GPU {uuid} was free no more: {taken}") from None
+            self._note("GPU taken", uuid, level="warning", **fields, **device_told.whose(task))
+            raise device_check.refused(f"its GPU {uuid} was free no more: {taken}") from None
         return gpu
 
     # --- what may be asked of it
@@ -248,7 +266,7 @@ class Devices:
 
     def states(self) -> tuple[GpuState, ...]:
         """Each device as it stands, by index."""
-        return device_told.states(self._fleet.standing(), self._problem)
+        return device_told.states(self._fleet.standing(), self._silence)
 
     def taken(self, *, in_full: bool) -> str:
         """Why each is not given out now: see `device_told`."""
@@ -257,7 +275,15 @@ class Devices:
     @property
     def answer(self) -> bool:
         """Whether the driver did when it was last asked."""
-        return not self._problem
+        return not self._silence
+
+    @property
+    def _silence(self) -> str:
+        """Why nothing is known of them: by the last look, or for as long as one goes on."""
+        waited = self._clock.monotonic() - self._begun
+        if self._problem or self._begun <= self._looked or waited <= PROMPT:
+            return self._problem
+        return f"it has not answered for {waited:.0f} s"
 
     def refresh(self, age: float) -> None:
         """Have them looked at, where the last look was begun more than so many seconds ago; who
@@ -272,6 +298,12 @@ class Devices:
         self._asked = True
         self._sooner.set()
 
+    def _look_anew(self) -> None:
+        """A device is not as the last look had it. What that says of the others is as old, and
+        each lease by it may cost a task an attempt: none is made before another look."""
+        self._anew = self._clock.monotonic()
+        self._ask()
+
     def _starve(self) -> None:
         """A task waits for a device."""
         self._starved = True
@@ -282,10 +314,10 @@ class Devices:
             return self._pause
         if self._fleet.leases or self._starved or self._fleet.doubted:
             return WATCH
-        return QUARANTINE if self._fleet.quarantined else IDLE
+        return QUARANTINE if self._fleet.quarantined or self._fleet.locked else IDLE
 
     async def _look(self) -> None:
-        """Look, and do what follows. Never raises: see Gpus."""
+        """Look, and do what follows."""
         self._begun = began = self._clock.monotonic()
         look = await self._gpus.look()
         self._looked = self._clock.monotonic()
@@ -293,6 +325,8 @@ class Devices:
         if look.problem:
             self._unseen(look.problem)
             return
+        listed = {gpu.uuid for gpu in look.devices}
+        locked = await self._guard.others(listed - self._fleet.leases.keys())
         self._problem = ""
         before, self._unsure = self.count, False
         # others may have asked before: nothing is clean by a look from before its task ended
@@ -303,7 +337,7 @@ class Devices:
         for each in excused:
             self._note("GPU error lifted", each.uuid, error=each.error, why=each.why)
         news = self._fleet.see(devices, self._seen)
-        self._fleet.lock(self._locked_by_others())
+        self._fleet.lock(locked)
         for one in news:
             self._tell(one)
         self._tell_barred()
@@ -311,19 +345,29 @@ class Devices:
         if self.count != before:
             self.counted()
 
+    def _thrown(self, gpu: Gpu) -> None:
+        """It threw a fatal error, as one heard who asked for another device: that is stored before
+        the look that makes more of it, since nobody is told again."""
+        self._errors.hear(gpu, self._clock.wall() / _SECOND, self._load())
+        self._fleet.bar(gpu)
+        self._remember()
+        self._look_anew()
+
     def _unseen(self, problem: str) -> None:
         """Nothing could be seen, which says nothing of any device. Whoever looks logs it."""
         self._problem = problem
 
-    def _locked_by_others(self) -> dict[str, str]:
-        found = ((uuid, self._guard.other(uuid)) for uuid in self._fleet.unleased)
-        return {uuid: why for uuid, why in found if why}
+    def _failed(self, error: Exception) -> None:
+        """A look did, by a defect: nothing is given out by what it left half done."""
+        self._looked = self._clock.monotonic()
+        self._unseen(f"a look failed by a defect in env-runner ({type(error).__name__})")
+        self._observer.note("GPU look failed", level="error", error=error)
 
     def _tell(self, news: News) -> None:
         match news:
             case Lost(task_id, uuid, why):
                 self._note("GPU lost", uuid, level="error", task_id=task_id, problem=why)
-                self._losses.append((task_id, _lost(uuid, why)))
+                self._losses.append((task_id, device_told.lost(uuid, why)))
             case Quarantined(uuid, why, pids):
                 fields = {"problem": why, "pids": list(pids)}
                 self._note("GPU quarantined", uuid, level="warning", **fields)
@@ -336,12 +380,7 @@ class Devices:
 
     def _tell_barred(self) -> None:
         """Say once of each free device that it is not given out, and once that it is again."""
-        why = {
-            each.gpu.uuid: each.in_full
-            for each in self._fleet.standing()
-            if each.why and each.healthy and not each.task_id
-            and each.gpu.uuid not in self._fleet.returning
-        }  # fmt: skip
+        why = device_told.barred(self._fleet.standing(), self._fleet.returning)
         for uuid in sorted(why.keys() - self._barred):
             self._note("GPU not given out", uuid, level="warning", problem=why[uuid])
         for uuid in sorted(self._barred - why.keys() - self._fleet.quarantined.keys()):
@@ -350,46 +389,12 @@ class Devices:
 
     def _remember(self) -> None:
         """Store what no look can tell the next daemon: see `device_record`."""
-        why, errors = self._fleet.quarantined, self._errors.standing
-        text = device_record.write(
-            self._boot_id,
-            [
-                device_record.Known(gpu, why.get(gpu.uuid, ""), errors.get(gpu.uuid))
-                for gpu in (each.gpu for each in self._fleet.standing())
-            ],
-        )
+        gpus = [each.gpu for each in self._fleet.standing()]
+        known = device_record.known(gpus, self._fleet.quarantined, self._errors.standing)
+        text = device_record.write(self._boot_id, known)
         if text != self._stored:
             self._stored = text
             self.spawn(self._journal.put(device_record.KEY, text))
 
     def _note(self, event: str, uuid: str, **fields: object) -> None:
         self._observer.note(event, gpu=uuid, **fields)
-
-
-def _lost_before(task: Task) -> set[str]:
-    """The devices that attempts of the task have lost."""
-    return {
-        uuid
-        for attempt in task.attempts
-        if attempt.failure is not None and attempt.failure.reason is Reason.GPU_LOST
-        for uuid in attempt.gpu_uuids
-    }
-
-
-def _whose(task: Task) -> dict[str, object]:
-    fields: dict[str, object] = {
-        "task_id": task.task_id,
-        "attempt": task.attempt.number,
-        "task_class": task.task_class.value,
-        "tenant": task.tenant,
-        "workflow_id": task.workflow_id,
-    }
-    return {name: value for name, value in fields.items() if value}
-
-
-def _lost(uuid: str, why: str) -> str:
-    return f"its GPU {uuid} was lost: {why}"
-
-
-def _gone(message: str) -> LaunchFailed:
-    return LaunchFailed(Failure(Reason.GPU_LOST, message, Fault.SYSTEM, retryable=True))

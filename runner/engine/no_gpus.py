@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
+from runner.domain.gpu import Gpu
 from runner.ports import Look
 
 
@@ -15,6 +18,9 @@ class NoGpus:
     async def glance(self, uuid: str) -> Look:  # noqa: ARG002 - see Gpus
         """See Gpus."""
         return self.last()
+
+    def hear(self, told: Callable[[Gpu], None]) -> None:
+        """See Gpus."""
 
     def last(self) -> Look:
         """See Gpus."""
@@ -37,6 +43,10 @@ class Unguarded:
     def other(self, uuid: str) -> str:  # noqa: ARG002 - see Guard
         """See Guard."""
         return "this runner guards no device"
+
+    async def others(self, uuids: Collection[str]) -> dict[str, str]:
+        """See Guard."""
+        return {uuid: self.other(uuid) for uuid in uuids}
 
     def left(self) -> list[str]:
         """See Guard."""

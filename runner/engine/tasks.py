@@ -73,7 +73,7 @@ class Tasks:
         performer.unwanted = self._is_unwanted
         self._devices = devices
         devices.lost = self._lose_gpu
-        devices.spawn = self.effects.spawn
+        devices.spawn = self.storing.spawn  # it is finished where the daemon ends
         self._budget, self._retrying = RetryBudget(), asyncio.Lock()
         self._searching: set[asyncio.Task[None]] = set()
         self._entering = 0  # new tasks that are being stored and have to wait for their turn

@@ -44,12 +44,16 @@ class Errors:
         """Know of an error of an earlier life."""
         self._recalled[uuid] = thrown
 
+    def hear(self, gpu: Gpu, now: float, load: str) -> None:
+        """A device threw an error, and no look has told of it yet."""
+        self._own.setdefault(gpu.uuid, Thrown(gpu.problem, now, load))
+
     def see(
         self, devices: Iterable[Gpu], now: float, load: str, reset: Callable[[str], float]
     ) -> tuple[list[Gpu], list[Excused]]:
         """The devices of a look at `now` with what is held against them, and what is no more.
         `load` is that of the driver, `reset` says when somebody said of a device that it was
-        reset (seconds since the epoch, 0 for never)."""
+        reset (seconds since the epoch, 0 for never); of the future it is not believed."""
         seen = {gpu.uuid: gpu for gpu in devices}
         thrown = {uuid: gpu.problem for uuid, gpu in seen.items() if gpu.thrown}
         # while a device tells of something else, whoever heard the error remembers it all the same
@@ -59,7 +63,9 @@ class Errors:
             self._own.setdefault(uuid, Thrown(problem, now, load))
         excused = []
         for uuid, error in list(self._recalled.items()):
-            why = _excuse(error, seen.get(uuid), load, reset(uuid))
+            said = reset(uuid)
+            # one of the future would excuse whatever is thrown until then
+            why = _excuse(error, seen.get(uuid), load, said if said <= now else 0.0)
             if uuid in thrown or why:
                 del self._recalled[uuid]
             if why and uuid not in thrown:
@@ -76,7 +82,7 @@ class Errors:
         if error is None or (gpu.problem and not gpu.doubtful):
             return gpu
         problem = f"{error.problem}, before this daemon was started"
-        return replace(gpu, problem=problem, doubtful=False)
+        return replace(gpu, problem=problem, words="", doubtful=False)
 
 
 def _excuse(error: Thrown, gpu: Gpu | None, load: str, reset: float) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from runner.domain.gpu import Gpu
 from runner.planning.doubts import Doubts
-from runner.planning.gpus import IDLE_MEMORY, Held, free, in_full, obstacle, unclean, whole
+from runner.planning.gpus import IDLE_MEMORY, Held, free, in_full, obstacle, twins, unclean, whole
 
 PATIENCE = 5.0
 """Seconds that a device has to become clean after its task: the driver frees memory within
@@ -139,6 +139,10 @@ class Fleet:
         """Which devices another runner of this host has, and how that is said."""
         self._locked = locked
 
+    def lock_too(self, locked: dict[str, str]) -> None:
+        """The same, as far as it was found since the look that told of the others."""
+        self._locked = {**self._locked, **locked}
+
     def see(self, devices: Iterable[Gpu], now: float) -> list[News]:
         """What a look changes that is of `now`, and that the driver answered. It says nothing of
         devices that were given back later: what their tasks did may have come after it."""
@@ -237,14 +241,14 @@ class Fleet:
         return dict(self._quarantined)
 
     @property
+    def locked(self) -> bool:
+        """Whether another runner has any device, or a lock cannot be had."""
+        return bool(self._locked)
+
+    @property
     def doubted(self) -> frozenset[str]:
         """Devices that a look found in trouble, and of which more looks have to tell."""
         return self._doubts.open
-
-    @property
-    def unleased(self) -> set[str]:
-        """Devices that the latest look lists and no task has."""
-        return self._listed - self._leases.keys()
 
     @property
     def returning(self) -> frozenset[str]:
@@ -255,7 +259,14 @@ class Fleet:
         return [self._devices[uuid] for uuid in self._listed]
 
     def _held(self) -> Held:
-        return Held(self._leases, self._returning, self._quarantined, self._locked, self._used)
+        return Held(
+            self._leases,
+            self._returning,
+            self._quarantined,
+            self._locked,
+            self._used,
+            twins(self._there()),
+        )
 
 
 def _missing(gpu: Gpu) -> Gpu:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +32,11 @@ class Gpus(Protocol):
         """That device alone, as it is now: whether it is well and what is on it, in a fraction of
         what a look takes. `devices` has it, or is empty where the driver knows of none such, or
         there is a `problem`."""
+        ...
+
+    def hear(self, told: Callable[[Gpu], None]) -> None:
+        """Let `told` be called with each device of which a glance, whatever it was at, has heard a
+        fatal error (`thrown`), as soon as that is heard: the driver tells it once."""
         ...
 
     def last(self) -> Look:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 
@@ -25,7 +26,13 @@ class Guard(Protocol):
         ...
 
     def other(self, uuid: str) -> str:
-        """Whether another runner has the device, as a sentence; empty for no. Takes nothing."""
+        """Whether another runner has the device, or its lock cannot be had by this one, as a
+        sentence; empty for no. Takes nothing. May take its time: see `others`."""
+        ...
+
+    async def others(self, uuids: Collection[str]) -> dict[str, str]:
+        """The same of each of these, by UUID, where there is something to tell; does not hold up
+        the event loop."""
         ...
 
     def left(self) -> list[str]:

@@ -96,7 +96,7 @@ def _recorded(attempt: str, state: str) -> str:
         if it is not None and not it.zombie and it.start_ticks == launch["start_ticks"]:
             return f"process {pid}"
         return f"process {first[0]}" if first and Space(*first).populated() else ""
-    except (OSError, records.Unreadable, KeyError, TypeError, ValueError):
+    except (OSError, records.Unreadable, KeyError, TypeError, ValueError, OverflowError):
         return ""
     finally:
         os.close(file)

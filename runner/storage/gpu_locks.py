@@ -10,6 +10,7 @@ nobody else sees.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import fcntl
@@ -19,6 +20,7 @@ import os
 import re
 import stat
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,10 +33,11 @@ SETTLING = 10.0
 """Seconds after which what a command asked for before it was killed has begun, or never will: its
 keeper is gone by then, and an engine has answered."""
 
-_LARGEST = 4096  # bytes of a lease that is read
+_LARGEST = 1 << 15  # bytes of a lease, whatever path is in it; what is larger is none
 _SUFFIX, _RESET = ".lock", ".reset"
 _SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # whatever somebody has put there
-_TEXTS = ("boot_id", "runner", "state", "attempt", "container")
+_NO_LOCK = frozenset({errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.EISDIR, errno.ENXIO})
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PLAIN = re.compile(r"[A-Za-z0-9-]{1,128}")
 
 
@@ -55,6 +58,15 @@ class _Lease:
     version: int = VERSION
 
 
+_UNTOLD: dict[str, str | int | float | bool] = {
+    **dict.fromkeys(("boot_id", "runner", "state", "attempt", "container"), ""),
+    "pid": 0,
+    "alone": False,
+    "written": 0.0,
+}
+_NEEDED = ("boot_id", "runner", "state")
+
+
 class GpuLocks:
     """See `runner.ports.Guard`. `runner` is the id of the journal in `state`; a command's, which
     goes with this process, is `alone`."""
@@ -66,22 +78,27 @@ class GpuLocks:
         self._boot_id, self._runner, self._state = boot_id, runner, state
         self._alone = alone
         self._held: dict[str, int] = {}
+        self._over: dict[str, _Lease] = {}  # of which nothing ran when it was last looked for
 
     def take(self, uuid: str, attempt: str) -> str:
         """See Guard."""
-        descriptor = self._held.get(uuid)
+        held = self._held.get(uuid)
         try:
-            if descriptor is None:
-                descriptor = self._open(uuid)
-                if why := self._lock(descriptor):
-                    os.close(descriptor)
-                    return why
-                self._held[uuid] = descriptor
+            descriptor = self._open(uuid) if held is None else held
+        except OSError as error:
+            return self._unusable(uuid, error)
+        try:
+            if held is None and (why := self._lock(uuid, descriptor)):
+                return why
             before = _parse(os.pread(descriptor, _LARGEST, 0))
             same = before is not None and self._is_own(before) and before.attempt == attempt
             self._write(descriptor, attempt, before.container if before and same else "")
+            self._held[uuid] = descriptor
         except OSError as error:
-            return self._unusable(error)
+            return self._unusable(uuid, error)
+        finally:
+            if uuid not in self._held:  # nobody would ever close it, and the lock is with it
+                os.close(descriptor)
         return ""
 
     def launching(self, uuid: str, container: str) -> None:
@@ -100,10 +117,16 @@ class GpuLocks:
         try:
             lease = _read(self._path(uuid))
         except FileNotFoundError:
-            return ""
+            lease = None
         except OSError as error:
-            return self._unusable(error)
-        return self._told(lease)
+            return self._unusable(uuid, error)
+        self._over.pop(uuid, None)
+        return self._told(uuid, lease) or self._shut(uuid)
+
+    async def others(self, uuids: Collection[str]) -> dict[str, str]:
+        """See Guard. In a thread: what runs on is looked for in all groups and processes."""
+        found = await asyncio.to_thread(lambda: [(uuid, self.other(uuid)) for uuid in uuids])
+        return {uuid: why for uuid, why in found if why}
 
     def left(self) -> list[str]:
         """See Guard. What cannot be read is no lease of this runner's."""
@@ -127,12 +150,13 @@ class GpuLocks:
             os.close(descriptor)
 
     def reset(self, uuid: str) -> float:
-        """See Guard. It is said by a file beside the lock, and by when that was last touched."""
+        """See Guard. It is said by a file beside the lock, and by when that was last touched: no
+        later than when the kernel saw it change, whatever time somebody gave it."""
         try:
             about = self._path(uuid, _RESET).lstat()
         except OSError:
             return 0.0
-        return about.st_mtime if stat.S_ISREG(about.st_mode) else 0.0
+        return min(about.st_mtime, about.st_ctime) if stat.S_ISREG(about.st_mode) else 0.0
 
     def close(self) -> None:
         """See Guard."""
@@ -157,27 +181,31 @@ class GpuLocks:
             raise
         return descriptor
 
-    def _lock(self, descriptor: int) -> str:
+    def _lock(self, uuid: str, descriptor: int) -> str:
         """Lock it, unless it is leased to another runner. Raises OSError."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lease = _parse(os.pread(descriptor, _LARGEST, 0))
-            pid = f" (pid {lease.pid})" if lease else ""
-            return f"another runner of this host{pid} has it"
-        return self._told(_parse(os.pread(descriptor, _LARGEST, 0)))
+            return f"another runner of this host{_pid(lease)} has it"
+        return self._told(uuid, _parse(os.pread(descriptor, _LARGEST, 0)))
 
-    def _told(self, lease: _Lease | None) -> str:
+    def _told(self, uuid: str, lease: _Lease | None) -> str:
         """Who else has the device by this lease, if that still counts."""
         if lease is None or lease.boot_id not in {self._boot_id, ""} or self._is_own(lease):
             return ""
         if lease.version != VERSION:
-            return f"a runner of another version of env-runner (pid {lease.pid}) has it"
+            return f"a runner of another version of env-runner{_pid(lease)} has it"
         who = f"another runner of this host has it for attempt {quote(lease.attempt)}"
         if _is_awaited(lease):
             return f"{who}; that runner's state is in {quote(lease.state)}"
+        if self._over.get(uuid) == lease:  # it cannot begin again, and to look takes its time
+            return ""
         where = gpu_leftovers.found(lease.attempt, lease.container, lease.state)
-        return f"{who}, which runs on: {where}" if where else ""
+        if not where:
+            self._over[uuid] = lease
+        plain = where.encode(errors="replace").decode()  # a group is called what somebody likes
+        return f"{who}, which runs on: {plain}" if where else ""
 
     def _is_own(self, lease: _Lease) -> bool:
         """Whether an earlier life of this runner wrote it: whose state directory is this one's, of
@@ -201,7 +229,9 @@ class GpuLocks:
             "written": _now(),
         }
         data = json.dumps(lease).encode()
-        os.pwrite(descriptor, data.ljust(os.fstat(descriptor).st_size), 0)
+        over = min(os.fstat(descriptor).st_size, _LARGEST)  # somebody may have made it grow
+        if os.pwrite(descriptor, data.ljust(over), 0) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.ftruncate(descriptor, len(data))
 
     def _path(self, uuid: str, suffix: str = _SUFFIX) -> Path:
@@ -209,11 +239,28 @@ class GpuLocks:
         name = uuid if plain else hashlib.sha256(uuid.encode()).hexdigest()
         return self.directory / f"{name}{suffix}"
 
-    def _unusable(self, error: OSError) -> str:
+    def _shut(self, uuid: str) -> str:
+        """Why this process could not lock it, by what may be written; empty where it could."""
+        path = self._path(uuid)
+        place = next((each for each in (path, *path.parents) if os.path.lexists(each)), path)
+        if os.access(place, os.R_OK | os.W_OK if place == path else os.W_OK | os.X_OK):
+            return ""
+        with contextlib.suppress(OSError):
+            if os.statvfs(place).f_flag & os.ST_RDONLY:
+                return self._unusable(uuid, OSError(errno.EROFS, os.strerror(errno.EROFS)))
+        return self._unusable(uuid, OSError(errno.EACCES, os.strerror(errno.EACCES)))
+
+    def _unusable(self, uuid: str, error: OSError) -> str:
         problem = error.strerror or str(error)
+        if error.errno in _NO_LOCK:
+            return f"{self._path(uuid)} cannot be its lock ({problem}): remove what is there"
+        if error.errno in _NO_ROOM:
+            return f"its lock in {self.directory} cannot be written ({problem}): make room there"
+        more = " (under systemd: ReadWritePaths=)" if error.errno == errno.EROFS else ""
         return (
-            f"its lock in {self.directory} cannot be used ({problem}): let this user write there, "
-            f"or name another directory for all runners of this host (gpus.lock_directory)"
+            f"its lock in {self.directory} cannot be used ({problem}): let this user write "
+            f"there{more}, or name another directory for all runners of this host "
+            f"(gpus.lock_directory)"
         )
 
 
@@ -265,28 +312,41 @@ def _read(path: Path) -> _Lease | None:
 
 def _regular(descriptor: int) -> os.stat_result:
     """Raises OSError for what is no plain file of one name: in a directory of somebody else's it
-    may lead anywhere."""
+    may lead anywhere. And for what is too large to be a lease: to read it, to write over it or to
+    cut it short takes as long as somebody likes."""
     about = os.fstat(descriptor)
     if not stat.S_ISREG(about.st_mode) or about.st_nlink != 1:
         raise OSError(errno.EINVAL, "it is no plain file")
+    if about.st_size > _LARGEST:
+        raise OSError(errno.EFBIG, f"it is larger than {_LARGEST} bytes")
     return about
 
 
 def _parse(data: bytes) -> _Lease | None:
     """None for no lease, and for what is none: it is written before anything is launched. Of one
-    in another version only what is understood."""
+    in another version only what is understood. Never raises: anybody may have written it."""
     try:
         found = json.loads(data)
-        version = int(found["version"])
-        texts = {key: str(found.get(key, "")) for key in _TEXTS}
-        if version == VERSION and not all(map(texts.get, ("boot_id", "runner", "state"))):
-            return None
-        return _Lease(
-            **texts,
-            pid=int(found.get("pid", 0)),
-            alone=found.get("alone") is True,
-            written=float(found.get("written", 0.0)),
-            version=version,
-        )
-    except (ValueError, TypeError, KeyError, AttributeError):
+        version = found["version"]
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
+    if type(version) is not int:
+        return None
+    fields = {key: found.get(key, untold) for key, untold in _UNTOLD.items()}
+    faulty = {key: untold for key, untold in _UNTOLD.items() if not _fits(fields[key], untold)}
+    if version == VERSION and (faulty or not all(fields[key] for key in _NEEDED)):
+        return None
+    return _Lease(**{**fields, **faulty}, version=version)
+
+
+def _fits(value: object, untold: object) -> bool:
+    """Whether it is of that kind; numbers such as a process or a time since the boot can have."""
+    if isinstance(value, int | float) and not 0 <= value < 1 << 32:
+        return False
+    if isinstance(untold, float):
+        return type(value) in {int, float}
+    return type(value) is type(untold)
+
+
+def _pid(lease: _Lease | None) -> str:
+    return f" (pid {lease.pid})" if lease is not None and lease.pid else ""

@@ -57,6 +57,7 @@ class NvmlGpus:
         self._told = ""  # the problem that was noted last
         self._silent: tuple[int, ...] = ()
         self._closed = False
+        self._heard: Callable[[Gpu], None] = lambda _gpu: None
         self.driver = ""
         """The driver's version, empty while there is none."""
 
@@ -88,6 +89,10 @@ class NvmlGpus:
         problem = look.problem or ("nobody asks the driver any more" if self._closed else "")
         found = (each for each in look.devices if each.uuid == uuid)
         return Look(() if problem else tuple(found), problem, look.time)
+
+    def hear(self, told: Callable[[Gpu], None]) -> None:
+        """See the port."""
+        self._heard = told
 
     def last(self) -> Look:
         """See the port."""
@@ -168,7 +173,7 @@ class NvmlGpus:
         strangers = [each for each in answer.silent if not each.uuid]
         silent = tuple(each.index for each in strangers)
         if silent != self._silent and silent:
-            why = [f"{each.index}: {each.problem}" for each in strangers]
+            why = [f"{each.index}: {each.problem}: {each.words}" for each in strangers]
             self._note("GPU does not say which it is", level="warning", indexes=why)
         self._silent = silent
 
@@ -178,6 +183,8 @@ class NvmlGpus:
         if gpu is not None:
             devices = tuple(gpu if each.uuid == gpu.uuid else each for each in before)
             self._last = replace(self._last, devices=devices)
+        for each in self._seen.thrown:
+            self._heard(each)
         self._tell(answer, before)
         return Look(() if gpu is None else (gpu,), "", began)
 
@@ -190,7 +197,8 @@ class NvmlGpus:
             self._note("GPU error", level=level, gpu=event.uuid, error=what, fatal=fatal)
         for each, was in changes(before, self._last.devices):
             if each.problem:
-                fields = {"problem": each.problem, "certain": not each.doubtful}
+                said = f"{each.problem}: {each.words}" if each.words else each.problem
+                fields = {"problem": said, "certain": not each.doubtful}
                 self._note("GPU not well", level="warning", gpu=each.uuid, **fields)
             else:
                 self._note("GPU well again", gpu=each.uuid, was=was)

@@ -14,10 +14,15 @@ from runner.domain.gpu import Gpu
 LONGEST = 1 << 20
 """Bytes of a line: more devices and processes than any host has."""
 
+PLACE = 128
+"""Bytes in which is written down which device is being asked, so that it is known where an answer
+never comes. Spaces where it is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """A device that tells nothing of itself, and why. `uuid` is empty where not even that is known,
+    """A device that tells nothing of itself, and why: for anybody, and in the driver's own `words`,
+    which are for operators. `uuid` is empty where not even that is known,
     `index` is -1 where the driver counts it no more. `lost`: the driver says so of the device
     itself; else a call has failed, or a list was without it."""
 
@@ -25,6 +30,7 @@ class Silent:
     problem: str
     uuid: str = ""
     lost: bool = False
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import runner
-from runner.telemetry.gpu_answer import LONGEST, Answer, decode
+from runner.telemetry.gpu_answer import LONGEST, PLACE, Answer, decode
 
 _TURN = 0.01  # seconds between two looks whether it has ended
 
@@ -50,6 +50,7 @@ class Asking:
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
+        self._place = -1  # where it writes down which device it asks
         self._not_before = 0.0
 
     @property
@@ -67,8 +68,8 @@ class Asking:
             async with asyncio.timeout(limit):
                 line = await self._exchange(uuid.encode() + b"\n")
         except TimeoutError:
+            text = f"the NVIDIA driver did not answer within {limit:g} s{self._at()}"
             await self._end()
-            text = f"the NVIDIA driver did not answer within {limit:g} s"
             raise Unanswered(text) from None
         except asyncio.CancelledError:  # half an answer would be taken for the next one
             await self._end()
@@ -77,7 +78,9 @@ class Asking:
             await self._end()
             raise Unanswered(f"the NVIDIA driver cannot be asked: {error}") from error
         if not line:
-            raise Unanswered(f"the process that asks the NVIDIA driver ended: {await self._end()}")
+            at = self._at()
+            how = await self._end()
+            raise Unanswered(f"the process that asks the NVIDIA driver ended{at}: {how}")
         try:
             answer = decode(line)
         except ValueError as error:
@@ -99,6 +102,8 @@ class Asking:
                 f"{self._process.pid}, which asked it, was killed and does not end; see the "
                 "kernel's log (NVRM), and reboot the host where it stays so"
             )
+        self._forget_place()
+        self._place = os.memfd_create("gpu")
         ours, its = socket.socketpair()
         command = [sys.executable, "-s", "-P", "-m", "runner.telemetry.gpu_child"]
         path = str(Path(runner.__file__).parents[1])
@@ -107,7 +112,7 @@ class Asking:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - a millisecond, and rarely
                 [*command, *([self._library] if self._library else [])],
                 stdin=its.fileno(),
-                stdout=subprocess.DEVNULL,
+                stdout=self._place,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
                 env={**os.environ, "PYTHONPATH": path},
@@ -119,6 +124,16 @@ class Asking:
         finally:
             its.close()
         self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=LONGEST)
+
+    def _at(self) -> str:
+        """Which device it was asking when it was heard of last, as the rest of a sentence."""
+        device = os.pread(self._place, PLACE, 0).decode(errors="replace").strip()
+        return f" when it was asked about the GPU {device}" if device else ""
+
+    def _forget_place(self) -> None:
+        if self._place >= 0:
+            os.close(self._place)
+        self._place = -1
 
     async def _exchange(self, question: bytes) -> bytes:
         assert self._reader is not None  # noqa: S101 - it was started
@@ -133,6 +148,7 @@ class Asking:
         if self._writer is not None:
             self._writer.close()
             self._writer = self._reader = None
+        self._forget_place()
         process = self._process
         if process is None:
             return ""

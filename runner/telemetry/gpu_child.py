@@ -1,9 +1,9 @@
 """`python -m runner.telemetry.gpu_child [LIBRARY]`: asks NVIDIA's driver, in a process of its own.
 
-For each line on the socket that is its stdin, empty or with the UUID of one device, it answers with
-one (`gpu_answer.py`). It ends when nobody asks any more, and after an answer that the driver is not
-there: who comes after it loads whichever library is there by then. Not here: whoever asks
-(`gpu_asking.py`).
+For each line on the socket that is its stdin, empty or with the UUID of one device, it answers
+with one (`gpu_answer.py`); the file that is its stdout has which device it is asking. It ends when
+nobody asks any more, and after an answer that the driver is not there: who comes after it loads
+whichever library is there by then. Not here: whoever asks (`gpu_asking.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import socket
 import struct
 import sys
 
-from runner.telemetry.gpu_answer import Answer, encode
+from runner.telemetry.gpu_answer import PLACE, Answer, encode
 
 _PR_SET_PDEATHSIG = 1
 
@@ -32,7 +32,7 @@ def main() -> None:
     try:
         from runner.telemetry.gpu_driver import Driver  # noqa: PLC0415 - it may not be there
 
-        look = Driver(*sys.argv[1:2]).look
+        look = Driver("".join(sys.argv[1:2]), _at).look
     except ImportError as error:
         problem = f"the NVIDIA driver's Python binding cannot be used: {error}"
 
@@ -49,6 +49,11 @@ def main() -> None:
             asked.sendall(encode(answer))
             if answer.problem:
                 return
+
+
+def _at(device: str) -> None:
+    """Write down which one is asked now: nothing else gets out where the kernel holds this."""
+    os.pwrite(1, device.encode(errors="replace").ljust(PLACE)[:PLACE], 0)
 
 
 if __name__ == "__main__":

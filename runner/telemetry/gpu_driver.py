@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -42,18 +43,24 @@ _NO_DRIVER = (
 _NO_MIG = (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound)
 """The device, or a driver from before there was that, cannot be cut into parts."""
 
+_FRESH = 1.0
+"""Seconds for which a look at all devices is believed in what a glance does not ask again."""
+
 _EVENTS = 256  # of one look: a device that throws more tells nothing new
 
 
 class Driver:
     """Loaded and asked for the first time by `look`; use it in one thread."""
 
-    def __init__(self, library: str = "") -> None:
-        """`library` is the driver's, where it is not the one that the loader finds."""
+    def __init__(self, library: str = "", at: Callable[[str], None] = lambda _device: None) -> None:
+        """`library` is the driver's, where it is not the one that the loader finds; `at` is told
+        before each device which one is asked, and with nothing that none is."""
+        self._at = at
         self._library = library
         self._handles: dict[str, Any] = {}  # by UUID, as they were first seen
         self._uuids: dict[int | None, str] = {}  # by the address of a handle
         self._told: dict[str, Gpu] = {}  # as each last told of itself
+        self._looked = 0.0  # when that was asked
         self._set: Any = None
         self._version = ""
 
@@ -75,15 +82,17 @@ class Driver:
         if self._library:  # of the same name as the one that pynvml asks for, which then is this
             ctypes.CDLL(self._library, ctypes.RTLD_GLOBAL)
         pynvml.nvmlInit()
-        self._version = str(pynvml.nvmlSystemGetDriverVersion())
+        self._version = _text(pynvml.nvmlSystemGetDriverVersion)
         with contextlib.suppress(*_UNTOLD):
             self._set = pynvml.nvmlEventSetCreate()
 
     def _look(self) -> Answer:
+        self._looked = time.monotonic()
         found: list[Gpu] = []
         silent: list[Silent] = []
         seen: set[str] = set()
         for index in range(pynvml.nvmlDeviceGetCount()):
+            self._at(f"index {index}")
             try:
                 handle = pynvml.nvmlDeviceGetHandleByIndex(index)
                 uuid = str(pynvml.nvmlDeviceGetUUID(handle))
@@ -92,6 +101,10 @@ class Driver:
             except pynvml.NVMLError as error:
                 silent.append(_silent(index, error))
                 continue
+            except UnicodeDecodeError:
+                silent.append(Silent(index, "the driver tells a UUID for it that is no text"))
+                continue
+            self._at(uuid)
             self._follow(uuid, handle)
             seen.add(uuid)
             try:
@@ -103,36 +116,44 @@ class Driver:
         nameless = [each for each in silent if not each.uuid]
         silent += [self._missing(uuid, nameless) for uuid in self._handles if uuid not in seen]
         self._told |= {each.uuid: each for each in found}
+        self._at("")
         events = tuple(self._events())
         return Answer(tuple(found), "", self._version, tuple(silent), events)
 
     def _glance(self, known: Gpu) -> Answer:
-        """Who is on the device, and whether it is there. The rest (MIG mode above all, half of what
-        a look costs) is as it was at the last look."""
+        """Whether the device is there, who is on it, and all else that speaks against giving it
+        out: of this, the MIG mode (half of what a look costs) and how worn it is only where no
+        look has just asked. Figures are as they were at the last look."""
         uuid, found, silent = known.uuid, [], []
         handle = self._handles[uuid]
+        self._at(uuid)
         try:
             if str(pynvml.nvmlDeviceGetUUID(handle)) == uuid:
-                taken, on_it = _used(handle)[1], _processes(handle)
-                found.append(replace(known, memory_used=taken, processes=on_it))
+                gpu = replace(known, memory_used=_used(handle)[1], processes=_processes(handle))
+                if time.monotonic() - self._looked > _FRESH:
+                    mig = _told(lambda: _mig(handle), None)
+                    gpu = replace(gpu, problem=_worn_out(handle), mig=mig)
+                found.append(gpu)
         except _NO_DRIVER:
             raise
         except pynvml.NVMLError as error:
             silent.append(_silent(known.index, error, uuid))
+        self._at("")
         events = tuple(self._events())
         return Answer(tuple(found), "", self._version, tuple(silent), events, uuid)
 
     def _missing(self, uuid: str, nameless: list[Silent]) -> Silent:
         """A device that has been there, and is not listed: what its old handle says, or what those
         say that do not tell which they are."""
+        self._at(uuid)
         try:
             pynvml.nvmlDeviceGetUUID(self._handles[uuid])
         except _NO_DRIVER:
             raise
         except pynvml.NVMLError as error:
             return _silent(-1, error, uuid)
-        said = "".join(f"; at index {each.index}: {each.problem}" for each in nameless)
-        return Silent(-1, f"the driver does not list it{said}", uuid)
+        said = [f"at index {each.index}: {each.problem}: {each.words}" for each in nameless]
+        return Silent(-1, "the driver does not list it", uuid, words="; ".join(said))
 
     # --- events
 
@@ -172,7 +193,7 @@ def _device(uuid: str, index: int, handle: Any) -> Gpu:
     return Gpu(
         uuid=uuid,
         index=index,
-        name=_told(lambda: str(pynvml.nvmlDeviceGetName(handle)), ""),
+        name=_told(lambda: _text(lambda: pynvml.nvmlDeviceGetName(handle)), ""),
         minor=_told(lambda: int(pynvml.nvmlDeviceGetMinorNumber(handle)), -1),
         memory_total=total,
         memory_used=taken,
@@ -181,6 +202,14 @@ def _device(uuid: str, index: int, handle: Any) -> Gpu:
         mig=_told(lambda: _mig(handle), None),
         processes=_processes(handle),
     )
+
+
+def _text(ask: Callable[[], object]) -> str:
+    """What is told, with a sign in place of what is no UTF-8."""
+    try:
+        return str(ask())
+    except UnicodeDecodeError as error:
+        return error.object.decode(errors="replace")
 
 
 def _mig(handle: Any) -> bool:
@@ -222,7 +251,9 @@ def _processes(handle: Any) -> tuple[int, ...] | None:
     computing = _told(lambda: _compute(handle), None)
     if computing is None:
         return None
-    drawing: list[Any] = _told(lambda: pynvml.nvmlDeviceGetGraphicsRunningProcesses(handle), [])
+    drawing = _told(lambda: _graphics(handle), None)
+    if drawing is None:
+        return None
     return tuple(sorted({int(each.pid) for each in (*computing, *drawing)}))
 
 
@@ -231,6 +262,15 @@ def _compute(handle: Any) -> list[Any]:
         return list(pynvml.nvmlDeviceGetComputeRunningProcesses_v3(handle))
     except pynvml.NVMLError_FunctionNotFound:  # drivers before 510
         return list(pynvml.nvmlDeviceGetComputeRunningProcesses_v2(handle))
+
+
+def _graphics(handle: Any) -> list[Any]:
+    try:
+        return list(pynvml.nvmlDeviceGetGraphicsRunningProcesses_v3(handle))
+    except pynvml.NVMLError_NotSupported:  # it draws for nobody
+        return []
+    except pynvml.NVMLError_FunctionNotFound:
+        return list(pynvml.nvmlDeviceGetGraphicsRunningProcesses_v2(handle))
 
 
 def _told(ask: Callable[[], T], otherwise: T) -> T:
@@ -245,10 +285,12 @@ def _told(ask: Callable[[], T], otherwise: T) -> T:
 
 
 def _silent(index: int, error: pynvml.NVMLError, uuid: str = "") -> Silent:
-    return Silent(index, _why(error), uuid, isinstance(error, _LOST))
+    return Silent(index, _why(error), uuid, isinstance(error, _LOST), str(error))
 
 
 def _why(error: pynvml.NVMLError) -> str:
     if isinstance(error, pynvml.NVMLError_GpuIsLost):
         return "it has fallen off the bus, or cannot be reached otherwise (GPU is lost)"
-    return f"the driver does not answer for it: {error}"
+    if isinstance(error, pynvml.NVMLError_ResetRequired):
+        return "it cannot be used before it is reset"
+    return "the driver does not answer for it"

@@ -25,6 +25,7 @@ class Seen:
         self._errors: dict[str, int] = {}
         self._away: set[str] = set()
         self.devices: tuple[Gpu, ...] = ()
+        self.thrown: tuple[Gpu, ...] = ()  # those of whose errors the latest answer tells
 
     def take(self, answer: Answer) -> tuple[Gpu, ...]:
         """All devices by that answer, which is one of a driver that is there."""
@@ -53,12 +54,15 @@ class Seen:
             self._errors.pop(uuid, None)
         self._away -= told.keys()
         self._away.update(uuid for uuid, each in mute.items() if each.lost)
+        self._known |= told
+        threw: set[str] = set()
         for event in answer.events:
-            named = [event.uuid] if event.uuid else [*self._known, *told, *mute]  # of none: any
+            named = [event.uuid] if event.uuid else [*self._known, *mute]  # of none: any
             if gpu_xids.fatal(event.xid):
+                threw.update(named)
                 for uuid in named:
                     self._errors.setdefault(uuid, event.xid)
-        self._known |= told
+        self.thrown = tuple(self._with_error(uuid) for uuid in sorted(threw & self._known.keys()))
 
     def away(self) -> None:
         """The driver is not there: with it, all devices are away."""
@@ -69,6 +73,10 @@ class Seen:
         if error is None or told.problem:
             return told
         return replace(told, problem=gpu_xids.sentence(error), thrown=True)
+
+    def _with_error(self, uuid: str) -> Gpu:
+        what = gpu_xids.sentence(self._errors[uuid])
+        return replace(self._known[uuid], problem=what, thrown=True)
 
     def _lost(self, mute: Silent) -> Gpu:
         """With what does not change while it is away. An error that was heard of it is certain,
@@ -84,6 +92,7 @@ class Seen:
             memory_used=-1,
             utilization=-1.0,
             problem=mute.problem if error is None else gpu_xids.sentence(error),
+            words=mute.words if error is None else "",
             doubtful=not mute.lost and error is None,
             thrown=error is not None,
             away=mute.lost,

@@ -97,6 +97,14 @@ def test_to_ask_takes_nothing(host: Host) -> None:
     assert other.take("GPU-a", "er-1") == ""
 
 
+async def test_of_many_those_are_told_that_others_have(host: Host) -> None:
+    one, other = host.process("one"), host.process("other")
+    one.take("GPU-a", "er-1")
+    other.take("GPU-b", "er-2")
+    told = await other.others(["GPU-a", "GPU-b", "GPU-c"])
+    assert told == {"GPU-a": other.other("GPU-a")}
+
+
 def test_what_is_given_back_is_for_whoever_comes_first(host: Host) -> None:
     one, other = host.process("one"), host.process("other")
     one.take("GPU-a", "er-1")
@@ -157,7 +165,7 @@ def test_a_lease_of_a_runner_that_lives_stands_whatever_became_of_its_state(host
 
 def test_a_lease_of_a_dead_runner_without_state_is_void(host: Host) -> None:
     one, other = host.process("one"), host.process("other")
-    one.take("GPU-a", "er-1")
+    one.take("GPU-a", "er-0123456789-7")
     one.close()
     host.forget("one")
     assert other.other("GPU-a") == ""

@@ -9,7 +9,7 @@ import pytest
 
 from supervisor.client import Supervisor
 from supervisor.v1 import supervisor_pb2 as v1
-from tests.support.gpu_daemon import DOUBLE, GPU, Host, all_free, gpu, metric, on
+from tests.support.gpu_daemon import DOUBLE, FILE, GPU, Host, all_free, gpu, metric, on
 from tests.support.gpu_double import GpuDouble
 from tests.support.gpus import GIB
 from tests.support.verdicts import ended
@@ -104,6 +104,25 @@ async def test_a_device_that_threw_a_fatal_error_is_given_to_nobody_until_it_is_
     assert host.leases() == []
 
 
+@on("GPU-a", "GPU-b", by=(FILE,))
+async def test_what_somebody_has_put_in_place_of_locks_stops_no_daemon(host: Host) -> None:
+    locks = host.root / "locks"
+    locks.mkdir()
+    (locks / "GPU-a.lock").write_text('{"version": Infinity}')
+    (locks / "GPU-b.lock").touch()
+    os.truncate(locks / "GPU-b.lock", 1 << 42)
+    await host.daemon.start()
+    async with host.daemon.client() as runner:
+        assert "remove what is there" in (await gpu(runner, "GPU-b")).problem
+        await runner.assign(host.payload(""), task_class=GPU, task_id="t1")
+        assert list((await ended(runner, "t1")).attempts[0].gpu_uuids) == ["GPU-a"]
+        (locks / "GPU-b.lock").unlink()
+        (locks / "GPU-a.lock").write_text("[" * 4000)
+        await until(lambda: all_free(runner), "both are free")
+        await runner.assign(host.payload(""), task_class=GPU, task_id="t2")
+        assert (await ended(runner, "t2")).state == v1.TASK_STATE_COMPLETED
+
+
 @on("GPU-a", "GPU-b", by=(DOUBLE,))
 async def test_a_task_keeps_its_device_though_its_index_shifts(host: Host) -> None:
     await host.daemon.start()
@@ -148,3 +167,31 @@ async def test_a_driver_that_hangs_for_seconds_loses_no_task_its_device(host: Ho
         assert (await ended(runner, "t1")).state == v1.TASK_STATE_COMPLETED
         assert (await ended(runner, "t2")).attempts[0].exit_code == 3
         await until(lambda: all_free(runner), "both are free", 60)
+
+
+@on("GPU-a", "GPU-b", by=(DOUBLE,))
+async def test_an_error_that_was_heard_with_a_lease_of_another_device_is_stored_at_once(
+    host: Host,
+) -> None:
+    await host.daemon.start()
+    async with host.daemon.client() as runner:
+        assert isinstance(host.gpus, GpuDouble)
+        host.gpus.machine.throws("GPU-b", 79)
+        host.gpus.more = ("sleep nvmlDeviceGetCount_v2 60000",)  # no look at all of them is over
+        host.gpus.write()
+        await runner.assign(host.payload("sleep 60"), task_class=GPU, task_id="t1")
+
+        async def told() -> bool:
+            return "Xid 79" in (await gpu(runner, "GPU-b")).problem
+
+        await until(told, "the error is told")
+        await runner.assign({"execution": {"command": ["true"]}}, task_id="t2")  # stored after it
+        host.daemon.kill()
+        host.gpus.machine.events.clear()
+        host.gpus.more = ()
+        host.gpus.write()
+        await host.daemon.start()
+        assert not (await gpu(runner, "GPU-b")).healthy
+        await until(told, "it is held against the device")
+        await runner.cancel("t1", grace=0)
+        await ended(runner, "t1")

@@ -155,16 +155,20 @@ async def accepts(stub: Stub) -> bool:
 
 async def test_b46_who_pings_without_end_is_told_to_go_away(served: Daemon) -> None:
     async with stub_at(served.address) as stub:
-        reader, writer = await asyncio.open_unix_connection(served.socket)
-        writer.write(PREFACE)
-        received = bytearray()
-        async with asyncio.timeout(60):
-            while b"too_many_pings" not in received:
-                with contextlib.suppress(ConnectionError):
-                    writer.write(PING)
-                with contextlib.suppress(TimeoutError):
-                    received += await asyncio.wait_for(reader.read(4096), 0.2)
-        writer.close()
+        # A socket of its own, for a stream forgets what it was told where it can no longer send.
+        loop, received = asyncio.get_running_loop(), bytearray()
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as pinging:
+            pinging.setblocking(False)
+            await loop.sock_connect(pinging, str(served.socket))
+            await loop.sock_sendall(pinging, PREFACE)
+            async with asyncio.timeout(60):
+                while b"too_many_pings" not in received:
+                    with contextlib.suppress(ConnectionError):
+                        await loop.sock_sendall(pinging, PING)
+                    with contextlib.suppress(TimeoutError):
+                        told = await asyncio.wait_for(loop.sock_recv(pinging, 4096), 0.2)
+                        assert told, f"hung up without a reason: {bytes(received)!r}"
+                        received += told
         await runs_a_task(stub, "after")
 
 

@@ -3,12 +3,16 @@ say, and the glance at one. How it is asked, and what is fatal, is in `test_gpu_
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from runner.domain.gpu import Gpu
 from runner.telemetry.gpu import NvmlGpus
 from runner.telemetry.gpu_asking import Limits
 from tests.support.gpu_ports import Noted, card, gpu
 from tests.support.nvml import Card, Machine
+from tests.support.waiting import until
 
 ONE = card(gpu(0))
 TWO = card(gpu(1))
@@ -27,6 +31,18 @@ async def test_processes_that_are_not_told_are_not_the_same_as_none(
     assert (await gpus.look()).devices[0].processes == ()
 
 
+@pytest.mark.parametrize(("code", "told"), [(4, None), (10, None), (999, None), (3, ())])
+async def test_nor_are_those_that_draw_but_where_the_device_draws_for_nobody(
+    machine: Machine, gpus: NvmlGpus, code: int, told: tuple[int, ...] | None
+) -> None:
+    machine.has([replace(ONE, drawing=(4711,))])
+    assert (await gpus.look()).devices[0].processes == (4711,)
+    query = "fail nvmlDeviceGetGraphicsRunningProcesses_v3"
+    machine.has([replace(ONE, drawing=(4711,))], f"{query} {code}")
+    assert (await gpus.look()).devices[0].processes == told
+    assert (await gpus.glance(ONE.uuid)).devices[0].processes == told
+
+
 @pytest.mark.parametrize("code", [4, 10, 20, 999])
 async def test_a_figure_that_is_not_told_is_no_fault_of_the_device_and_not_taken_for_none(
     machine: Machine, gpus: NvmlGpus, code: int
@@ -36,6 +52,21 @@ async def test_a_figure_that_is_not_told_is_no_fault_of_the_device_and_not_taken
     first, second = (await gpus.look()).devices
     assert (first.problem, first.memory_used, first.processes) == ("", -1, None)
     assert (second.problem, second.processes) == ("", ())
+
+
+async def test_what_is_no_text_is_the_matter_of_its_device_alone(
+    machine: Machine, gpus: NvmlGpus, noted: Noted
+) -> None:
+    machine.has([replace(ONE, name="DOUBLE-1"), TWO], driver="550-x")
+    told = machine.file.read_bytes().replace(b"DOUBLE-1", b"NV\xff").replace(b"550-x", b"550\xfe")
+    machine.file.write_bytes(told)
+    first, second = (await gpus.look()).devices
+    assert (first.name, first.problem) == ("NV\N{REPLACEMENT CHARACTER}", "")
+    assert (second.name, second.problem) == (TWO.name, "")
+    assert gpus.driver == "550\N{REPLACEMENT CHARACTER}"
+    machine.file.write_bytes(told.replace(ONE.uuid.encode(), b"GPU-\xff"))
+    assert [each.uuid for each in (await gpus.look()).devices if not each.problem] == [TWO.uuid]
+    assert "GPU does not say which it is" in noted.events
 
 
 @pytest.mark.parametrize("code", [2, 10, 999])
@@ -49,9 +80,13 @@ async def test_a_device_of_which_a_call_fails_is_in_doubt_and_not_lost(
     found = {each.uuid: each for each in (await gpus.look()).devices}
     assert found[ONE.uuid].problem
     assert found[ONE.uuid].doubtful
-    assert "index 0: the driver does not answer for it" in found[ONE.uuid].problem or (
+    assert "index 0: the driver does not answer for it" in found[ONE.uuid].words or (
         function == "nvmlDeviceGetUUID"
     )
+    assert found[ONE.uuid].problem in (
+        "the driver does not answer for it", "the driver does not list it",
+    )  # fmt: skip
+    assert found[ONE.uuid].words in str(noted.lines[1][1]["problem"])
     assert not found[TWO.uuid].problem
     assert noted.lines[1][0] == "GPU not well"
     assert noted.lines[1][1]["certain"] is False
@@ -105,7 +140,10 @@ async def test_an_error_is_heard_by_whoever_asks_first_and_known_to_all(
     machine.throws(ONE.uuid, 79)
     machine.throws(TWO.uuid, 79)
     machine.has([ONE, TWO])
+    heard: list[Gpu] = []
+    gpus.hear(heard.append)
     (told,) = (await gpus.glance(ONE.uuid)).devices
+    assert [(each.uuid, each.thrown) for each in heard] == [(ONE.uuid, True), (TWO.uuid, True)]
     assert told.problem.startswith("Xid 79: ")
     assert problem_of(gpus, 0).startswith("Xid 79: ")
     assert not problem_of(gpus, 1)  # as it was seen
@@ -114,12 +152,30 @@ async def test_an_error_is_heard_by_whoever_asks_first_and_known_to_all(
     assert noted.events == ["GPUs", *["GPU error"] * 2, *["GPU not well"] * 2]
 
 
-async def test_a_glance_asks_for_no_more_than_who_is_there(
+@pytest.mark.parametrize(
+    "change", [{"mig": True}, {"worn": True}, {"pending": True}], ids=["MIG", "worn", "pending"]
+)
+async def test_a_glance_tells_what_has_come_since_a_look_that_is_not_of_just_now(
+    machine: Machine, gpus: NvmlGpus, change: dict[str, bool]
+) -> None:
+    machine.has([ONE, TWO])
+    await gpus.look()
+    machine.has([replace(ONE, **change), TWO])  # type: ignore[arg-type] # fields of Card
+
+    async def told() -> bool:
+        (gpu,) = (await gpus.glance(ONE.uuid)).devices
+        return bool(gpu.mig or gpu.problem)
+
+    await until(told, "it is told")
+    assert not problem_of(gpus, 1)
+
+
+async def test_a_glance_asks_for_no_figures_and_for_no_other_device(
     machine: Machine, gpus: NvmlGpus
 ) -> None:
     machine.has([ONE, TWO])
     await gpus.look()
-    others = ("Count_v2", "HandleByIndex_v2", "MigMode", "UtilizationRates", "Name")
+    others = ("Count_v2", "HandleByIndex_v2", "UtilizationRates", "Name")
     machine.has([ONE, TWO], *(f"crash nvmlDeviceGet{each}" for each in others))
     assert [each.uuid for each in (await gpus.glance(ONE.uuid)).devices] == [ONE.uuid]
 
@@ -131,11 +187,23 @@ async def test_a_glance_that_hangs_is_told_in_time(machine: Machine, noted: Note
     await gpus.look()
     machine.has([ONE], "sleep nvmlDeviceGetUUID 60000")
     glance = await gpus.glance(ONE.uuid)
-    assert "did not answer within 0.2 s" in glance.problem
+    assert glance.problem == (
+        f"the NVIDIA driver did not answer within 0.2 s when it was asked about the GPU {ONE.uuid}"
+    )
     assert glance.devices == ()
     assert gpus.last().problem == glance.problem
     await gpus.close()
     assert (await gpus.glance(ONE.uuid)).problem
+
+
+async def test_no_device_is_named_where_it_is_the_driver_that_ends_the_process(
+    machine: Machine, gpus: NvmlGpus
+) -> None:
+    machine.has([ONE, TWO])
+    await gpus.look()
+    machine.has([ONE, TWO], "crash nvmlDeviceGetCount_v2")
+    assert "signal 11" in (await gpus.look()).problem
+    assert "asked about" not in gpus.last().problem
 
 
 async def test_a_question_that_fails_is_no_reset_of_devices(

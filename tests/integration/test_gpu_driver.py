@@ -101,8 +101,9 @@ async def test_a_hang_that_no_signal_ends_is_waited_for_and_nothing_is_piled_upo
 async def test_a_library_that_crashes_takes_nobody_along(machine: Machine, gpus: NvmlGpus) -> None:
     machine.has([ONE], "crash nvmlDeviceGetName")
     look = await gpus.look()
-    assert (
-        look.problem == f"the process that asks the NVIDIA driver ended: signal {signal.SIGSEGV:d}"
+    assert look.problem == (
+        "the process that asks the NVIDIA driver ended when it was asked about the GPU "
+        f"{ONE.uuid}: signal {signal.SIGSEGV:d}"
     )
     machine.has([ONE])
     assert [each.uuid for each in (await gpus.look()).devices] == [ONE.uuid]

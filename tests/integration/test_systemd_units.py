@@ -79,7 +79,16 @@ def test_for_gpus_the_daemon_gets_their_devices_and_no_others(
         "PrivateDevices": "no",
         "DevicePolicy": "closed",
         "DeviceAllow": "char-nvidia* rw",
+        "ReadWritePaths": "-/run/env-runner-gpus",
+        "Wants": "modprobe@nvidia.service modprobe@nvidia_uvm.service",
+        "After": "modprobe@nvidia.service modprobe@nvidia_uvm.service nvidia-persistenced.service",
     }
+
+
+def test_the_directory_of_locks_that_the_documents_name_can_be_written_by_the_daemon() -> None:
+    text = (SHIPPED.parent / "docs/gpu.md").read_text()
+    (named,) = re.findall(r"^d (/run/\S+) 2770 root env-runner -$", text, re.MULTILINE)
+    assert directives("gpu.conf.example")["ReadWritePaths"] == f"-{named}"
 
 
 def test_the_keeper_comes_and_goes_without_the_daemon() -> None:

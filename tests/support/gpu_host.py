@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -82,6 +83,9 @@ class FileGpus:
         look = await self.look()
         found = tuple(each for each in look.devices if each.uuid == uuid)
         return Look(() if look.problem else found, look.problem, look.time)
+
+    def hear(self, told: Callable[[Gpu], None]) -> None:
+        """See Gpus."""
 
     def last(self) -> Look:
         """See Gpus."""

@@ -5,6 +5,7 @@ devices. What is here outlives an engine, as devices do. Not NVML: that has a do
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,6 +34,7 @@ class FakeGpus:
         self.problem, self.latency, self.looks = "", 0.0, 0
         self.glance_latency: float | None = None
         self.glances: list[str] = []
+        self.told: Callable[[Gpu], None] = lambda _gpu: None
         self._last, self._known = Look(), dict[str, Gpu]()
         self.restarted()
 
@@ -86,6 +88,10 @@ class FakeGpus:
             await asyncio.sleep(latency)
         found = tuple(each for each in devices if each.uuid == uuid)
         return Look(() if problem else found, problem, began)
+
+    def hear(self, told: Callable[[Gpu], None]) -> None:
+        """See Gpus."""
+        self.told = told
 
     def last(self) -> Look:
         """See Gpus."""
@@ -159,6 +165,10 @@ class FakeGuard:
         if runner == self._runner or (runner in self._leases.gone and not runs):
             return ""
         return f"another runner of this host has it for attempt {attempt!r}"
+
+    async def others(self, uuids: Collection[str]) -> dict[str, str]:
+        """See Guard."""
+        return {uuid: why for uuid in uuids if (why := self.other(uuid))}
 
     def left(self) -> list[str]:
         """See Guard."""

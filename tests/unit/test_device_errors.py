@@ -66,6 +66,15 @@ def test_one_that_is_heard_again_is_a_new_one_which_no_earlier_reset_excuses() -
     assert errors.standing["GPU-a"].time == 100.0
 
 
+def test_a_reset_that_is_said_to_be_in_the_future_excuses_nothing() -> None:
+    errors = Errors()
+    errors.recall("GPU-a", Thrown("Xid 48: an error", 50.0, "7"))
+    found, excused = errors.see([A], 100.0, "7", lambda _uuid: 101.0)
+    assert found[0].problem
+    assert excused == []
+    assert errors.see([A], 102.0, "7", lambda _uuid: 101.0)[1] != []
+
+
 def test_what_else_ails_a_device_is_told_rather_than_the_old_error() -> None:
     errors = Errors()
     errors.recall("GPU-a", Thrown("Xid 48: an error", 50.0, "7"))

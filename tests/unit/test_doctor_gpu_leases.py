@@ -74,6 +74,21 @@ async def test_a_configuration_that_lets_no_task_have_one_is_warned_of(
     assert bool(found.remedy) is bool(words)
 
 
+async def test_a_host_on_which_no_lock_can_be_had_is_warned_of(tmp_path: Path) -> None:
+    place = tmp_path / "gpus"
+    place.write_text("no directory")
+    listen = f'["unix:{tmp_path}/none.sock"]'
+    variables = {"GRPC__LISTEN": listen, "GPUS__LOCK_DIRECTORY": str(place)}
+    config = load(None, {f"ENV_RUNNER_{name}": value for name, value in variables.items()})
+    found = await gpu_leases.examine(config, [WELL])
+    assert found.verdict is Verdict.WARN
+    assert f"GPU-w: its lock in {place} cannot be used" in found.found
+    assert "where devices are locked" in found.remedy
+    place.unlink()
+    assert (await gpu_leases.examine(config, [WELL])).verdict is Verdict.OK
+    assert not place.exists()
+
+
 async def test_a_daemon_that_runs_is_believed_before_what_is_seen(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

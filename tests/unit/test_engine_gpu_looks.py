@@ -1,4 +1,4 @@
-"""When the engine looks at GPUs, what a look may decide, and what is asked just before a launch."""
+"""What a look at GPUs may decide, when looks are made, and what of them is told to whom."""
 
 from __future__ import annotations
 
@@ -9,107 +9,11 @@ import pytest
 from runner.domain.failure import Reason
 from runner.domain.principal import LOCAL, Principal, Role
 from runner.domain.task import EventType, State
-from runner.engine.devices import RECENT
 from runner.planning.gpus import LOCKED
 from tests.support.engine import assign, assignment, ended, until
-from tests.support.gpu_rig import GPU, GpuRig, gpu_of, state
-from tests.support.gpus import a_gpu
+from tests.support.gpu_rig import GPU, GpuRig, state
+from tests.support.gpus import FakeGuard, a_gpu
 from tests.support.loop import virtual
-
-
-@virtual
-async def test_a_stranger_that_came_since_the_last_look_is_seen_before_a_lease() -> None:
-    rig = GpuRig(["GPU-a"])
-    engine = await rig.start()
-    await asyncio.sleep(20)
-    rig.gpus.set("GPU-a", processes=(4711,))
-    await assign(engine, "t1", ["exit", 0], of=GPU)
-    await asyncio.sleep(5)
-    assert not rig.world.starts
-    (taken,) = rig.told("GPU taken")
-    assert (taken["gpu"], taken["pids"], taken["task_id"]) == ("GPU-a", [4711], "t1")
-    assert rig.leases.held == {}  # nothing of the task was there
-    assert state(engine).healthy
-    rig.gpus.set("GPU-a", processes=())
-    task = await ended(engine)
-    assert task.state is State.COMPLETED
-    failure = task.attempts[0].failure
-    assert failure is not None
-    assert failure.reason is Reason.GPU_LOST
-    assert failure.message == (
-        "its GPU GPU-a was free no more: a process that no task of this runner has is on it"
-    )
-    await engine.close()
-
-
-@virtual
-async def test_a_lease_waits_for_no_look_and_its_device_alone_is_asked_before_the_launch() -> None:
-    rig = GpuRig()
-    engine = await rig.start()
-    await asyncio.sleep(29)
-    looks = rig.gpus.looks
-    rig.gpus.latency = 3600.0  # a look that was waited for would never be over
-    rig.gpus.glance_latency = 0.0
-    await assign(engine, "t1", ["exit", 0], of=GPU)
-    await until(engine, "t1", EventType.STARTED)
-    assert rig.gpus.looks == looks  # nor did the question wait for one
-    assert (await ended(engine)).state is State.COMPLETED
-    assert rig.gpus.glances == [gpu_of(await ended(engine))]
-    assert rig.gpus.looks <= looks + 1
-    await engine.close()
-
-
-@virtual
-async def test_a_look_is_as_old_as_its_beginning() -> None:
-    rig = GpuRig()
-    rig.gpus.latency, rig.gpus.glance_latency = RECENT + 10, 0.0
-    engine = await rig.start()
-    await assign(engine, "t1", ["exit", 0], of=GPU)
-    await asyncio.sleep(5 * RECENT)
-    assert not rig.world.starts  # when a look is over it is too old already
-    rig.gpus.latency = RECENT - 10
-    await until(engine, "t1", EventType.STARTED)
-    await engine.close()
-
-
-@pytest.mark.parametrize(
-    "untold",
-    [{"processes": None}, {"memory_used": -1}, {"problem": "Timeout", "doubtful": True}],
-)
-def test_nothing_is_launched_before_the_driver_has_told_of_its_device(
-    untold: dict[str, object],
-) -> None:
-    @virtual
-    async def story() -> None:
-        rig = GpuRig(["GPU-a"])
-        engine = await rig.start()
-        await asyncio.sleep(5)
-        rig.gpus.set("GPU-a", **untold)
-        await assign(engine, "t1", ["exit", 0], of=GPU)
-        await asyncio.sleep(1.2)
-        assert not rig.world.starts
-        rig.gpus.devices["GPU-a"] = a_gpu("GPU-a")
-        task = await ended(engine)
-        assert (task.state, len(task.attempts)) == (State.COMPLETED, 1)
-        await engine.close()
-
-    story()
-
-
-@virtual
-async def test_a_device_that_failed_since_the_last_look_is_not_launched_on() -> None:
-    rig = GpuRig()
-    engine = await rig.start()
-    await asyncio.sleep(5)
-    rig.gpus.set("GPU-a", problem="Xid 79: it has fallen off the bus")
-    for name in ("t1", "t2"):
-        await assign(engine, name, ["exit", 0], of=GPU)
-    for name in ("t1", "t2"):
-        task = await ended(engine, name)
-        assert task.state is State.COMPLETED
-        assert gpu_of(task) == "GPU-b"
-    assert {uuid for uuid, _ in rig.world.served} == {"GPU-b"}
-    await engine.close()
 
 
 @pytest.mark.parametrize("listed", [True, False])
@@ -209,6 +113,48 @@ async def test_a_driver_that_does_not_answer_loses_nothing_and_gives_nothing_out
 
 
 @virtual
+async def test_a_cancel_before_the_launch_waits_for_no_driver_and_costs_no_device() -> None:
+    rig = GpuRig(["GPU-a"])
+    engine = await rig.start()
+    await asyncio.sleep(5)
+    rig.gpus.latency = 3600.0
+    await assign(engine, "t1", ["exit", 0], of=GPU)
+    await until(engine, "t1", EventType.PREPARING)
+    await asyncio.sleep(3)
+    began = asyncio.get_running_loop().time()
+    await engine.cancel(LOCAL, "t1", 0.0, "")
+    task = await ended(engine)
+    assert asyncio.get_running_loop().time() - began < 1
+    assert task.state is State.CANCELLED
+    assert task.attempt.failure is not None
+    assert task.attempt.failure.reason is Reason.START
+    assert task.attempt.failure.message == "it was cancelled before it was started"
+    assert rig.leases.held == {}  # nothing of it was there
+    assert not rig.world.starts
+    await engine.close()
+
+
+@virtual
+async def test_a_driver_that_hangs_is_told_before_it_is_given_up() -> None:
+    rig = GpuRig()
+    engine = await rig.start()
+    await assign(engine, "t1", ["sleep", 50], of=GPU)
+    await until(engine, "t1", EventType.STARTED)
+    rig.gpus.latency = 10.0
+    await asyncio.sleep(2.5)
+    assert engine.devices.answer  # it may be slow
+    await asyncio.sleep(3)
+    assert not engine.devices.answer
+    assert "does not answer: it has not answered for " in state(engine).problem
+    rig.gpus.latency = 0.0
+    await asyncio.sleep(10)
+    assert engine.devices.answer
+    assert state(engine).healthy
+    assert (await ended(engine)).state is State.COMPLETED
+    await engine.close()
+
+
+@virtual
 async def test_a_driver_that_hangs_delays_who_wants_a_device_and_nobody_else() -> None:
     rig = GpuRig()
     rig.gpus.latency = 60.0
@@ -248,6 +194,22 @@ async def test_what_others_do_on_the_host_is_told_to_operators_alone() -> None:
 
 
 @virtual
+async def test_the_drivers_own_words_are_told_to_operators_alone() -> None:
+    rig = GpuRig(["GPU-a"])
+    engine = await rig.start()
+    rig.gpus.set("GPU-a", problem="it does not answer", words="Unknown Error", doubtful=True)
+    tenant = Principal("a", frozenset({Role.READER, Role.ASSIGNER}), frozenset({"a"}))
+    for looks in ("in doubt", "lost"):
+        await asyncio.sleep(31 if looks == "in doubt" else 9)
+        (told,) = (await engine.status(tenant)).gpus
+        assert "it does not answer" in told.problem
+        assert "Unknown Error" not in told.problem
+        (told,) = (await engine.status(LOCAL)).gpus
+        assert told.problem.endswith("(the driver: Unknown Error)")
+    await engine.close()
+
+
+@virtual
 async def test_an_idle_runner_looks_seldom_and_one_with_a_lease_often() -> None:
     rig = GpuRig()
     engine = await rig.start()
@@ -260,4 +222,68 @@ async def test_an_idle_runner_looks_seldom_and_one_with_a_lease_often() -> None:
     looks = rig.gpus.looks
     await asyncio.sleep(20)
     assert rig.gpus.looks - looks >= 9
+    await engine.close()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_whatever_a_look_meets_the_next_is_made(
+    first: bool,  # noqa: FBT001 - a case
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def others(*_: object) -> dict[str, str]:
+        raise OverflowError("of some file")
+
+    @virtual
+    async def story() -> None:
+        rig = GpuRig(["GPU-a"])
+        with monkeypatch.context() as patch:
+            if first:
+                patch.setattr(FakeGuard, "others", others)
+            engine = await rig.start()
+            if not first:
+                await assign(engine, "t1", ["sleep", 60], of=GPU)
+                await until(engine, "t1", EventType.STARTED)
+                patch.setattr(FakeGuard, "others", others)
+            await asyncio.sleep(5)
+            await assign(engine, "t2", ["exit", 0], of=GPU)
+            await asyncio.sleep(5)
+            if not first:
+                assert "defect in env-runner (OverflowError)" in state(engine).problem
+            assert len(rig.world.starts) == (0 if first else 1)
+        assert rig.told("GPU look failed")
+        if not first:
+            rig.gpus.set("GPU-a", problem="Xid 79: it has fallen off the bus")
+            lost = (await ended(engine, "t1")).failure
+            assert lost is not None
+            assert lost.reason is Reason.GPU_LOST
+            rig.gpus.devices["GPU-a"] = a_gpu("GPU-a")
+        assert (await ended(engine, "t2")).state is State.COMPLETED
+        await engine.close()
+
+    story()
+
+
+@virtual
+async def test_what_another_runner_has_is_told_within_ten_seconds_of_its_end() -> None:
+    rig = GpuRig()
+    engine = await rig.start()
+    for uuid in ("GPU-a", "GPU-b"):
+        rig.leases.held[uuid] = ("another", "er-x-1")
+    await asyncio.sleep(31)
+    assert [each.public for each in engine.devices.states()] == [LOCKED, LOCKED]
+    rig.leases.held.clear()
+    await asyncio.sleep(10.5)
+    assert [each.problem for each in engine.devices.states()] == ["", ""]
+    await engine.close()
+
+
+@virtual
+async def test_which_locks_others_have_is_not_forgotten_over_one_that_is_found_since() -> None:
+    rig = GpuRig()
+    engine = await rig.start()
+    rig.leases.held["GPU-a"] = ("another", "er-x-1")
+    await asyncio.sleep(31)
+    rig.leases.held["GPU-b"] = ("another", "er-x-2")
+    await assign(engine, "t1", ["exit", 0], of=GPU)
+    assert [each.public for each in engine.devices.states()] == [LOCKED, LOCKED]
     await engine.close()

@@ -140,6 +140,30 @@ async def after_an_error(rig: GpuRig) -> Engine:
 
 
 @virtual
+@pytest.mark.parametrize("how", ["killed", "ended"])
+async def test_an_error_that_no_look_has_told_of_yet_is_held_against_its_device_at_once(
+    how: str,
+) -> None:
+    rig = GpuRig()
+    engine = await rig.start()
+    await asyncio.sleep(5)
+    rig.gpus.latency = 3600.0
+    rig.gpus.told(a_gpu("GPU-b", 1, problem="Xid 79: an error", thrown=True))
+    assert not state(engine, "GPU-b").healthy
+    assert state(engine, "GPU-b").problem == "Xid 79: an error"
+    assert not engine.devices.any_free()  # before another look
+    if how == "killed":
+        await asyncio.sleep(1)
+    await engine.close()
+    rig.gpus.latency = 0.0
+    engine = await rig.start()
+    await asyncio.sleep(40)
+    assert "Xid 79: an error, before this daemon was started" in state(engine, "GPU-b").problem
+    assert state(engine, "GPU-a").healthy
+    await engine.close()
+
+
+@virtual
 async def test_a_device_with_a_fatal_error_is_given_out_by_no_later_daemon_either() -> None:
     rig = GpuRig(["GPU-a"])
     engine = await after_an_error(rig)

@@ -265,7 +265,7 @@ class Devices(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.fleet, self.time, self.number = Fleet(), 0.0, 0
-        self.devices = {uuid: a_gpu(uuid) for uuid in UUIDS}
+        self.devices = {uuid: a_gpu(uuid, number) for number, uuid in enumerate(UUIDS)}
         self.tasks: dict[str, str] = {}
         self.ended_at: dict[str, float] = {}
         self.bad: set[str] = set()  # with a problem, or gone, by the latest look
@@ -303,7 +303,7 @@ class Devices(RuleBasedStateMachine):
 
     @rule(uuid=st.sampled_from(UUIDS))
     def clean(self, uuid: str) -> None:
-        self.devices[uuid] = a_gpu(uuid)
+        self.devices[uuid] = a_gpu(uuid, UUIDS.index(uuid))
 
     @rule(uuid=st.sampled_from(UUIDS))
     def vanish(self, uuid: str) -> None:
@@ -360,7 +360,7 @@ class Devices(RuleBasedStateMachine):
         for task_id in list(self.tasks):
             self.fleet.give_back(task_id, self.time)
         self.tasks.clear()
-        self.devices = {uuid: a_gpu(uuid) for uuid in UUIDS}
+        self.devices = {uuid: a_gpu(uuid, number) for number, uuid in enumerate(UUIDS)}
         self.look()
         assert len(self.fleet.free()) == len(UUIDS)
         assert all(each.healthy and not each.why for each in self.fleet.standing())
@@ -368,3 +368,15 @@ class Devices(RuleBasedStateMachine):
 
 TestDevices = Devices.TestCase
 TestDevices.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+
+
+def test_devices_that_are_told_to_have_one_node_are_given_to_nobody() -> None:
+    fleet = Fleet()
+    fleet.see([a_gpu("GPU-a", 0, minor=1), a_gpu("GPU-b", 1), a_gpu("GPU-c", 2)], 1.0)
+    assert [gpu.uuid for gpu in fleet.free()] == ["GPU-c"]
+    why = {each.gpu.uuid: each.why for each in fleet.standing()}
+    assert why["GPU-a"] == "the driver tells the same device node for it and for another"
+    assert (why["GPU-a"], why["GPU-c"]) == (why["GPU-b"], "")
+    gone = a_gpu("GPU-a", -1, minor=1, problem=GONE, doubtful=True)  # its number may be another's
+    fleet.see([gone, a_gpu("GPU-b", 0, minor=1), a_gpu("GPU-c", 1, minor=2)], 2.0)
+    assert [gpu.uuid for gpu in fleet.free()] == ["GPU-b", "GPU-c"]

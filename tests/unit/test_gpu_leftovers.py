@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,6 +134,48 @@ def test_a_killed_command_of_which_nothing_is_left_keeps_nobody_off_though_its_s
     assert (tmp_path / "one").is_dir()
     assert command.other("GPU-a") == ""
     assert command.take("GPU-a", "er-2") == ""
+
+
+def test_what_runs_of_a_lease_is_looked_for_once_and_by_each_question_that_takes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes tens of milliseconds, and a lease is taken on the event loop."""
+    guard = written(tmp_path, json.dumps(lease_of(tmp_path, alone=True, written=0.5)))
+    looked: list[str] = []
+
+    def nothing(attempt: str, *_: object) -> str:
+        looked.append(attempt)
+        return ""
+
+    monkeypatch.setattr(gpu_leftovers, "found", nothing)
+    assert guard.other("GPU-a") == ""
+    assert guard.take("GPU-a", "er-2") == ""
+    assert looked == ["er-1"]
+    guard.close()
+    path = tmp_path / "gpus" / "GPU-a.lock"
+    path.write_text(json.dumps(lease_of(tmp_path, alone=True, written=0.5)))
+    assert guard.other("GPU-a") == ""
+    path.write_text(json.dumps(lease_of(tmp_path, alone=True, written=0.5, attempt="er-9")))
+    assert guard.take("GPU-a", "er-2") == ""
+    assert looked == ["er-1", "er-1", "er-9"]
+    guard.close()
+
+
+def test_what_runs_on_is_not_looked_for_on_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = written(tmp_path, json.dumps(lease_of(tmp_path, alone=True, written=0.5)))
+    where: list[threading.Thread] = []
+
+    def somewhere(*_: object) -> str:
+        where.append(threading.current_thread())
+        return "control group \udcff"
+
+    monkeypatch.setattr(gpu_leftovers, "found", somewhere)
+    told = asyncio.run(guard.others({"GPU-a", "GPU-b"}))
+    assert list(told) == ["GPU-a"]
+    assert told["GPU-a"].endswith("which runs on: control group ?")
+    assert threading.main_thread() not in where
 
 
 def test_its_keeper_is_waited_for(command: GpuLocks, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,11 +64,95 @@ def test_who_does_not_run_now_is_told_with_attempt_and_state(tmp_path: Path) -> 
     assert "state is in" in guard.other("GPU-a")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"version": 1}', '"x"', "\0\0\0"])
+NO_LEASES = [
+    *("", "{", "[]", "7", '{"version": 1}', '"x"', "\0\0\0", "[" * 20_000, "1" * 20_000),
+    *('{"version": Infinity}', '{"version": NaN}', '{"version": 1e999}', '{"version": true}'),
+]
+FAULTY: list[dict[str, Any]] = [
+    *({"pid": 10**400}, {"pid": 1e999}, {"pid": -1}, {"pid": "7"}, {"alone": 1}),
+    *({"written": 10**400}, {"written": 1e999}, {"written": "x"}, {"attempt": 7}, {"state": []}),
+]
+
+
+@pytest.mark.parametrize("text", NO_LEASES)
 def test_what_is_no_lease_keeps_nobody_off(tmp_path: Path, text: str) -> None:
     guard = written(tmp_path, text)
     assert guard.other("GPU-a") == ""
+    assert guard.left() == []
     assert guard.take("GPU-a", "er-2") == ""
+    guard.close()
+
+
+@pytest.mark.parametrize("changes", FAULTY)
+def test_what_no_runner_would_write_is_no_lease_and_no_error(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    guard = written(tmp_path, json.dumps(lease_of(tmp_path, **changes)))
+    assert guard.other("GPU-a") == ""
+    assert guard.take("GPU-a", "er-2") == ""
+    guard.close()
+    (tmp_path / "gpus" / "GPU-a.lock").write_text(json.dumps({"version": 2, **changes}))
+    assert "another version of env-runner has it" in guard.other("GPU-a")
+
+
+@pytest.mark.parametrize("text", ["[" * 20_000, '{"version": Infinity}'])
+def test_a_device_is_of_use_again_once_what_was_no_lease_is_gone(tmp_path: Path, text: str) -> None:
+    guard = written(tmp_path, text)
+    guard.take("GPU-a", "er-1")
+    guard.give_back("GPU-a")
+    beside = locks(tmp_path)
+    assert beside.take("GPU-a", "er-2") == ""
+    beside.close()
+
+
+@pytest.mark.parametrize("size", [1 << 16, 1 << 42])
+def test_what_is_too_large_for_a_lease_is_neither_read_nor_written(
+    tmp_path: Path, size: int
+) -> None:
+    guard = written(tmp_path, json.dumps(lease_of(tmp_path)))
+    path = tmp_path / "gpus" / "GPU-a.lock"
+    os.truncate(path, size)
+    for why in (guard.take("GPU-a", "er-2"), guard.other("GPU-a")):
+        assert "larger than" in why
+        assert "remove what is there" in why
+    assert path.stat().st_size == size
+    path.unlink()
+    assert guard.take("GPU-a", "er-2") == ""
+    guard.close()
+
+
+def test_a_file_that_grows_while_it_is_held_is_written_all_the_same(tmp_path: Path) -> None:
+    guard, path = locks(tmp_path), tmp_path / "gpus" / "GPU-a.lock"
+    guard.take("GPU-a", "er-1")
+    os.truncate(path, 1 << 42)
+    assert guard.take("GPU-a", "er-2") == ""
+    assert json.loads(path.read_text())["attempt"] == "er-2"
+    guard.close()
+
+
+def test_the_longest_path_that_a_state_can_have_keeps_its_lease(tmp_path: Path) -> None:
+    """Each byte that is no character takes six."""
+    state = Path("/" + "\udcff" * 4000)
+    guard = GpuLocks(tmp_path / "gpus", boot_id="boot-1", runner="one", state=state)
+    assert guard.take("GPU-a", "er-1") == ""
+    guard.close()
+    again = GpuLocks(tmp_path / "gpus", boot_id="boot-1", runner="one", state=state)
+    assert again.left() == ["GPU-a"]
+
+
+def test_a_lock_that_cannot_be_written_is_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk."""
+    guard, beside = locks(tmp_path), locks(tmp_path, "other")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", lambda *_: 0)
+        why = guard.take("GPU-a", "er-1")
+    assert "No space left on device" in why
+    assert "make room" in why
+    assert beside.take("GPU-a", "er-2") == ""
+    beside.give_back("GPU-a")
+    assert guard.take("GPU-a", "er-1") == ""
     guard.close()
 
 
@@ -94,8 +179,9 @@ def test_what_is_no_plain_file_is_not_written_to(tmp_path: Path, what: str) -> N
         case _:
             path.mkdir()
     guard = locks(tmp_path)
-    assert "cannot be used" in guard.take("GPU-a", "er-1")
-    assert "cannot be used" in guard.other("GPU-a")
+    for why in (guard.take("GPU-a", "er-1"), guard.other("GPU-a")):
+        assert why.startswith(f"{path} cannot be its lock (")
+        assert why.endswith("): remove what is there")
     guard.give_back("GPU-a")
     assert guard.left() == []
     assert victim.read_text() == "precious"
@@ -112,6 +198,37 @@ def test_a_directory_that_cannot_be_made_bars_the_device_and_says_how_to_mend_it
     assert str(tmp_path / "gpus") in why
 
 
+@pytest.mark.parametrize(
+    ("read_only", "made", "words"),
+    [
+        (0, False, "(Permission denied): let this user write there, or"),
+        (0, True, "(Permission denied): let this user write there, or"),
+        (os.ST_RDONLY, True, "(under systemd: ReadWritePaths=)"),
+    ],
+)
+def test_a_lock_that_could_not_be_had_is_told_before_anybody_wants_it(
+    tmp_path: Path,
+    read_only: int,
+    made: bool,  # noqa: FBT001 - a case
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    guard, asked = locks(tmp_path), list[Path]()
+    assert guard.other("GPU-a") == ""
+    if made:
+        (tmp_path / "gpus").mkdir()
+
+    def access(path: Path, mode: int) -> bool:
+        asked.append(path)
+        return not mode & os.W_OK
+
+    monkeypatch.setattr(os, "access", access)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=read_only))
+    assert words in guard.other("GPU-a")
+    assert asked == [tmp_path / "gpus" if made else tmp_path]
+    assert list(tmp_path.glob("gpus/*")) == []
+
+
 @pytest.mark.parametrize("uuid", ["../../etc/passwd", "a/b", "GPU a", "ä", "", "x" * 300])
 def test_no_name_of_a_device_leads_out_of_the_directory(tmp_path: Path, uuid: str) -> None:
     guard = locks(tmp_path)
@@ -121,6 +238,15 @@ def test_no_name_of_a_device_leads_out_of_the_directory(tmp_path: Path, uuid: st
     assert sorted(each.name for each in tmp_path.iterdir()) == ["gpus", "one"]
     guard.give_back(uuid)
     guard.close()
+
+
+def test_no_reset_is_said_to_be_later_than_it_was_said(tmp_path: Path) -> None:
+    guard, path = written(tmp_path, ""), tmp_path / "gpus" / "GPU-a.reset"
+    path.touch()
+    os.utime(path, (time.time() + 86400,) * 2)
+    assert guard.reset("GPU-a") == path.stat().st_ctime
+    os.utime(path, (7.0, 7.0))
+    assert guard.reset("GPU-a") == 7.0
 
 
 @pytest.mark.root
