@@ -31,6 +31,7 @@ class GpuFile:
         self.path, self.problem = path, ""
         self.nodes = Nodes(place).gpus(len(uuids))
         self.devices = {uuid: a_gpu(uuid, index) for index, uuid in enumerate(uuids)}
+        self._at_first = dict(self.devices)  # with the nodes that they have
         self.write()
 
     def command(self, *words: str) -> tuple[str, ...]:
@@ -40,7 +41,7 @@ class GpuFile:
 
     def set(self, uuid: str, **changes: object) -> None:
         """Let the device be different from now on, or be there again."""
-        gpu = self.devices.get(uuid, a_gpu(uuid))
+        gpu = self.devices.get(uuid) or self._at_first[uuid]
         self.devices[uuid] = replace(gpu, **changes)  # type: ignore[arg-type] # fields of Gpu
         self.write()
 
