@@ -135,7 +135,7 @@ class Story:
                 rig.settings = replace(rig.settings, boot_id=f"boot-after-{number}")
                 rig.world.lose_all("the host was rebooted")
             for uuid in PAIR:
-                rig.gpus.devices[uuid] = a_gpu(uuid)
+                rig.gpus.devices[uuid] = a_gpu(uuid, PAIR.index(uuid))
             rig.gpus.problem = ""
             life = Life(crash_after, self.random.random)
             ended = await life.run(self._live(life))
@@ -179,7 +179,7 @@ class Story:
                 gpus.set(fault.uuid, processes=(4711,))
         await asyncio.sleep(fault.lasts)
         gpus.problem = ""
-        gpus.devices[fault.uuid] = a_gpu(fault.uuid)
+        gpus.devices[fault.uuid] = a_gpu(fault.uuid, PAIR.index(fault.uuid))
 
     async def _assign(self, engine: Engine, job: Job) -> None:
         request = assignment(job.task_id, *job.steps, of=job.of, retry=job.retry, tenant=job.tenant)
