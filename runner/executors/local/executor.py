@@ -21,7 +21,7 @@ from runner.domain.task import Handle
 from runner.executors.gpu_access import Access, Unseen
 from runner.executors.gpu_nodes import Unknown
 from runner.executors.local import asking, exits, failures, levels
-from runner.executors.local.link import KeeperRefused
+from runner.executors.local.link import Dismissed, KeeperRefused
 from runner.executors.local.session import Session, Unreachable
 from runner.keeper.files import read_end
 from runner.keeper.messages import Malformed, Message
@@ -122,9 +122,7 @@ class LocalExecutor:
         try:
             given = (data for data in (request.stdin, request.context) if data is not None)
             files.extend(_sealed(data) for data in given)
-            reply, _ = await self._session.request(
-                await self._request(request), files, patience=_PATIENCE
-            )
+            reply = await self._ask_to_launch(request, files)
             running = reply["state"] == "running"
         except KeeperRefused as error:
             if error.code == _UNREADABLE:  # it was started before, and `wait` says the rest
@@ -143,6 +141,20 @@ class LocalExecutor:
                 failures.of_start(request, reply["stage"], reply["errno"], reply.get("text", ""))
             )
         return self._started(request, reply)
+
+    async def _ask_to_launch(self, request: Launch, files: Sequence[int]) -> Message:
+        """The keeper's answer. Where it hung up, over this or what was asked beside it, that says
+        nothing of this launch, and it is asked what became of it."""
+        message = await self._request(request)
+        try:
+            reply, _ = await self._session.request(message, files, patience=_PATIENCE)
+        except Dismissed:
+            reply = await self._query(request.name)
+            if reply["state"] == "absent":
+                raise
+            if reply["state"] == "unreadable":
+                raise KeeperRefused(_UNREADABLE, reply["problem"]) from None
+        return reply
 
     async def adopt(self, request: Launch) -> Started | None:
         """See the port."""

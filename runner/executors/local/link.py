@@ -25,6 +25,11 @@ class KeeperRefused(Exception):
         self.code = code
 
 
+class Dismissed(KeeperRefused):
+    """The keeper hung up over something, and said why. Whether it did what was asked is not
+    known: it may have been done before, or never been read."""
+
+
 class LinkBroken(Exception):
     """The connection ended: whether the keeper did what was asked is not known."""
 
@@ -55,7 +60,7 @@ class Link:
         """The answer, and the descriptors with it, which are the caller's then.
 
         `files` go along and stay the caller's; they must stay open until this returns.
-        Raises KeeperRefused, LinkBroken, Malformed where it is too large to be sent.
+        Raises KeeperRefused, Dismissed, LinkBroken, Malformed where it is too large to be sent.
         """
         self._last = number = self._last + 1
         self._send({**request, "id": number}, files)
@@ -154,18 +159,21 @@ class Link:
         # only its own: those of an answer behind it may be here already
         count = min(message.get("files", 0), len(self._files))
         files = [self._files.popleft() for _ in range(count)]
-        answer = self._answers.get(message.get("id", 0))
+        number = message.get("id", 0)
+        answer = self._answers.get(number)
         if answer is not None and not answer.done():
             answer.set_result({**message, "files": files})
             return
         for file in files:
             os.close(file)
-        if message.get("type") == "error":  # of no request in particular: of all, then
-            for answer in self._answers.values():
-                if not answer.done():
-                    answer.set_exception(KeeperRefused(message["code"], message["message"]))
-        elif message.get("id") == 0:
+        if number != 0:
+            return  # an answer that nobody waits for any more
+        if message.get("type") != "error":
             self._on_told(message)
+            return
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(Dismissed(message["code"], message["message"]))
 
 
 async def connect(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from runner.domain.plan import Mode, Plan
 from runner.domain.task import TaskClass
 from runner.executors.local import LocalExecutor
 from runner.executors.local.link import KeeperRefused
+from runner.keeper.messages import encode
 from runner.ports import Launch
 from tests.support import keepers
 from tests.support.keepers import NO_SANDBOX
@@ -89,6 +91,27 @@ async def test_a_reload_in_the_midst_of_many_launches_loses_and_doubles_none(
         await until(lambda n=finished: sum(map(asyncio.Task.done, runs)) > n, "some have ended")
     assert await asyncio.gather(*runs) == list(range(60))
     assert sorted(map(int, marker.read_text().split())) == list(range(60))
+
+
+async def test_a_launch_beside_which_the_keeper_hung_up_is_found_and_not_said_to_have_failed(
+    executor: LocalExecutor, home: Path
+) -> None:
+    await executor.probe()
+    link = executor._session._link
+    assert link is not None
+    marker, go_on = home / "marker", home / "go on"
+    script = f"echo x >> {marker}; while [ ! -e '{go_on}' ]; do sleep 0.01; done; exit 3"
+    launching = asyncio.create_task(executor.launch(request("a", script)))
+    while not link._answers:  # it is asked for, and not answered yet
+        await asyncio.sleep(0)
+    with (home / "file").open("x") as file:  # that nothing asks it to take
+        frame = encode({"type": "seen", "name": "b", "id": 0})
+        socket.send_fds(link._sock, [frame], [file.fileno()])
+    started = await launching
+    await until(lambda: executor._session._link not in (None, link), "it hung up")
+    go_on.touch()
+    assert (await executor.wait(started.handle)).code == 3
+    assert marker.read_text() == "x\n"
 
 
 async def test_an_end_whose_record_is_damaged_is_lost(executor: LocalExecutor) -> None:
