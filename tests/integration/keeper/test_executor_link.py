@@ -102,8 +102,10 @@ async def test_a_launch_beside_which_the_keeper_hung_up_is_found_and_not_said_to
     marker, go_on = home / "marker", home / "go on"
     script = f"echo x >> {marker}; while [ ! -e '{go_on}' ]; do sleep 0.01; done; exit 3"
     launching = asyncio.create_task(executor.launch(request("a", script)))
-    while not link._answers:  # it is asked for, and not answered yet
-        await asyncio.sleep(0)
+    for _ in range(20):  # turns of the loop: it is asked for, and not answered yet
+        if not link._answers:
+            await asyncio.sleep(0)
+    assert link._answers
     with (home / "file").open("x") as file:  # that nothing asks it to take
         frame = encode({"type": "seen", "name": "b", "id": 0})
         socket.send_fds(link._sock, [frame], [file.fileno()])
