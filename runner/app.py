@@ -348,6 +348,8 @@ def _reload(
         log.error("configuration not reloaded", problem=problem)
     else:
         later = [name for name in _AT_START if getattr(fresh, name) != getattr(config, name)]
+        if config.local.enabled and fresh.policy.host_paths != config.policy.host_paths:
+            later.append("policy.host_paths")  # for local tasks: their keeper was told at its start
         log.info("configuration reloaded", needs_restart=later)
     notify("READY=1")
 

@@ -50,6 +50,7 @@ class Containers:
         self._beyond = beyond
         self._owner = owners.me() if alone else ""
         self._config, self._host, self._note, self._told = config, host, note, told
+        self._granted = config.policy.host_paths
         place = config.secrets
         secrets = DirectorySecrets(place.path, place.tenants, note) if place else None
         self._logins = Logins(secrets, config.registries)
@@ -64,7 +65,9 @@ class Containers:
         """By name, in the order in which they are preferred."""
 
     def ruled(self, rules: Rules) -> Rules:
-        """The rules with what is known here of private images."""
+        """The rules with what is known here of private images; containers are made by them from
+        now on."""
+        self._granted = rules.policy.host_paths
         return replace(rules, withheld=self._withheld)
 
     def _withheld(self, executor: str, reference: str, tenant: str) -> bool:
@@ -96,7 +99,7 @@ class Containers:
                 root=self._root,
                 runner=config.runner.id or self._host.hostname,
                 user=container_user(of),
-                granted=config.policy.host_paths,
+                granted=lambda: self._granted,
                 grace=of.leftovers_after,
                 hard=_hard(),
                 owner=self._owner,

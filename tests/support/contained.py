@@ -78,7 +78,7 @@ def executor(kind: str, url: str, root: str, granted: str, uid: str) -> Containe
         root=Path(root),
         runner="test",
         user=f"{uid}:{uid}",
-        granted=(HostPath(granted, writable=True),),
+        granted=lambda: (HostPath(granted, writable=True),),
         hard=_hard(),
     )
     stall = STALL if name == "docker" else SILENT_STALL

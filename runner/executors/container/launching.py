@@ -184,7 +184,7 @@ class Launching:
         try:
             own = str(self._settings.root.parent)
             seen = await asyncio.to_thread(
-                granted.look, request.plan.mounts, self._settings.granted, own, places
+                granted.look, request.plan.mounts, self._settings.granted(), own, places
             )
             minors = gpu_nodes.minors(request.gpus)
             body = spec.body(request, ready.facts, self._settings, flavour, seen)

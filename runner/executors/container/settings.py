@@ -5,7 +5,7 @@ they are, and as whom they run.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,8 @@ class Settings:
     """`name` is the executor's, `socket` the engine's. `root` is the directory of attempts.
 
     `runner` tells this runner's containers from those of others on the same engine. `user` is
-    "uid:gid", for tasks that name none. `granted` are the host paths below which mounts may lie.
+    "uid:gid", for tasks that name none. `granted` tells the host paths below which mounts may lie,
+    as the configuration has them when it is asked.
     `grace` is seconds that a container of an earlier life is left alone before it is swept.
     `owner` is the process that containers go with (`owners.py`), empty for a daemon's.
     """
@@ -30,7 +31,7 @@ class Settings:
     root: Path
     runner: str
     user: str
-    granted: tuple[HostPath, ...] = ()
+    granted: Callable[[], Sequence[HostPath]] = tuple
     grace: float = 300.0
     hard: Mapping[str, int] = field(default_factory=dict)  # limits that this process has
     owner: str = ""
