@@ -7,11 +7,13 @@ from pathlib import Path
 import grpc
 import pytest
 
+from supervisor.client import Supervisor
 from supervisor.errors import SupervisorError
 from supervisor.v1 import supervisor_pb2 as v1
 from tests.containers.conftest import outcome
 from tests.engines.engine import Engine
 from tests.support.containers import daemon_on, running
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.root
 
@@ -19,6 +21,10 @@ pytestmark = pytest.mark.root
 def holds_limits(engine: Engine) -> bool:
     host = engine.talk.call("GET", "/v4.0.0/libpod/info")["host"]
     return bool(host["cgroupVersion"] == "v2" and "memory" in host["cgroupControllers"])
+
+
+async def asked(runner: Supervisor) -> bool:
+    return any(each.name == "podman" and each.ready for each in (await runner.info()).executors)
 
 
 async def test_it_gets_to_the_files_of_a_daemon_that_is_root(
@@ -45,6 +51,7 @@ async def test_limits_that_it_would_ignore_are_refused_the_classs_own_too(
     try:
         await daemon.start()
         async with daemon.client() as runner:
+            await until(lambda: asked(runner), "the engine has said what it holds")
             for resources in ({"memory": "64MiB"}, {}):
                 payload = running(["true"])
                 payload["execution"]["resources"] = resources

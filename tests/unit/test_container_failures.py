@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -87,6 +88,7 @@ class Ending(Engine):
         self.asked += 1
         if self.asked <= self.times:
             raise Failed(self.words)
+        return SimpleNamespace(id="the id")
 
 
 IMPROPER = "could not be stopped: sending SIGKILL to it: container state improper: stopped"
@@ -103,3 +105,13 @@ async def test_what_stays_as_it_is_is_told(times: int, words: str) -> None:
     engine = Ending(times, words)
     with pytest.raises(Failed, match=words[:12]):
         await Containers(engine).remove("it", force=True)
+
+
+async def test_one_whose_users_podman_cannot_read_beside_others_is_created_all_the_same() -> None:
+    words = "keep-id requires additional UIDs or GIDs defined in /etc/subuid and /etc/subgid"
+    engine = Ending(2, words)
+    assert await Containers(engine).create("it", {}) == "the id"
+    with pytest.raises(Failed, match="keep-id"):
+        await Containers(Ending(1000, words)).create("it", {})
+    with pytest.raises(Failed, match="the disk is full"):
+        await Containers(Ending(1, "the disk is full")).create("it", {})

@@ -72,10 +72,20 @@ class Containers:
 
     async def create(self, name: str, body: Body) -> str:
         """The new container's id. Raises Conflict where the name is taken."""
+        for _ in range(_ENDINGS):
+            try:
+                return await self._create(name, body)
+            except Failed as error:  # rootless Podman's, which reads them for several at once
+                if "keep-id requires additional" not in str(error):
+                    raise
+            await asyncio.sleep(_LOOK)
+        return await self._create(name, body)
+
+    async def _create(self, name: str, body: Body) -> str:
         made = await self.engine.call(
             "create", lambda docker: docker.containers.create(body, name=name), _MAKE
         )
-        return made.id
+        return str(made.id)
 
     async def inspect(self, container: str) -> dict[str, Any]:
         """All that the engine says of it. Raises Absent."""
