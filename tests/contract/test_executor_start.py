@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,14 @@ async def test_nothing_is_output_but_what_the_task_wrote_also_where_it_reads_no_
     for size in (70_000, 300_000):
         ended = await rig.run(Workload().write(b"done"), stdin=b"x" * size)
         assert (ended.output.stdout, ended.output.stderr) == (b"done", b"")
+
+
+async def test_what_has_had_its_stdin_may_write_as_much_to_stderr_as_it_likes(rig: Rig) -> None:
+    """Engines hold a task up where nobody reads what comes beside its stdin."""
+    workload = Workload().echo_stdin().sleep(0.2).fill(b"x" * 1000, 4000, 2).exit(3)
+    ended = await rig.run(workload, stdin=b"in")
+    assert (ended.output.stdout, ended.exit.code) == (b"in", 3)
+    assert ended.output.stderr_sha256 == sha256(b"x" * 4_000_000).hexdigest()
 
 
 async def test_a_mebibyte_of_stdin_arrives_whole(rig: Rig) -> None:

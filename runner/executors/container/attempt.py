@@ -125,7 +125,9 @@ class Attempt:
     async def _give(self, stdin: Stdin) -> None:
         """Until it has all of it, or is known not to get it: then it is ended rather than left to
         wait for the rest, or to take what it has for all."""
-        if await stdin.give():
+        given = await stdin.give()
+        stdin.hang_up()  # nobody reads what else comes on it: the task would wait for that for ever
+        if given:
             self.launched.stdin = True
             with contextlib.suppress(OSError):  # then it is taken for not given
                 records.write(self.home.path, records.LAUNCH, self.launched)
