@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from runner.domain import paths
+from runner.domain import inline_metadata, paths
 from runner.domain.document import FAULTY
 from runner.domain.execution import Artifacts, Execution, PythonCall, Secret
 from runner.domain.plan import Artifact, Mode
@@ -174,6 +174,16 @@ def python_call(asked: PythonCall, at: str, faults: Faults) -> None:
     elif asked.script is not None and asked.arguments:
         message = "arguments are for an entry_point; a script takes none"
         faults.add(below(at, "arguments"), "CONFLICT", message)
+    if asked.script is not None:
+        _script_block(asked.script, below(at, "script"), faults)
+
+
+def _script_block(script: str, at: str, faults: Faults) -> None:
+    """What a script says that it needs is asked for as well."""
+    try:
+        inline_metadata.read(script)
+    except inline_metadata.BadBlock as error:
+        faults.add(at, "BAD_REFERENCE", f"the script {error}")
 
 
 def artifact_input(asked: Artifact, at: str, faults: Faults) -> None:

@@ -204,6 +204,14 @@ def test_a_whole_number_may_be_written_in_any_form(number: str) -> None:
             ({"python": {"requirements": [text]}}, "python/requirements/0", "BAD_REFERENCE")
             for text in ("-r x", "a @ https://x", "./x", "git+https://x", "a; x", "--index-url=x")
         ],
+        *[
+            (
+                {"python": {"script": f"# /// script\n{text}\n# ///\n"}},
+                "python/script",
+                "BAD_REFERENCE",
+            )
+            for text in ("# dependencies = ['./x']", "# dependencies = [")
+        ],
     ],
 )
 def test_a_fault_of_execution_is_told(execution: object, field: str, reason: str) -> None:
