@@ -171,6 +171,7 @@ REQUESTS = {
         "keep": _patterns,  # what of a sized workspace outlives a task that ended well
         "keep_always": _patterns,  # and however it ended
     },
+    "foreword": {"name": _name},  # with a sealed memfd: what is told before a launch
     "query": {"name": _name},
     "stop": {"name": _name, "grace": _seconds},
     "seen": {"name": _name},

@@ -15,6 +15,7 @@ from runner.keeper.connections import Connection
 from runner.keeper.defence import Refused, Settings
 from runner.keeper.device_trial import Trials
 from runner.keeper.devices import Device
+from runner.keeper.foreword import tell
 from runner.keeper.ground import Ground, Shape, StartFailed
 from runner.keeper.launching import Preparation
 from runner.keeper.loop import Loop, log
@@ -169,6 +170,21 @@ class Service:
             for file in given:
                 os.close(file)
         return self._query(connection, request)
+
+    def _foreword(self, connection: Connection, request: Message) -> Message:
+        name = request["name"]
+        if not connection.files:
+            raise Refused("BAD_FILES", "not the descriptor that a foreword needs")
+        file = connection.files.popleft()
+        try:
+            if name in self.loop.preparing or self._state(name)["state"] != "absent":
+                raise Refused("RUNNING", "what was started needs no foreword any more")
+            defence.check_sealed([file], 1)
+            reader = connection.gid if os.geteuid() == 0 else -1
+            tell(self.host.directory, name, file, reader)
+        finally:
+            os.close(file)
+        return {}
 
     def _begin(self, preparation: Preparation) -> None:
         """Raises StartFailed."""

@@ -99,11 +99,12 @@ class Readiness:
 
 class LaunchFailed(Exception):
     """The attempt's process was not started, and never will be by this launch. `image_digest` is
-    that of its image, where that was there."""
+    that of its image, where that was there; `log` is what was said by what prepared it, for the
+    task's stderr."""
 
-    def __init__(self, failure: Failure, image_digest: str = "") -> None:
+    def __init__(self, failure: Failure, image_digest: str = "", log: bytes = b"") -> None:
         super().__init__(failure.message)
-        self.failure, self.image_digest = failure, image_digest
+        self.failure, self.image_digest, self.log = failure, image_digest, log
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +191,18 @@ class Executor(Protocol):
 
     async def close(self) -> None:
         """Let go of connections; workloads run on."""
+        ...
+
+
+@runtime_checkable
+class TellsBefore(Protocol):
+    """What an Executor may have beside: a way to tell in an attempt's stderr what was done to
+    prepare it."""
+
+    async def foreword(self, name: str, text: bytes, most: int) -> None:
+        """Let the stderr of the attempt of that name, which was not started, begin with the last
+        `most` bytes of a text; it counts as the attempt's output, whether that is started or not.
+        Told once, it stays: again is fine."""
         ...
 
 

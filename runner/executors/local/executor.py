@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ from runner.executors.gpu_access import Access, Unseen
 from runner.executors.gpu_nodes import Unknown
 from runner.executors.local import asking, exits, failures, levels
 from runner.executors.local.link import KeeperRefused
+from runner.executors.local.sealed import sealed
 from runner.executors.local.session import Session, Unreachable
 from runner.keeper.files import read_end
 from runner.keeper.messages import Malformed, Message
@@ -34,7 +34,6 @@ _LOOK_PATIENCE = 4.0  # a driver may hang
 _PAUSE = 1.0
 _REMEMBERED = 1000  # attempts that have ended: nobody need be asked what they did not report
 _UNREADABLE = "UNREADABLE"  # the keeper's word for a record that is damaged, or newer than it
-_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
 
 def _silent(_event: str, **_fields: object) -> None:
@@ -121,7 +120,7 @@ class LocalExecutor:
         self._progressed[request.name] = asyncio.Event()
         try:
             given = (data for data in (request.stdin, request.context) if data is not None)
-            files.extend(_sealed(data) for data in given)
+            files.extend(sealed(data) for data in given)
             reply, _ = await self._session.request(
                 await self._request(request), files, patience=_PATIENCE
             )
@@ -143,6 +142,19 @@ class LocalExecutor:
                 failures.of_start(request, reply["stage"], reply["errno"], reply.get("text", ""))
             )
         return self._started(request, reply)
+
+    async def foreword(self, name: str, text: bytes, most: int) -> None:
+        """See `runner.ports.TellsBefore`."""
+        if not text or most <= 0:
+            return
+        file = sealed(text[-most:])
+        try:
+            await self._session.request({"type": "foreword", "name": name}, [file])
+        except KeeperRefused as error:  # an older keeper has no such thing; or it was told before
+            if error.code != "RUNNING":
+                self._note("foreword not written", attempt=name, problem=str(error))
+        finally:
+            os.close(file)
 
     async def adopt(self, request: Launch) -> Started | None:
         """See the port."""
@@ -366,21 +378,6 @@ class LocalExecutor:
             for future in futures:
                 if not future.done():
                     future.set_result(None)
-
-
-def _sealed(data: bytes) -> int:
-    """A memfd that holds the bytes and can no more be changed. Raises OSError."""
-    file = os.memfd_create("task-input", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(file, view) :]
-        os.lseek(file, 0, os.SEEK_SET)
-        fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
-    except BaseException:
-        os.close(file)
-        raise
-    return file
 
 
 def _found(told: dict[str, Any]) -> Found:
