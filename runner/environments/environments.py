@@ -31,6 +31,7 @@ from runner.environments.values import (
     place,
     resolved,
 )
+from runner.failpoints import failpoint
 from runner.ports import Executor, Launch, LaunchFailed
 
 _LOOK = 0.2  # seconds between two looks whether it is still wanted
@@ -279,6 +280,7 @@ class Environments:
                     content = tree.unpack(file, str(made), interpreter, self._settings.size)
             except tree.BadArchive as error:
                 raise failed(str(error), fault=Fault.TASK) from error
+            failpoint("environment_unpacked")
             self._store.keep(key, tenant, made, content, job.holder)
         self._store.make_room()
 
@@ -295,6 +297,9 @@ class Environments:
                         await self._building.forget(note.name)
                     finally:
                         give_back(path, lock)
+            for path in sorted((self._store.directory / "locks").iterdir()):
+                if (lock := take(path)) is not None:  # of a daemon that was killed
+                    give_back(path, lock)
             await asyncio.to_thread(self._store.make_room)
         except OSError as error:
             self._note("environments not tidied", problem=str(error))

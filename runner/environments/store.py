@@ -30,6 +30,7 @@ from typing import Any
 
 from runner.environments import tree
 from runner.environments.flocks import locked
+from runner.failpoints import failpoint
 
 _VERSION = 1
 _OPEN, _OWN, _CLOSED = 0o711, 0o700, 0o555
@@ -154,6 +155,7 @@ class Store:
             made.rename(place / name)
             (place / name).chmod(_CLOSED)
             _sync(place)
+            failpoint("environment_placed")
             self._write("resolved", resolved, {"name": name})
             self._sound.add(name)
             self._take_hold(Kept(name, place / name), holder, made)

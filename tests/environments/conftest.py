@@ -18,10 +18,16 @@ async def site(request: pytest.FixtureRequest, nothing_is_left: Path) -> AsyncIt
         yield each
 
 
-@pytest.fixture(params=["none"])
-async def open_site(request: pytest.FixtureRequest, nothing_is_left: Path) -> AsyncIterator[Site]:
+@pytest.fixture
+async def open_site(nothing_is_left: Path) -> AsyncIterator[Site]:
     """Where a sandbox makes no difference."""
-    async for each in _site(request.param, nothing_is_left):
+    async for each in _site("none", nothing_is_left):
+        yield each
+
+
+@pytest.fixture
+async def strict_site(nothing_is_left: Path) -> AsyncIterator[Site]:
+    async for each in _site("strict", nothing_is_left):
         yield each
 
 

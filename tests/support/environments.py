@@ -7,13 +7,15 @@ import itertools
 import os
 import shutil
 import subprocess
+import sys
+import urllib.request
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runner.domain.exit import Exit
+from runner import failpoints
 from runner.domain.plan import Mode, Mount, Plan
 from runner.domain.task import TaskClass, handle_name
 from runner.environments import Environment, Environments, Interpreter, Settings
@@ -35,6 +37,21 @@ def interpreter() -> Interpreter:
     pytest.skip("there is no Python in /usr/bin: apt-get install python3")
 
 
+def reachable_index() -> str:
+    """The index that pip asks on this machine; empty where it does not answer."""
+    ask = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
+    url = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
+    if not url:
+        code = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
+        ask = [sys.executable, "-c", code]
+        url = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/six/", timeout=5):  # noqa: S310 - pip's
+            return url
+    except (OSError, ValueError):
+        return ""
+
+
 @dataclass
 class Site:
     """One daemon's part of it; `again` is the next daemon's. `notes` are what it noted."""
@@ -54,14 +71,14 @@ class Site:
         self.keeper = self.root / "keeper"
         self.store = self.root / "environments"
         self.python = interpreter()
-        self.settings = Settings(
-            **{"directory": self.store, "wheel_houses": (str(self.house),), **self.changes}
-        )
         self.open()
 
     def open(self) -> None:
         """The daemon's start."""
         self.epoch += 1
+        self.settings = Settings(
+            **{"directory": self.store, "wheel_houses": (str(self.house),), **self.changes}
+        )
         granted = ",".join(map(str, (self.store, self.house, find())))
         options = ("--mounts", granted)
         if self.level == "none":
@@ -80,8 +97,8 @@ class Site:
     def _note(self, event: str, **fields: Any) -> None:
         self.notes.append((event, fields))
 
-    async def again(self) -> None:
-        """The daemon's end without a word, and the next one."""
+    async def reopen(self) -> None:
+        """The daemon's end without a word, and the next one, by `changes` of its settings."""
         await self.environments.close()
         await self.executor.close()
         self.open()
@@ -99,7 +116,17 @@ class Site:
         self.unheld = ("disk",) if self.level == "none" else tuple(said.unheld)
         return said.problem
 
-    def request(self, *argv: str, tenant: str = "acme", mounts: tuple[str, ...] = ()) -> Launch:
+    def trees(self) -> list[Path]:
+        """Where the environments are that there are."""
+        return sorted(self.store.glob("trees/*/*"))
+
+    def request(
+        self,
+        *argv: str,
+        tenant: str = "acme",
+        mounts: tuple[str, ...] = (),
+        wanted: bool = True,
+    ) -> Launch:
         """Of a task never seen before."""
         task_id = f"environments-{os.getpid()}-{next(_ids)}"
         apart = self.level == "strict"
@@ -121,6 +148,7 @@ class Site:
             environment={"PATH": "/usr/bin:/bin", "ENV_RUNNER_TASK_ID": task_id},
             boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
             tenant=tenant,
+            wanted=lambda: wanted,
         )
 
     async def environment(self, *needed: str, tenant: str = "acme") -> Environment:
@@ -130,25 +158,56 @@ class Site:
         self.environments.release(request.name)
         return found
 
-    async def run(self, code: str, *needed: str, tenant: str = "acme") -> tuple[Exit, str]:
-        """A task with these requirements: its end, and what it wrote to both streams."""
+    def ask(self, request: Launch, *needed: str) -> asyncio.Task[Environment]:
+        """Ask for these requirements, and go on."""
+        ready = self.environments.ready(request, self.python, needed)
+        return asyncio.create_task(ready, name="asked")
+
+    async def begin(
+        self, code: str, *needed: str, tenant: str = "acme"
+    ) -> tuple[Launch, Environment]:
+        """Start a task with these requirements."""
         request = self.request("true", tenant=tenant)
         found = await self.environments.ready(request, self.python, needed)
         mounts = tuple(Mount(each, each) for each in found.shown) if self.level == "strict" else ()
         plan = replace(request.plan, argv=(found.python, "-c", code), mounts=mounts)
         request = replace(request, plan=plan)
-        try:
-            started = await self.executor.launch(request)
-            end = await self.executor.wait(started.handle)
-            directory = self.executor.directory(request.name)
-            said = await asyncio.to_thread(
-                lambda: "".join((directory / each).read_text() for each in ("stdout", "stderr"))
-            )
-        finally:
-            self.environments.release(request.name)
-            await self.executor.remove(request.name)
-        return end, said
+        await self.executor.launch(request)
+        return request, found
+
+    async def finish(self, request: Launch) -> tuple[int | None, str]:
+        """Its exit code, and what it wrote to both streams; then it is forgotten."""
+        started = await self.executor.adopt(request)
+        assert started is not None
+        end = await self.executor.wait(started.handle)
+        directory = self.executor.directory(request.name)
+        said = await asyncio.to_thread(
+            lambda: "".join((directory / each).read_text() for each in ("stdout", "stderr"))
+        )
+        self.environments.release(request.name)
+        await self.executor.remove(request.name)
+        return end.code, said
+
+    async def run(self, code: str, *needed: str, tenant: str = "acme") -> tuple[int | None, str]:
+        """A task with these requirements, to its end."""
+        request, _ = await self.begin(code, *needed, tenant=tenant)
+        return await self.finish(request)
 
     def builds(self) -> int:
         """How many environments were built here."""
         return sum(event == "environment built" for event, _ in self.notes)
+
+
+async def _child(root: str, failpoint: str, needed: list[str]) -> None:
+    """A daemon in a process of its own, which builds one and holds it until it is killed."""
+    failpoints.activate(failpoint)
+    site = Site(Path(root), "none", {"source_builds": True})
+    await site.ready()
+    request = site.request("true")
+    found = await site.environments.ready(request, site.python, needed)
+    print(found.python, flush=True)  # noqa: T201 - the test reads it
+    await asyncio.get_running_loop().create_future()
+
+
+if __name__ == "__main__":
+    asyncio.run(_child(sys.argv[1], sys.argv[2], sys.argv[3:]))
