@@ -83,6 +83,8 @@ def with_login(url: str, login: str) -> str:
 
 def hidden(text: str, login: str) -> str:
     """A text without the login, in whichever form: what uv says is shown to tasks."""
+    if not login:
+        return text
     user, _, password = login.partition(":")
     secrets = {login, password, quote(password, safe=""), f"{quote(user)}:{quote(password)}"}
     for secret in sorted(filter(None, secrets), key=len, reverse=True):

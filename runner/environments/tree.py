@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import errno
 import hashlib
+import itertools
 import os
 import posixpath
 import shutil
@@ -88,14 +89,14 @@ def _write(archive: BinaryIO, top: int, interpreter: str, most: int) -> None:
                     links.append((path, _target(path, entry.linkname, interpreter)))
                 else:
                     _put(read, entry, top)
+        for path, target in links:
+            os.symlink(target, path, dir_fd=top)
     except tarfile.TarError as error:
         raise BadArchive(f"what the build wrote is no archive: {error}") from error
     except (FileExistsError, NotADirectoryError, IsADirectoryError, FileNotFoundError) as error:
         raise BadArchive(f"its entries are at odds: {error.filename!r:.100}") from error
     if not count:
         raise BadArchive("what the build wrote is empty")
-    for path, target in links:
-        os.symlink(target, path, dir_fd=top)
 
 
 def _put(read: tarfile.TarFile, entry: tarfile.TarInfo, top: int) -> None:
@@ -106,6 +107,8 @@ def _put(read: tarfile.TarFile, entry: tarfile.TarInfo, top: int) -> None:
             os.mkdir(path, 0o755, dir_fd=top)
     elif entry.islnk():
         source = _path(entry.linkname)
+        if not stat.S_ISREG(os.stat(source, dir_fd=top, follow_symlinks=False).st_mode):
+            raise BadArchive(f"it has a second name of what is no file: {path!r:.100}")
         os.link(source, path, src_dir_fd=top, dst_dir_fd=top, follow_symlinks=False)
     elif entry.isreg():
         content = read.extractfile(entry)
@@ -132,8 +135,11 @@ def _path(name: str) -> str:
 
 def _target(path: str, target: str, interpreter: str) -> str:
     """Raises BadArchive where a link leads elsewhere."""
-    inside = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
-    if target == interpreter or not (target.startswith("/") or inside.startswith("..")):
+    names = target.split("/")
+    up = len(list(itertools.takewhile(lambda name: name == "..", names)))
+    # what goes up again behind a name may go up from wherever another link has led to
+    inside = up <= path.count("/") and not {"", ".", ".."} & set(names[up:]) and "\0" not in target
+    if target == interpreter or inside:
         return target
     raise BadArchive(f"it has a link that leads out of it: {path!r:.100}")
 
