@@ -34,7 +34,7 @@ from runner.notify import notify, reloading, stay_alive
 from runner.planning.policy import Rules
 from runner.ports import Executor, JournalBroken, JournalUnavailable, Observer
 from runner.process import leave_in_time, prepare
-from runner.settings import engine_settings, listeners
+from runner.settings import engine_settings, listeners, shown_to_builds
 from runner.signals import Signals
 from runner.storage.journal import JournalDamaged, SqliteJournal, StateLocked, open_journal
 from runner.storage.output import FileOutput
@@ -55,6 +55,7 @@ _AT_START = (
     "docker",
     "podman",
     "gpus",
+    "python",
     "results",
     "secrets",
     "registries",
@@ -307,7 +308,10 @@ def _local(
                 user,
                 config.local.users,
                 config.local.view,
-                [(each.path, each.writable) for each in config.policy.host_paths],
+                [
+                    *((each.path, each.writable) for each in config.policy.host_paths),
+                    *((path, False) for path in shown_to_builds(config)),
+                ],
                 root=os.geteuid() == 0,
             ),
             *goes_with,

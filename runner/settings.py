@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from runner import __version__
+import os
+
+from runner import __version__, environments
 from runner.config import Config
 from runner.edges.rpc.listen import Listener
 from runner.engine.reports import ReportLimits
@@ -28,6 +30,34 @@ def engine_settings(config: Config, host: HostFacts) -> Settings:
         gpu_idle_memory=config.gpus.idle_memory,
         reports=ReportLimits(config.results.size, config.results.progress_line),
     )
+
+
+def environment_settings(config: Config, host: HostFacts) -> environments.Settings:
+    """Those of Python tasks' environments; a build has its share of this host at most."""
+    python = config.python
+    return environments.Settings(
+        directory=config.environments,
+        uv=python.uv,
+        index=python.index,
+        login=python.index_login,
+        wheel_houses=python.wheel_houses,
+        source_builds=python.source_builds,
+        budget=python.budget,
+        size=python.size,
+        memory=min(python.build_memory, host.memory_bytes // 4),
+        disk=min(python.build_disk, host.memory_bytes // 2),
+        cpu=min(python.build_cpu, host.cpu_cores),
+        timeout=python.build_timeout,
+        at_once=python.builds,
+    )
+
+
+def shown_to_builds(config: Config) -> list[str]:
+    """What the keeper must be able to show of the host, by real paths: environments to tasks, and
+    to their builds uv and the directories with packages."""
+    uv = environments.uv(config.python.uv)
+    found = [str(config.environments), *([uv] if uv else []), *config.python.wheel_houses]
+    return [os.path.realpath(path) for path in found]
 
 
 def listeners(config: Config) -> list[Listener]:

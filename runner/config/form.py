@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.config import addresses
+from runner.config.environments import PYTHON
 from runner.config.executors import check_engines, container, local
 from runner.config.gpus import GPUS
 from runner.config.later import EXECUTORS, GRPC_TLS, LATER
@@ -301,6 +302,7 @@ def table(listen: str, directory: str) -> Record:
                 default=EMPTY,
             ),
             "gpus": Field(GPUS, default=EMPTY),
+            "python": Field(PYTHON, default=EMPTY),
             "results": Field(RESULTS, default=EMPTY),
             "policy": Field(_policy_record, default=EMPTY),
             "testing": Field(

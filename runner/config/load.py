@@ -214,6 +214,7 @@ def _config(sections: dict[str, Any], notes: tuple[str, ...], source: Path | Non
         docker=sections["executors"]["docker"],
         podman=sections["executors"]["podman"],
         gpus=sections["gpus"],
+        python=sections["python"],
         results=sections["results"],
         policy=sections["policy"],
         secrets=sections["secrets"],

@@ -4,7 +4,8 @@ A build is an attempt of an executor's (`building.py`), its result a directory t
 any more (`store.py`). Not here: which interpreters there are, and running tasks.
 """
 
-from runner.environments.environments import Environments as Environments
-from runner.environments.values import Environment as Environment
-from runner.environments.values import Interpreter as Interpreter
-from runner.environments.values import Settings as Settings
+from runner.environments.environments import Environments
+from runner.environments.program import find as uv
+from runner.environments.values import Environment, Interpreter, Settings
+
+__all__ = ["Environment", "Environments", "Interpreter", "Settings", "uv"]
