@@ -20,8 +20,8 @@ from runner.domain.task import Handle
 from runner.executors.gpu_access import Access, Unseen
 from runner.executors.gpu_nodes import Unknown
 from runner.executors.local import asking, exits, failures, levels
+from runner.executors.local.given import sealed
 from runner.executors.local.link import KeeperRefused
-from runner.executors.local.sealed import sealed
 from runner.executors.local.session import Session, Unreachable
 from runner.keeper.files import read_end
 from runner.keeper.messages import Malformed, Message

@@ -1,4 +1,5 @@
-"""What goes to the keeper beside a message: bytes in memory that nobody can change any more."""
+"""What a task is given as bytes, on its way to the keeper: in files without a name that nobody can
+change any more."""
 
 from __future__ import annotations
 
