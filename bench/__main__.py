@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bench import (
     containers,
+    environments,
     footprint,
     gpu_leases,
     gpus,
@@ -41,6 +42,7 @@ CASES = {
     "footprint": footprint.memory,
     "start": start.start,
     "containers": containers.containers,
+    "environments": environments.cached,
     "reports": reports.reports,
     "gpus": gpus.scrape,
     "gpu-leases": gpu_leases.leases,

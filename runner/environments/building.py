@@ -23,15 +23,14 @@ from runner.domain.task import TaskClass
 from runner.environments import program
 from runner.environments.commands import Sources, hidden
 from runner.environments.failures import failed, of_end
-from runner.environments.values import Interpreter, Settings
+from runner.environments.values import STRICT, Interpreter, Settings
 from runner.ports import Executor, Launch, LaunchFailed
 
 _DRIVER = Path(__file__).with_name("driver.py")
 _LOG = 256 * 1024  # bytes of it that are shown: its end
 _GRACE = 1.0  # seconds; there is nothing in a build that has to be put in order
-_STRICT = "strict"
 
-UV_IN_STRICT, WHEELS_IN_STRICT = "/environment/uv", "/environment/wheels"
+UV_IN_STRICT, WHEELS_IN_STRICT = "/build/uv", "/build/wheels"
 """Where a build in the strict sandbox sees the program, and the directories with packages."""
 
 Words = Callable[[Sources], dict[str, Any]]
@@ -119,7 +118,7 @@ class Building:
         uv = program.find(self._settings.uv)
         if not uv:
             raise failed("uv is not installed with the runner (the extra `python`)")
-        settings, strict = self._settings, request.plan.level == _STRICT
+        settings, strict = self._settings, request.plan.level == STRICT
         seen, mounts = (_as_seen if strict else _as_is)(uv, settings.wheel_houses)
         if strict:
             mounts += tuple(Mount(each, each) for each in interpreter.shown)

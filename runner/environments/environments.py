@@ -16,6 +16,7 @@ from typing import Any
 
 from runner.domain import requirements
 from runner.domain.failure import Failure, Fault, Reason
+from runner.domain.plan import Mount
 from runner.environments import commands, tree
 from runner.environments.building import Building, BuildLost
 from runner.environments.commands import Sources
@@ -23,6 +24,8 @@ from runner.environments.failures import BuildFailed, failed
 from runner.environments.flocks import awaited, give_back, take
 from runner.environments.store import Kept, Store
 from runner.environments.values import (
+    IN_STRICT,
+    STRICT,
     Environment,
     Interpreter,
     Settings,
@@ -36,7 +39,7 @@ from runner.ports import Executor, Launch, LaunchFailed
 
 _LOOK = 0.2  # seconds between two looks whether it is still wanted
 _TRIES = 3  # of a build whose end cannot be learned, and of a find
-_CLOSED = ("strict", "standard")
+_CLOSED = (STRICT, "standard")
 """Levels whose tasks cannot write to what the daemon owns."""
 
 LEFTOVERS_AFTER = 60.0  # seconds after the start, for tasks to ask for what was being built
@@ -126,9 +129,13 @@ class Environments:
                 self._let_go(build)
         if kept is None:
             raise failed("it was changed or removed as soon as it was built, again and again")
-        path = str(kept.path)
-        shown = (path, *wanted.interpreter.shown)
-        return Environment(kept.name, f"{path}/bin/python", shown, log.encode(), time.time_ns())
+        path = seen = str(kept.path)
+        mounts: tuple[Mount, ...] = ()
+        if request.plan.level == STRICT:
+            seen = IN_STRICT
+            mounts = (Mount(path, seen), *(Mount(each, each) for each in wanted.interpreter.shown))
+        python = f"{seen}/bin/python"
+        return Environment(kept.name, path, python, mounts, log.encode(), time.time_ns())
 
     def release(self, name: str) -> None:
         """The attempt of that name has ended, or was never started. Twice is fine."""

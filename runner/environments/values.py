@@ -7,6 +7,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.domain.plan import Mount
+
+STRICT = "strict"
+IN_STRICT = "/environment"
+"""Where a task in the strict sandbox sees its environment, which can be moved: not each path of the
+host can be made in there."""
+
 _GIB = 2**30
 _FORM = 1  # of an environment; another number makes all of them anew
 
@@ -23,13 +30,14 @@ class Interpreter:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """One that a task may use until it is released. `python` is the path of its interpreter;
-    `shown` are the directories that the task must be able to read. `log` is that of its build,
-    where the task waited for that. `ready_time` is nanoseconds since the epoch."""
+    """One that a task may use until it is released. `path` is where its files are on the host, and
+    `python` its interpreter as the task sees it, once that has the `mounts`. `log` is that of its
+    build, where the task waited for that. `ready_time` is nanoseconds since the epoch."""
 
     name: str
+    path: str
     python: str
-    shown: tuple[str, ...]
+    mounts: tuple[Mount, ...] = ()
     log: bytes = b""
     ready_time: int = 0
 

@@ -18,7 +18,7 @@ TWO_HUNDRED = 200
 
 
 def there(environment: Environment) -> bool:
-    return Path(environment.python).exists()
+    return Path(environment.path).exists()
 
 
 async def test_two_hundred_tasks_that_ask_for_the_same_build_it_once(open_site: Site) -> None:
@@ -30,11 +30,11 @@ async def test_two_hundred_tasks_that_ask_for_the_same_build_it_once(open_site: 
             for n, request in enumerate(requests)
         )
     )
-    assert len({each.python for each in found}) == 1
+    assert len({each.path for each in found}) == 1
     assert open_site.builds() == 1
     assert all(b"the environment is ready after" in each.log for each in found)
     later = await open_site.environment("alpha", "beta")
-    assert (later.python, later.log) == (found[0].python, b"")
+    assert (later.path, later.log) == (found[0].path, b"")
     for request in requests:
         open_site.environments.release(request.name)
     assert list((open_site.store / "holds").iterdir()) == []
@@ -62,7 +62,7 @@ async def test_two_daemons_with_one_directory_build_it_once(
     try:
         assert not await other.ready()
         one, two = await asyncio.gather(open_site.environment("beta"), other.environment("beta"))
-        assert one.python == two.python
+        assert one.path == two.path
         assert len(open_site.trees()) == 1
         assert list((open_site.store / "locks").iterdir()) == []
     finally:
@@ -72,14 +72,14 @@ async def test_two_daemons_with_one_directory_build_it_once(
 async def test_another_way_to_ask_that_comes_to_the_same_shares_it(open_site: Site) -> None:
     one = await open_site.environment("beta")
     two = await open_site.environment("beta==1.*", "alpha>=0.5")
-    assert one.python == two.python
+    assert one.path == two.path
     assert len(open_site.trees()) == 1
 
 
 async def test_tenants_share_nothing(open_site: Site) -> None:
     one = await open_site.environment("alpha", tenant="acme")
     two = await open_site.environment("alpha", tenant="umbrella")
-    assert Path(one.python).parents[2] != Path(two.python).parents[2]
+    assert Path(one.path).parent != Path(two.path).parent
     assert len(open_site.trees()) == 2
 
 
@@ -114,7 +114,7 @@ print(alpha.X)
 @pytest.mark.parametrize("site", ["strict", "standard"], indirect=True)
 async def test_a_task_cannot_change_what_is_shared(site: Site) -> None:
     code, said = await site.run(ATTACK, "alpha==1.0")
-    if site.level == "strict":  # the way to it is there, and holds nothing else
+    if site.level == "strict":  # it lies at the top there, and what is beside it is no secret
         said = "\n".join(line for line in said.splitlines() if "listdir" not in line) + "\n"
     assert (code, said) == (0, "1.0\n")
     assert (await site.run("import alpha; print(alpha.X)", "alpha==1.0"))[1] == "1.0\n"
@@ -125,13 +125,14 @@ async def test_a_tenant_in_the_sandbox_sees_no_other_tenants_environments(
     strict_site: Site,
 ) -> None:
     other = await strict_site.environment("alpha", tenant="umbrella")
-    code = f"import os; print(os.path.exists({other.python!r}), os.path.lexists({other.python!r}))"
+    code = f"import os; print(os.path.exists({other.path!r}), os.path.lexists({other.path!r}))"
     assert (await strict_site.run(code, "beta", tenant="acme"))[1] == "False False\n"
 
 
 async def test_one_that_was_changed_is_noticed_and_made_anew(open_site: Site) -> None:
     first = await open_site.environment("alpha==1.0")
-    module = next(Path(first.python).parents[1].glob("lib/*/site-packages/alpha/__init__.py"))
+    site_packages = f"lib/python{open_site.python.version.rpartition('.')[0]}/site-packages"
+    module = Path(first.path) / site_packages / "alpha/__init__.py"
     about = module.stat()
     module.chmod(0o644)
     module.write_text("X = 6.6\n")  # as many bytes, at the same time

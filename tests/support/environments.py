@@ -169,8 +169,7 @@ class Site:
         """Start a task with these requirements."""
         request = self.request("true", tenant=tenant)
         found = await self.environments.ready(request, self.python, needed)
-        mounts = tuple(Mount(each, each) for each in found.shown) if self.level == "strict" else ()
-        plan = replace(request.plan, argv=(found.python, "-c", code), mounts=mounts)
+        plan = replace(request.plan, argv=(found.python, "-c", code), mounts=found.mounts)
         request = replace(request, plan=plan)
         await self.executor.launch(request)
         return request, found
