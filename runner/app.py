@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runner import __version__, failpoints, gpus
+from runner import __version__, failpoints, gpus, interpreters
 from runner.config import Config, ConfigError, beyond_host, rules
 from runner.containers import Containers
 from runner.edges.rpc.listen import AddressTaken, BadAddress
@@ -28,6 +28,7 @@ from runner.engine.service import Engine
 from runner.executors.local import LocalExecutor
 from runner.executors.local.dismissal import dismiss
 from runner.executors.local.options import keeper_options
+from runner.executors.python.executor import Planned, PythonExecutor
 from runner.host import facts
 from runner.links import on_this_host
 from runner.notify import notify, reloading, stay_alive
@@ -56,6 +57,7 @@ _AT_START = (
     "podman",
     "gpus",
     "results",
+    "python",
     "secrets",
     "registries",
 )  # fmt: skip - sections that a reload cannot change
@@ -241,9 +243,13 @@ async def _runner(
             stack.push_async_callback(each.close)
         seen = gpus.seen(observer.note)
         stack.push_async_callback(seen.close)
+        pythons = await interpreters.there(config, observer.note)
         if config.local.enabled:
             await local.probe()
         latest, made = [config], list[Engine]()
+
+        def called(each: Executor) -> Executor:
+            return PythonExecutor(each, Planned())
 
         def ruled(by: Config) -> Rules:
             # what needs a restart is as it was, also for planning
@@ -251,15 +257,16 @@ async def _runner(
             latest[0] = by
             said = {name: one.said() for name, one in engines.items()}
             devices = made[0].devices.count if made else 0
-            return containers.ruled(on_this_host(rules(by, host, local.said(), said, devices)))
+            made_of = rules(by, host, local.said(), said, devices, interpreters=pythons)
+            return containers.ruled(on_this_host(made_of))
 
         output = FileOutput()
         stack.callback(output.close)
         engine = Engine(
             journal,
             {
-                **({"local": timed(local)} if config.local.enabled else {}),
-                **{name: timed(one) for name, one in engines.items()},
+                **({"local": timed(called(local))} if config.local.enabled else {}),
+                **{name: timed(called(one)) for name, one in engines.items()},
             },
             output,
             SystemClock(),

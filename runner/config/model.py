@@ -159,6 +159,13 @@ class Results:
 
 
 @dataclass(frozen=True, slots=True)
+class Python:
+    """`interpreters` are paths, the preferred one first; None for those in /usr/bin."""
+
+    interpreters: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SecretsDirectory:
     """One file a secret, for the tenants that are named."""
 
@@ -184,6 +191,7 @@ class Config:
     podman: Container = Container(enabled=False, url=PODMAN_URL)
     gpus: GpuRules = GpuRules()
     results: Results = Results()
+    python: Python = Python()
     policy: Policy = field(default_factory=Policy)
     secrets: SecretsDirectory | None = None
     registries: Mapping[str, str] = field(default_factory=dict)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from runner.domain.task import Handle
 from runner.executors.gpu_access import Access, Unseen
 from runner.executors.gpu_nodes import Unknown
 from runner.executors.local import asking, exits, failures, levels
+from runner.executors.local.given import sealed
 from runner.executors.local.link import KeeperRefused
 from runner.executors.local.session import Session, Unreachable
 from runner.keeper.files import read_end
@@ -34,7 +34,6 @@ _LOOK_PATIENCE = 4.0  # a driver may hang
 _PAUSE = 1.0
 _REMEMBERED = 1000  # attempts that have ended: nobody need be asked what they did not report
 _UNREADABLE = "UNREADABLE"  # the keeper's word for a record that is damaged, or newer than it
-_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
 
 def _silent(_event: str, **_fields: object) -> None:
@@ -120,8 +119,8 @@ class LocalExecutor:
         self._launched[request.name] = None  # first: its end may come with the answer
         self._progressed[request.name] = asyncio.Event()
         try:
-            given = (data for data in (request.stdin, request.context) if data is not None)
-            files.extend(_sealed(data) for data in given)
+            parts = (request.stdin, request.context, *request.files.values())
+            files.extend(sealed(data) for data in parts if data is not None)
             reply, _ = await self._session.request(
                 await self._request(request), files, patience=_PATIENCE
             )
@@ -300,7 +299,16 @@ class LocalExecutor:
             if choice.problem:
                 raise Unreachable(choice.problem)
             level = choice.level
+        if unknown := set(request.files) - await self._files_taken():
+            which = ", ".join(sorted(unknown))
+            raise Unreachable(f"it is of a version that puts no {which} there: reload it")
         return asking.launch(request, level, self._where(), self._task_user)
+
+    async def _files_taken(self) -> set[str]:
+        """Those that the keeper puts into a task's own directory."""
+        if not self._session.welcome:
+            await self._session.request({"type": "query", "name": "none"}, patience=_PATIENCE)
+        return set(self._session.welcome.get("task_files", ()))
 
     def _where(self) -> str:
         """The root as the keeper names it, without links."""
@@ -366,21 +374,6 @@ class LocalExecutor:
             for future in futures:
                 if not future.done():
                     future.set_result(None)
-
-
-def _sealed(data: bytes) -> int:
-    """A memfd that holds the bytes and can no more be changed. Raises OSError."""
-    file = os.memfd_create("task-input", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(file, view) :]
-        os.lseek(file, 0, os.SEEK_SET)
-        fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
-    except BaseException:
-        os.close(file)
-        raise
-    return file
 
 
 def _found(told: dict[str, Any]) -> Found:
