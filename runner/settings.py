@@ -52,12 +52,23 @@ def environment_settings(config: Config, host: HostFacts) -> environments.Settin
     )
 
 
-def shown_to_builds(config: Config) -> list[str]:
-    """What the keeper must be able to show of the host, by real paths: environments to tasks, and
-    to their builds uv and the directories with packages."""
+def no_environments(config: Config) -> str:
+    """Why requirements of Python tasks cannot be had here; empty where they can."""
+    python = config.python
+    if not (python.index or python.wheel_houses):
+        return "no packages are to be had (python.index, python.wheel_houses)"
+    return "" if environments.uv(python.uv) else "uv is not installed (the extra `python`)"
+
+
+def granted_to_keeper(config: Config) -> list[tuple[str, bool]]:
+    """What a keeper must be able to show of the host, and whether it may be written to: what policy
+    grants; environments, to tasks; and to builds uv and the directories with packages."""
     uv = environments.uv(config.python.uv)
     found = [str(config.environments), *([uv] if uv else []), *config.python.wheel_houses]
-    return [os.path.realpath(path) for path in found]
+    return [
+        *((each.path, each.writable) for each in config.policy.host_paths),
+        *((os.path.realpath(path), False) for path in found),
+    ]
 
 
 def listeners(config: Config) -> list[Listener]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from runner.config import addresses
-from runner.config.environments import PYTHON
 from runner.config.executors import check_engines, container, local
 from runner.config.gpus import GPUS
 from runner.config.later import EXECUTORS, GRPC_TLS, LATER
@@ -25,6 +24,7 @@ from runner.config.model import (
     Socket,
     State,
 )
+from runner.config.python import PYTHON
 from runner.config.results import RESULTS
 from runner.config.secrets import REGISTRIES, SECRETS
 from runner.config.tenants import TENANTS
@@ -302,8 +302,8 @@ def table(listen: str, directory: str) -> Record:
                 default=EMPTY,
             ),
             "gpus": Field(GPUS, default=EMPTY),
-            "python": Field(PYTHON, default=EMPTY),
             "results": Field(RESULTS, default=EMPTY),
+            "python": Field(PYTHON, default=EMPTY),
             "policy": Field(_policy_record, default=EMPTY),
             "testing": Field(
                 Record(

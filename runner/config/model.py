@@ -159,10 +159,13 @@ class Results:
 
 
 @dataclass(frozen=True, slots=True)
-class PythonEnvironments:
-    """How environments of Python tasks are built and kept (`environments.Settings`). `index_login`
-    is "user:password"; `uv` and `directory` are empty for those that go without saying."""
+class Python:
+    """By what tasks of mode python are run, and how their environments are built and kept
+    (`environments.Settings`). `interpreters` are paths, the preferred one first; None for those in
+    /usr/bin. `index_login` is "user:password"; `uv` and `directory` are empty for those that go
+    without saying."""
 
+    interpreters: tuple[str, ...] | None = None
     index: str = ""
     index_login: str = field(default="", repr=False)
     wheel_houses: tuple[str, ...] = ()
@@ -204,7 +207,7 @@ class Config:
     podman: Container = Container(enabled=False, url=PODMAN_URL)
     gpus: GpuRules = GpuRules()
     results: Results = Results()
-    python: PythonEnvironments = PythonEnvironments()
+    python: Python = Python()
     policy: Policy = field(default_factory=Policy)
     secrets: SecretsDirectory | None = None
     registries: Mapping[str, str] = field(default_factory=dict)

@@ -22,7 +22,7 @@ _ENVIRONMENT = 256 * 1024  # bytes of all variables together
 
 _MODES = {
     "native": ("local", "slurm", "ssh"),
-    "python": ("local", "slurm", "ssh", "docker", "kubernetes"),
+    "python": ("local", "slurm", "ssh", "docker", "podman", "kubernetes"),
     "docker": ("docker", "podman", "kubernetes"),
 }
 
@@ -112,7 +112,7 @@ def _fits(asked: Execution, mode: Mode, at: str, faults: Faults) -> None:
     if asked.executor not in _MODES[mode]:
         message = f"executor {asked.executor} does not run mode {mode}"
         faults.add(where, "CONFLICT", message)
-    elif mode is Mode.PYTHON and asked.executor in {"docker", "kubernetes"} and not asked.image:
+    elif mode is Mode.PYTHON and asked.executor in _MODES["docker"] and not asked.image:
         message = f"mode python on executor {asked.executor} needs an image"
         faults.add(below(at, "image"), "REQUIRED", message)
 

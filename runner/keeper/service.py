@@ -145,6 +145,7 @@ class Service:
             "levels": self.settings.levels,
             "held": self.settings.held,
             "devices": self.settings.devices,
+            "task_files": list(messages.FILES),
             "users": "" if self.settings.pool is None else str(self.settings.pool),
         }
 
@@ -153,15 +154,15 @@ class Service:
     def _launch(self, connection: Connection, request: Message) -> Message | None:
         name = request["name"]
         # those of a request that comes behind it may be here already
-        count = min(request["stdin"] + request["context"], len(connection.files))
-        given = [connection.files.popleft() for _ in range(count)]
+        wanted = launching.given(request)
+        given = [connection.files.popleft() for _ in range(min(wanted, len(connection.files)))]
         try:
             if name in self.loop.preparing or self._state(name)["state"] != "absent":
                 return self._query(connection, request)
             if self.loop.leaving:
                 raise Refused("STOPPING", "the keeper was told to stop")
             defence.check_launch(self.settings, request, connection.uid)
-            defence.check_sealed(given, request["stdin"] + request["context"])
+            defence.check_sealed(given, wanted)
             reader = connection.gid if os.geteuid() == 0 else -1
             self._begin(self._preparation(request, given, reader, defence.devices_of(request)))
         except StartFailed as error:
@@ -203,7 +204,7 @@ class Service:
     ) -> Preparation:
         """All of a launch but its start, on a ground that was made ahead where there is one.
         Raises StartFailed."""
-        extra = os.fstat(given[-1]).st_size if request["context"] else 0
+        extra = launching.room(request, given)
         pooled = defence.pooled(request)
         shape = Shape.of(request, reader, pooled=pooled, extra=extra, devices=devices)
         ground = None

@@ -34,6 +34,9 @@ class Launch:
     `name` is the handle name. `environment` is complete: what the payload gives and what the
     runner sets, but for what only the executor knows (paths). `stdin` and `context` are bytes
     to be given to the process and left in its context file; `None` where there are none.
+    `files` are put into the task's own directory, by names of `domain.calls` alone. `interpreter`
+    is the Python that runs the call among them: a path, or a name on the task's PATH; without one
+    the plan's argv is run.
     `image_digest` is that of the first attempt that had an image, which later ones get too.
     `gpus` are the devices that are leased to it, and the only ones that it may see.
     `progress` is told what is done before the start: a fraction (0 to 1), a word and a sentence.
@@ -51,6 +54,8 @@ class Launch:
     boot_id: str = ""
     stdin: bytes | None = None
     context: bytes | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    interpreter: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     tenant: str = ""
     image_digest: str = ""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner.config import Config, load
-from runner.config.model import PythonEnvironments
+from runner.config.model import Python
 from runner.doctor import Verdict, environments
 from runner.environments.program import find
 
@@ -36,7 +36,7 @@ async def test_without_uv_it_is_told_what_to_install(tmp_path: Path) -> None:
 
 def test_packages_come_from_what_is_configured(config: Config, tmp_path: Path) -> None:
     def judged(**words: object) -> tuple[Verdict, str]:
-        python = PythonEnvironments(**words)  # type: ignore[arg-type] # as given
+        python = Python(**words)  # type: ignore[arg-type] # as given
         finding = environments.packages(replace(config, python=python))
         return finding.verdict, finding.found
 

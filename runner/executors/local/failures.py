@@ -39,7 +39,7 @@ def of_start(request: Launch, stage: str, number: int, said: str = "") -> Failur
 
 
 def _sentence(request: Launch, stage: str, number: int) -> str:
-    word = request.plan.argv[0]
+    word = request.interpreter or request.plan.argv[0]
     if stage == "working_dir":
         directory = quote(request.plan.working_dir)
         return f"the working directory {directory} cannot be used: {os.strerror(number)}"
