@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from supervisor.v1 import supervisor_pb2 as v1
 from tests.support import keepers, wheels
+from tests.support.daemon import Daemon
 from tests.support.environments import Site
+from tests.support.verdicts import collect, ended
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.crash
@@ -112,3 +116,40 @@ async def test_a_build_whose_keeper_was_killed_is_done_again(site: Site) -> None
     assert site.trees() == [Path(found.path)]
     site.environments.release(asked.name)
     assert left(site) == []
+
+
+SCRIPT = "# /// script\n# dependencies = ['slow']\n# ///\nimport slow\nprint(slow.X)\n"
+
+
+@pytest.mark.parametrize("victims", ["daemon", "keeper", "both"])
+async def test_a_task_whose_build_was_cut_off_runs_once_it_is_done(
+    nothing_is_left: Path, victims: str
+) -> None:
+    root = Path(tempfile.mkdtemp(dir=nothing_is_left))
+    house = root / "wheels"
+    house.mkdir()
+    wheels.source(house, "slow", "1.0", WAIT.format(mark=str(mark(root)), go=str(root / "go")))
+    settings = {"PYTHON__WHEEL_HOUSES": f'["{house}"]', "PYTHON__SOURCE_BUILDS": "true"}
+    (root / "d").mkdir()
+    made = Daemon(root / "d", **settings)
+    try:
+        await made.start()
+        async with made.client() as runner:
+            await runner.assign({"execution": {"python": {"script": SCRIPT}}}, task_id="t")
+            await until(lambda: begun(root) == 1, "the build has begun", 60)
+            if victims != "keeper":
+                made.kill()
+            if victims != "daemon":
+                await made.kill_keeper()
+            if victims != "keeper":
+                await made.start()
+            (root / "go").touch()
+            task = await ended(runner, "t")
+            assert task.state == v1.TASK_STATE_COMPLETED, task.failure
+            assert len(task.attempts) == 1
+            assert (await collect(runner, "t")).stdout == b"from source\n"
+        assert begun(root) == (1 if victims == "daemon" else 2)
+        assert len(list((made.state / "environments/trees").glob("*/*"))) == 1
+    finally:
+        await made.close()
+        shutil.rmtree(root)
