@@ -145,8 +145,10 @@ class LocalExecutor:
 
     async def foreword(self, name: str, text: bytes, most: int) -> None:
         """See `runner.ports.TellsBefore`."""
-        if text and most > 0:
-            await forewords.tell(self._session, name, text[-most:], self._note)
+        if not text or most <= 0:
+            return
+        if problem := await forewords.tell(self._session, name, text[-most:]):
+            self._note("foreword not written", attempt=name, problem=problem)
 
     async def adopt(self, request: Launch) -> Started | None:
         """See the port."""

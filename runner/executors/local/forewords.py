@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-
 from runner.executors.local.given import sealed
 from runner.executors.local.link import KeeperRefused
 from runner.executors.local.session import Session
 
 
-async def tell(session: Session, name: str, text: bytes, note: Callable[..., None]) -> None:
-    """Raises OSError. `note` is told where the keeper does not: one of an earlier version."""
+async def tell(session: Session, name: str, text: bytes) -> str:
+    """Why the keeper did not: one of an earlier version; empty where it did, or had. Raises
+    OSError."""
     file = sealed(text)
     try:
         await session.request({"type": "foreword", "name": name}, [file])
     except KeeperRefused as error:
-        if error.code != "RUNNING":  # it was told before, and the attempt was started
-            note("foreword not written", attempt=name, problem=str(error))
+        return "" if error.code == "RUNNING" else str(error)  # then it was told before the start
+    else:
+        return ""
     finally:
         os.close(file)
