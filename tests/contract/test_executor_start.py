@@ -153,6 +153,7 @@ async def test_the_executor_says_that_it_is_ready_and_what_it_is(rig: Rig) -> No
     assert (readiness.ready, readiness.problem) == (True, "")
     assert readiness.version
     assert ("docker" if rig.contained else "native") in readiness.modes
+    assert ("python" in readiness.modes) == rig.real
 
 
 def starts(marker: Path) -> int:
