@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+
 from runner.executors.local.given import sealed
 from runner.executors.local.link import KeeperRefused
 from runner.executors.local.session import Session
