@@ -80,13 +80,18 @@ class Store:
             if record is None or about is None:
                 return None
             kept = Kept(record["name"], self.directory / about["path"])
-            if not (closed and kept.name in self._sound) and not self._is_sound(kept, about):
-                self._record("resolved", resolved).unlink()
-                return None
-            self._sound.add(kept.name)
             self._take_hold(kept, holder, ends)
             os.utime(self._record("about", kept.name))
+        if closed and kept.name in self._sound:
             return kept
+        if self._is_sound(kept, about):  # which may take a while: others are not to wait for it
+            self._sound.add(kept.name)
+            return kept
+        with self._locked():
+            self._let_go(holder)
+            if self._read("resolved", resolved) == record:
+                self._record("resolved", resolved).unlink()
+        return None
 
     def _is_sound(self, kept: Kept, about: dict[str, Any]) -> bool:
         try:

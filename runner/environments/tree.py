@@ -18,12 +18,13 @@ import shutil
 import stat
 import tarfile
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 MOST_ENTRIES = 300_000
 _DEEPEST = 40
 _BLOCK = 4096  # bytes that the smallest file takes
-_PIECE = 1024 * 1024
+_PIECE = _HEADER = 1024 * 1024
+_LONGEST, _LONGEST_NAME = 1024, 255  # bytes of a path, and of each name in it
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -73,12 +74,26 @@ def remove(directory: str) -> None:
         shutil.rmtree(directory)
 
 
+class _Bounded:
+    """The archive as tarfile reads it, which would read what a header says it has into memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _HEADER:
+            raise BadArchive("it has a header that is too large")
+        return self._file.read(size)
+
+
 def _write(archive: BinaryIO, top: int, interpreter: str, most: int) -> None:
     links: list[tuple[str, str]] = []
     count = size = 0
     try:
-        with tarfile.open(fileobj=archive, mode="r|") as read:
-            for entry in read:
+        with tarfile.open(fileobj=cast("BinaryIO", _Bounded(archive)), mode="r:") as read:
+            while (entry := read.next()) is not None:
+                read.members.clear()  # type: ignore[attr-defined]  # else all stay in memory
                 count, size = count + 1, size + max(_BLOCK, entry.size)
                 if count > MOST_ENTRIES:
                     raise BadArchive(f"it has more than {MOST_ENTRIES} files")
@@ -91,7 +106,7 @@ def _write(archive: BinaryIO, top: int, interpreter: str, most: int) -> None:
                     _put(read, entry, top)
         for path, target in links:
             os.symlink(target, path, dir_fd=top)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, RecursionError, ValueError, ArithmeticError, EOFError) as error:
         raise BadArchive(f"what the build wrote is no archive: {error}") from error
     except (FileExistsError, NotADirectoryError, IsADirectoryError, FileNotFoundError) as error:
         raise BadArchive(f"its entries are at odds: {error.filename!r:.100}") from error
@@ -128,7 +143,10 @@ def _path(name: str) -> str:
     """Plain, and below. Raises BadArchive."""
     path = posixpath.normpath(name)
     parts = path.split("/")
-    if name.startswith("/") or ".." in name.split("/") or "\0" in name or len(parts) > _DEEPEST:
+    encoded = path.encode(errors="surrogateescape")
+    long = len(encoded) > _LONGEST or len(max(encoded.split(b"/"), key=len)) > _LONGEST_NAME
+    leads_out = name.startswith("/") or ".." in name.split("/")
+    if leads_out or long or "\0" in name or len(parts) > _DEEPEST:
         raise BadArchive(f"it has an entry at a path that is not taken: {name!r:.100}")
     return path
 
