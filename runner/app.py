@@ -243,7 +243,9 @@ async def _runner(
             stack.push_async_callback(each.close)
         seen = gpus.seen(observer.note)
         stack.push_async_callback(seen.close)
-        pythons = await interpreters.there(config, observer.note)
+        pythons = await interpreters.there(config)
+        for path, problem in pythons.problems.items():
+            observer.note("interpreter not used", path=path, problem=problem)
         if config.local.enabled:
             await local.probe()
         latest, made = [config], list[Engine]()
@@ -257,7 +259,7 @@ async def _runner(
             latest[0] = by
             said = {name: one.said() for name, one in engines.items()}
             devices = made[0].devices.count if made else 0
-            made_of = rules(by, host, local.said(), said, devices, interpreters=pythons)
+            made_of = rules(by, host, local.said(), said, devices, interpreters=pythons.versions)
             return containers.ruled(on_this_host(made_of))
 
         output = FileOutput()
