@@ -244,7 +244,9 @@ async def _runner(
             stack.push_async_callback(each.close)
         seen = gpus.seen(observer.note)
         stack.push_async_callback(seen.close)
-        pythons = await interpreters.there(config, observer.note)
+        pythons = await interpreters.there(config)
+        for path, problem in pythons.problems.items():
+            observer.note("interpreter not used", path=path, problem=problem)
         if config.local.enabled:
             await local.probe()
         latest, made = [config], list[Engine]()
@@ -264,7 +266,7 @@ async def _runner(
                 local.said(),
                 said,
                 devices,
-                interpreters=pythons,
+                interpreters=pythons.versions,
                 no_environments=no_environments(by),
             )
             return containers.ruled(on_this_host(made_of))

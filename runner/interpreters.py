@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.config import Config
@@ -31,29 +32,30 @@ def usual(directory: Path = Path("/usr/bin")) -> tuple[str, ...]:
     return tuple(str(directory / f"python3.{minor}") for minor in minors)
 
 
-def _silent(_event: str, **_fields: object) -> None:
-    """For whoever wants no notes."""
+@dataclass(frozen=True, slots=True)
+class Interpreters:
+    """By path: the version of each that tasks can have, the preferred one first; and why of the
+    others."""
+
+    versions: Mapping[str, str] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
 
 
-async def there(config: Config, note: Callable[..., None] = _silent) -> dict[str, str]:
-    """Those that the configuration names, else those of the system; see `versions`."""
+async def there(config: Config) -> Interpreters:
+    """Those that the configuration names, else those of the system."""
     if not config.local.enabled:
-        return {}
+        return Interpreters()
     named = config.python.interpreters
-    return await versions(usual() if named is None else named, note)
+    return await ask(usual() if named is None else named)
 
 
-async def versions(paths: Sequence[str], note: Callable[..., None]) -> dict[str, str]:
-    """Those of the paths at which there is a Python that tasks can have, in their order, each with
-    its version. `note` is told of the others."""
-    answers = await asyncio.gather(*map(_ask, paths))
-    found: dict[str, str] = {}
-    for path, (version, problem) in zip(paths, answers, strict=True):
-        if problem:
-            note("interpreter not used", path=path, problem=problem)
-        else:
-            found[path] = version
-    return found
+async def ask(paths: Sequence[str]) -> Interpreters:
+    """What is at the paths."""
+    answers = dict(zip(paths, await asyncio.gather(*map(_ask, paths)), strict=True))
+    return Interpreters(
+        {path: version for path, (version, problem) in answers.items() if not problem},
+        {path: problem for path, (_, problem) in answers.items() if problem},
+    )
 
 
 async def _ask(path: str) -> tuple[str, str]:

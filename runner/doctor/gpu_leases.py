@@ -36,7 +36,7 @@ _OTHERS = (
 
 async def examine(config: Config, gpus: Sequence[Gpu]) -> Finding:
     """`gpu.leases`, of a host with these devices."""
-    pythons = await interpreters.there(config)
+    pythons = (await interpreters.there(config)).versions
     by = rules(config, facts(), gpus=len(gpus), interpreters=pythons)
     if denied := no_way(by):
         return warn(
