@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from runner import __version__, environments
 from runner.config import Config
@@ -36,7 +37,7 @@ def environment_settings(config: Config, host: HostFacts) -> environments.Settin
     """Those of Python tasks' environments; a build has its share of this host at most."""
     python = config.python
     return environments.Settings(
-        directory=config.environments,
+        directory=Path(os.path.realpath(config.environments)),  # a keeper follows no links
         uv=python.uv,
         index=python.index,
         login=python.index_login,

@@ -127,6 +127,7 @@ class PythonExecutor:
     async def remove(self, name: str) -> None:
         """See Executor."""
         await self._inner.remove(name)
+        self._interpreters.done(name)
 
     async def gpu_problem(self, name: str) -> str:
         """See ChecksGpus; of one that checks none there is none."""
