@@ -21,6 +21,7 @@ from bench import (
     gpus,
     isolation,
     output,
+    python,
     reports,
     round_trip,
     start,
@@ -42,6 +43,7 @@ CASES = {
     "start": start.start,
     "containers": containers.containers,
     "reports": reports.reports,
+    "python": python.calls,
     "gpus": gpus.scrape,
     "gpu-leases": gpu_leases.leases,
 }
