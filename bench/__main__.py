@@ -22,6 +22,7 @@ from bench import (
     gpus,
     isolation,
     output,
+    python,
     reports,
     round_trip,
     start,
@@ -44,6 +45,7 @@ CASES = {
     "containers": containers.containers,
     "environments": environments.cached,
     "reports": reports.reports,
+    "python": python.calls,
     "gpus": gpus.scrape,
     "gpu-leases": gpu_leases.leases,
 }
