@@ -1,4 +1,4 @@
-"""What is told in an attempt's stderr of how it was prepared, where an executor can (TellsBefore)."""
+"""What is told in an attempt's stderr before its start, by executors that can (TellsBefore)."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import stat
@@ -196,3 +197,25 @@ async def test_numpy_comes_from_an_index(open_site: Site) -> None:
     await open_site.reopen()
     code, said = await open_site.run("import numpy; print(numpy.arange(3).sum())", "numpy>=2,<3")
     assert (code, said) == (0, "3\n")
+
+
+async def test_no_code_of_a_wheel_runs_for_its_installation(open_site: Site) -> None:
+    marker = open_site.root / "ran"
+    run = f"import pathlib; pathlib.Path({str(marker)!r}).touch()"
+    files = {"hook.pth": run, "sitecustomize.py": run, "hook.py": run, "usercustomize.py": run}
+    wheels.wheel(open_site.house, "hook", "1.0", files)
+    await open_site.environment("hook", "alpha")
+    assert not marker.exists()
+    assert (await open_site.run("pass", "hook", "alpha"))[0] == 0
+    assert marker.exists()  # as of any task that asked for it
+
+
+async def test_a_wheel_that_leads_out_of_its_environment_writes_nothing(open_site: Site) -> None:
+    evil = open_site.root / "evil.py"
+    up = "../" * 12 + str(evil).lstrip("/")
+    for number, inside in enumerate((up, str(evil), "../../../../evil.py")):
+        wheels.wheel(open_site.house, f"evil{number}", "1.0", {inside: "x = 1", "ok.py": ""})
+        with contextlib.suppress(LaunchFailed):
+            await open_site.environment(f"evil{number}")
+        assert not evil.exists()
+    assert [path for path in open_site.store.rglob("evil.py") if "trees" not in path.parts] == []

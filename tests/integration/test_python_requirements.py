@@ -111,3 +111,24 @@ async def test_without_packages_a_task_with_requirements_is_refused(
             assert refused.value.code == grpc.StatusCode.FAILED_PRECONDITION
             assert f"/execution/python/{field}" in str(refused.value.violations)
             assert "python.wheel_houses" in str(refused.value)
+
+
+async def test_a_task_that_waits_for_a_build_says_so_and_can_be_cancelled(
+    nothing_is_left: Path, house: Path
+) -> None:
+    root = nothing_is_left / "daemon"
+    root.mkdir()
+    wheels.source(house, "slow", "1.0", "import time; time.sleep(600)")
+    settings = {
+        "PYTHON__WHEEL_HOUSES": json.dumps([str(house)]),
+        "PYTHON__SOURCE_BUILDS": "true",
+    }
+    async with daemon(root, **settings) as made, made.client() as runner:
+        await runner.assign(script("slow"), task_id="t")
+        async for event in runner.watch(["t"]):
+            if event.task.progress.step == "environment":
+                break
+        assert event.task.state == v1.TASK_STATE_PREPARING
+        assert event.task.progress.message == "building the environment (slow)"
+        await runner.cancel("t")
+        assert (await ended(runner, "t")).state == v1.TASK_STATE_CANCELLED
