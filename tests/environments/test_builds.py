@@ -33,8 +33,8 @@ async def test_a_task_finds_what_it_asked_for(site: Site) -> None:
     )
 
 
-async def test_what_is_missing_is_told_with_the_last_words_of_uv(site: Site) -> None:
-    failed = await failure(site, "nosuch")
+async def test_what_is_missing_is_told_with_the_last_words_of_uv(open_site: Site) -> None:
+    failed = await failure(open_site, "nosuch")
     assert (failed.failure.fault, failed.failure.retryable) == (Fault.TASK, False)
     assert "nosuch was not found" in failed.failure.message
     assert failed.log.startswith(b"env-runner: building the environment (nosuch)\n")
@@ -48,10 +48,10 @@ async def test_what_contradicts_itself_is_told(open_site: Site) -> None:
     assert failed.failure.message.count("\n") == 0
 
 
-async def test_an_extension_in_c_is_loaded(site: Site) -> None:
-    if why := wheels.extension(site.house, site.python.path, site.root):
+async def test_an_extension_in_c_is_loaded(strict_site: Site) -> None:
+    if why := wheels.extension(strict_site.house, strict_site.python.path, strict_site.root):
         pytest.skip(why)
-    code, said = await site.run("import native; print(native.answer())", "native")
+    code, said = await strict_site.run("import native; print(native.answer())", "native")
     assert (code, said) == (0, "42\n")
 
 
