@@ -65,10 +65,14 @@ async def test_a_script_begins_in_its_directory_and_what_ends_it_is_told(rig: Ri
     assert found == Excerpt(b"LookupError: gone", 17)
 
 
-async def test_an_interpreter_that_is_not_there_is_the_tasks_own_fault(rig: Rig) -> None:
+async def test_an_interpreter_that_is_not_there_is_the_hosts_fault_or_that_of_the_image(
+    rig: Rig,
+) -> None:
     request = asked(rig, SCRIPT, b"pass", python="/usr/bin/python3.99")
     with pytest.raises(LaunchFailed) as raised:
         await run(rig, request)
     failure = raised.value.failure
-    assert (failure.reason, failure.fault) == (Reason.START, Fault.TASK)
+    of_image = (Reason.START, Fault.TASK)
+    expected = of_image if rig.contained else (Reason.EXECUTOR, Fault.SYSTEM)
+    assert (failure.reason, failure.fault) == expected
     assert "python3.99" in failure.message

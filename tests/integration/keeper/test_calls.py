@@ -9,8 +9,16 @@ from typing import Any
 
 import pytest
 
+from runner.domain.failure import Reason
+from runner.domain.plan import Mode
+from runner.domain.task import TaskClass
+from runner.executors.local import LocalExecutor
+from runner.executors.python.executor import Planned, PythonExecutor
 from runner.keeper.messages import FILES
+from runner.ports import Launch, LaunchFailed
+from tests.support import keepers
 from tests.support.keeper_client import Client, Keeper, Refusal, sealed
+from tests.support.tasks import a_plan
 
 MIB = 1024 * 1024
 SHOW = 'cd "$(dirname "$ENV_RUNNER_CONTEXT")"; cat call.json script.py context.json; cat; ls'
@@ -79,6 +87,26 @@ def test_as_many_descriptors_are_needed_as_there_are_names_and_each_is_bounded(
     launch(client, "a", FILES, whole, script='cat "$(dirname $ENV_RUNNER_CONTEXT)"/*.py | wc -c')
     assert client.end("a")["code"] == 0
     assert plain.stdout("a").split() == [str(2 * MIB).encode()]
+
+
+async def test_a_keeper_that_knows_no_calls_is_sent_none_and_has_to_be_reloaded(
+    plain: Keeper,
+) -> None:
+    executor = PythonExecutor(keepers.local(str(plain.root), "1", "", "none"), Planned())
+    inner = executor._inner
+    assert isinstance(inner, LocalExecutor)
+    try:
+        assert Mode.PYTHON in (await executor.probe()).modes
+        del inner._session.welcome["task_files"]
+        assert (await executor.probe()).modes == (Mode.NATIVE,)
+        plan = a_plan(mode=Mode.PYTHON, argv=("/usr/bin/python3", "script.py"), level="none")
+        request = Launch("er-1", "t1", 1, TaskClass.CPU_SHORT, plan, {}, files={"script.py": b"1"})
+        with pytest.raises(LaunchFailed, match=r"call.py, script.py.*reload it") as raised:
+            await executor.launch(request)
+        assert raised.value.failure.reason is Reason.EXECUTOR
+        assert await executor.adopt(request) is None
+    finally:
+        await executor.close()
 
 
 @pytest.fixture
