@@ -2,17 +2,15 @@
 
 No URLs, paths and options: where packages come from is the configuration's. Not here: which
 versions these come to (uv resolves that), and a script's own block (`inline_metadata.py`).
+
+What reads them is imported where it is needed: most commands do without, and each of their starts
+would take a tenth longer.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
 
 from runner.domain.refusal import quote
 
@@ -30,6 +28,8 @@ def fault(text: str) -> str:
         return "holds a character that cannot be printed"
     if not _NAME.match(text):
         return "does not begin with a name; a name and versions are meant, no path or option"
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415
+
     try:
         read = Requirement(text)
     except InvalidRequirement as error:
@@ -47,6 +47,9 @@ def fault(text: str) -> str:
 
 def normal(text: str) -> str:
     """One form for all ways to write the same requirement, which `fault` takes."""
+    from packaging.requirements import Requirement  # noqa: PLC0415
+    from packaging.utils import canonicalize_name  # noqa: PLC0415
+
     read = Requirement(text)
     extras = f"[{','.join(sorted(map(canonicalize_name, read.extras)))}]" if read.extras else ""
     versions = ",".join(sorted(map(str, read.specifier)))
@@ -63,6 +66,8 @@ def versions_fault(text: str) -> str:
     """Why that is no range of versions (`requires-python`); empty where it is one."""
     if len(text) > LONGEST:
         return f"is {len(text)} characters long; {LONGEST} at most"
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # noqa: PLC0415
+
     try:
         SpecifierSet(text)
     except InvalidSpecifier:
@@ -72,6 +77,11 @@ def versions_fault(text: str) -> str:
 
 def admits(versions: str, version: str) -> bool:
     """Whether a range of versions, which `versions_fault` takes, has that version of Python."""
+    if not versions:
+        return True
+    from packaging.specifiers import SpecifierSet  # noqa: PLC0415
+    from packaging.version import InvalidVersion, Version  # noqa: PLC0415
+
     try:
         return SpecifierSet(versions).contains(Version(version), prereleases=True)
     except InvalidVersion:
