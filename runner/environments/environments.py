@@ -209,9 +209,8 @@ class Environments:
         try:
             async with awaited(self._lock(job.key)):
                 lock = await asyncio.to_thread(self._store.lock_of, job.key)
-                if lock is None:
-                    lock = await self._again(self._resolve, job, "")
-                await self._again(self._install, job, lock)
+                if lock is None or not await self._still(job, lock):
+                    await self._anew(job)
         except BuildFailed as error:
             job.log.add(error.log.decode())
             job.log.add(f"env-runner: {error.failure.message}")
@@ -221,6 +220,27 @@ class Environments:
         self._note("environment built", seconds=round(took, 3), requirements=_names(job.wanted))
         job.log.add(f"env-runner: the environment is ready after {took:.1f} s")
         return job.log.text
+
+    async def _still(self, job: _Job, lock: str) -> bool:
+        """Whether what it came to before can be had: packages may be others by now. Raises
+        BuildFailed where that cannot be told; OSError."""
+        try:
+            await self._again(self._install, job, lock)
+        except BuildFailed as error:
+            if error.failure.fault is not Fault.TASK:
+                raise
+            job.log.add(error.log.decode())
+            return False
+        return True
+
+    async def _anew(self, job: _Job) -> None:
+        """What does not come to an environment is resolved again by who asks next."""
+        lock = await self._again(self._resolve, job, "")
+        try:
+            await self._again(self._install, job, lock)
+        except BuildFailed:
+            await asyncio.to_thread(self._store.forget_lock, job.key)
+            raise
 
     async def _again(
         self, step: Callable[[_Job, str], Awaitable[str]], job: _Job, lock: str

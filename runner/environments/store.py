@@ -69,6 +69,11 @@ class Store:
         with self._locked():
             self._write("asked", asked, {"lock": lock, "resolved": resolved})
 
+    def forget_lock(self, asked: str) -> None:
+        """Remember it no more. Raises OSError."""
+        with self._locked():
+            self._record("asked", asked).unlink(missing_ok=True)
+
     def hold(self, resolved: str, holder: str, ends: Path, *, closed: bool = True) -> Kept | None:
         """The environment of that key, which from now on is `holder`'s; None where there is none,
         or where it is not what was made. `ends` is the directory of the attempt that uses it, as a

@@ -145,6 +145,22 @@ async def test_one_that_was_changed_is_noticed_and_made_anew(open_site: Site) ->
     assert len(open_site.trees()) == 1
 
 
+async def test_one_whose_packages_are_others_by_now_is_resolved_again(open_site: Site) -> None:
+    first = await open_site.environment("alpha==1.0")
+    (Path(first.path) / "bin").chmod(0o755)  # it is not what was made any more
+    wheels.wheel(open_site.house, "alpha", "1.0", {"alpha/__init__.py": "X = 'other'\n"})
+    assert await open_site.run("import alpha; print(alpha.X)", "alpha==1.0") == (0, "other\n")
+    wheels.source(open_site.house, "broken", "1.0", "raise SystemExit('not today')")
+    open_site.changes["source_builds"] = True
+    await open_site.reopen()
+    for _ in range(2):
+        with pytest.raises(LaunchFailed, match="not today"):
+            await open_site.environment("broken")
+    (open_site.house / "broken-1.0.tar.gz").unlink()
+    wheels.source(open_site.house, "broken", "1.0")
+    assert (await open_site.run("import broken; print(broken.X)", "broken"))[1] == "from source\n"
+
+
 async def test_the_least_recently_used_go_beyond_the_budget_and_none_that_is_in_use(
     open_site: Site,
 ) -> None:
