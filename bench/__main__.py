@@ -16,11 +16,13 @@ from pathlib import Path
 
 from bench import (
     containers,
+    environments,
     footprint,
     gpu_leases,
     gpus,
     isolation,
     output,
+    python,
     reports,
     round_trip,
     start,
@@ -41,7 +43,9 @@ CASES = {
     "footprint": footprint.memory,
     "start": start.start,
     "containers": containers.containers,
+    "environments": environments.cached,
     "reports": reports.reports,
+    "python": python.calls,
     "gpus": gpus.scrape,
     "gpu-leases": gpu_leases.leases,
 }

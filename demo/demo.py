@@ -6,6 +6,7 @@ Whatever happens, daemon, keeper, tasks and state are gone afterwards.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import subprocess
@@ -68,6 +69,7 @@ def show(stage: Stage) -> None:
     stage.serve()
     run("info")
     a_first_task()
+    a_function()
     kill_in_the_middle(stage)
     a_cancel()
     the_truth_about_time()
@@ -84,6 +86,16 @@ def a_first_task() -> None:
     print((PAYLOADS / "hello.json").read_text().rstrip())
     run("submit", str(PAYLOADS / "hello.json"), "--id", "hello", "--follow")
     run("show", "hello", "--result")
+
+
+def a_function() -> None:
+    """Called with arguments; what it returns is the result."""
+    caption("A Python function is called, and what it returns is the result")
+    print((PAYLOADS / "function.json").read_text().rstrip())
+    run("submit", str(PAYLOADS / "function.json"), "--id", "mean", "--follow")
+    result = task("mean")["result"]
+    value = base64.b64decode(result["value"])  # type: ignore[index] # JSON
+    check(value == b"3.5", "its value is 3.5, as data: nothing was read out of its output")
 
 
 def kill_in_the_middle(stage: Stage) -> None:

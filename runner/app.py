@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runner import __version__, failpoints, gpus
+from runner import __version__, failpoints, gpus, interpreters
 from runner.config import Config, ConfigError, beyond_host, rules
 from runner.containers import Containers
 from runner.edges.rpc.listen import AddressTaken, BadAddress
@@ -28,13 +28,15 @@ from runner.engine.service import Engine
 from runner.executors.local import LocalExecutor
 from runner.executors.local.dismissal import dismiss
 from runner.executors.local.options import keeper_options
+from runner.executors.python.executor import Planned, PythonExecutor
 from runner.host import facts
 from runner.links import on_this_host
 from runner.notify import notify, reloading, stay_alive
 from runner.planning.policy import Rules
 from runner.ports import Executor, JournalBroken, JournalUnavailable, Observer
 from runner.process import leave_in_time, prepare
-from runner.settings import engine_settings, listeners
+from runner.pythons import begin
+from runner.settings import engine_settings, granted_to_keeper, listeners, no_environments
 from runner.signals import Signals
 from runner.storage.journal import JournalDamaged, SqliteJournal, StateLocked, open_journal
 from runner.storage.output import FileOutput
@@ -56,6 +58,7 @@ _AT_START = (
     "podman",
     "gpus",
     "results",
+    "python",
     "secrets",
     "registries",
 )  # fmt: skip - sections that a reload cannot change
@@ -241,9 +244,15 @@ async def _runner(
             stack.push_async_callback(each.close)
         seen = gpus.seen(observer.note)
         stack.push_async_callback(seen.close)
+        pythons = await interpreters.there(config)
+        for path, problem in pythons.problems.items():
+            observer.note("interpreter not used", path=path, problem=problem)
         if config.local.enabled:
             await local.probe()
         latest, made = [config], list[Engine]()
+
+        required = await begin(config, host, local, observer.note)
+        stack.push_async_callback(required.close)
 
         def ruled(by: Config) -> Rules:
             # what needs a restart is as it was, also for planning
@@ -251,15 +260,28 @@ async def _runner(
             latest[0] = by
             said = {name: one.said() for name, one in engines.items()}
             devices = made[0].devices.count if made else 0
-            return containers.ruled(on_this_host(rules(by, host, local.said(), said, devices)))
+            made_of = rules(
+                by,
+                host,
+                local.said(),
+                said,
+                devices,
+                interpreters=pythons.versions,
+                no_environments=no_environments(by),
+            )
+            return containers.ruled(on_this_host(made_of))
 
         output = FileOutput()
         stack.callback(output.close)
         engine = Engine(
             journal,
             {
-                **({"local": timed(local)} if config.local.enabled else {}),
-                **{name: timed(one) for name, one in engines.items()},
+                **(
+                    {"local": timed(PythonExecutor(local, required))}
+                    if config.local.enabled
+                    else {}
+                ),
+                **{name: timed(PythonExecutor(one, Planned())) for name, one in engines.items()},
             },
             output,
             SystemClock(),
@@ -307,7 +329,7 @@ def _local(
                 user,
                 config.local.users,
                 config.local.view,
-                [(each.path, each.writable) for each in config.policy.host_paths],
+                granted_to_keeper(config),
                 root=os.geteuid() == 0,
             ),
             *goes_with,

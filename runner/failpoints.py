@@ -26,6 +26,8 @@ POINTS = frozenset(
         "before_end",  # the end was decided, not stored
         "after_end",  # the end is stored, nobody was told
         "after_publish",  # the end was told
+        "environment_unpacked",  # an environment is on the disk, in no place of its own
+        "environment_placed",  # it is in its place, and nothing says what it is
     },
 )
 

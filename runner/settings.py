@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from runner import __version__
+import os
+from pathlib import Path
+
+from runner import __version__, environments
 from runner.config import Config
 from runner.edges.rpc.listen import Listener
 from runner.engine.reports import ReportLimits
@@ -28,6 +31,45 @@ def engine_settings(config: Config, host: HostFacts) -> Settings:
         gpu_idle_memory=config.gpus.idle_memory,
         reports=ReportLimits(config.results.size, config.results.progress_line),
     )
+
+
+def environment_settings(config: Config, host: HostFacts) -> environments.Settings:
+    """Those of Python tasks' environments; a build has its share of this host at most."""
+    python = config.python
+    return environments.Settings(
+        directory=Path(os.path.realpath(config.environments)),  # a keeper follows no links
+        uv=python.uv,
+        index=python.index,
+        login=python.index_login,
+        wheel_houses=python.wheel_houses,
+        source_builds=python.source_builds,
+        budget=python.budget,
+        size=python.size,
+        memory=min(python.build_memory, host.memory_bytes // 4),
+        disk=min(python.build_disk, host.memory_bytes // 2),
+        cpu=min(python.build_cpu, host.cpu_cores),
+        timeout=python.build_timeout,
+        at_once=python.builds,
+    )
+
+
+def no_environments(config: Config) -> str:
+    """Why requirements of Python tasks cannot be had here; empty where they can."""
+    python = config.python
+    if not (python.index or python.wheel_houses):
+        return "no packages are to be had (python.index, python.wheel_houses)"
+    return "" if environments.uv(python.uv) else "uv is not installed (the extra `python`)"
+
+
+def granted_to_keeper(config: Config) -> list[tuple[str, bool]]:
+    """What a keeper must be able to show of the host, and whether it may be written to: what policy
+    grants; environments, to tasks; and to builds uv and the directories with packages."""
+    uv = environments.uv(config.python.uv)
+    found = [str(config.environments), *([uv] if uv else []), *config.python.wheel_houses]
+    return [
+        *((each.path, each.writable) for each in config.policy.host_paths),
+        *((os.path.realpath(path), False) for path in found),
+    ]
 
 
 def listeners(config: Config) -> list[Listener]:

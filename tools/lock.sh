@@ -1,8 +1,8 @@
 #!/bin/sh
 # Resolves what pyproject.toml asks for into requirements/, each file by its hash.
 #
-#   run.txt   what the daemon and the command need, containers and GPUs included, and what
-#             builds the package
+#   run.txt   what the daemon and the command need, containers, GPUs and Python environments
+#             included, and what builds the package
 #   dev.txt   that, and what tests, checks and generates
 #
 # One lock serves every Python from 3.11 on, on Linux. No index is named in it: pip is asked
@@ -13,7 +13,7 @@ options="$*"
 python=.venv/bin/python
 $python -m uv --version >/dev/null 2>&1 || $python -m pip install --quiet uv
 lock() {
-    $python -m uv pip compile pyproject.toml --extra containers --extra gpu --group "$1" --output-file "requirements/$2.txt" \
+    $python -m uv pip compile pyproject.toml --extra containers --extra gpu --extra python --group "$1" --output-file "requirements/$2.txt" \
         --universal --python-version 3.11 --no-python-downloads --generate-hashes \
         --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet $options
     {

@@ -45,11 +45,16 @@ def rules(
     said: Readiness = _UNASKED,
     engines: Mapping[str, Readiness] = MappingProxyType({}),
     gpus: int = 0,
+    *,
+    interpreters: Mapping[str, str] = MappingProxyType({}),
+    no_environments: str = "nobody has looked",
 ) -> Rules:
     """Class table, policy and host as one value. `said` is what the local executor said of
     itself: where it does not know its sandbox yet, tasks are planned for the one that is named,
     else for strict, so that none runs with less than it was promised. `engines` is what the
-    executors of containers said, and `gpus` how many devices could be given out."""
+    executors of containers said, and `gpus` how many devices could be given out. `interpreters`
+    are the Pythons that answered, by path, each with its version; `no_environments` says why none
+    can be made with what a task requires."""
     memory = _memory(host)
     classes = {
         name: _class(name, config.classes.get(name, Class()), host.cpu_cores, memory, gpus)
@@ -61,8 +66,8 @@ def rules(
         policy=replace(config.policy, class_modes=modes),
         host=Host(
             executors={
-                **({"local": frozenset({Mode.NATIVE})} if config.local.enabled else {}),
-                **dict.fromkeys(config.containers, frozenset({Mode.DOCKER})),
+                **({"local": _local_modes(interpreters)} if config.local.enabled else {}),
+                **dict.fromkeys(config.containers, frozenset({Mode.DOCKER, Mode.PYTHON})),
             },
             cpu_cores=host.cpu_cores,
             memory_bytes=memory,
@@ -77,11 +82,17 @@ def rules(
             },
             gpus=gpus,
             gpus_open=said.gpus_open,
+            interpreters=interpreters,
+            no_environments=no_environments,
             strays=strays,
         ),
         tenants=config.tenants,
         own=config.own_places,
     )
+
+
+def _local_modes(interpreters: Mapping[str, str]) -> frozenset[Mode]:
+    return frozenset({Mode.NATIVE, Mode.PYTHON} if interpreters else {Mode.NATIVE})
 
 
 def over_limits(classes: Mapping[str, object], host: HostFacts) -> Iterator[tuple[str, str]]:

@@ -24,6 +24,7 @@ from runner.config.model import (
     Socket,
     State,
 )
+from runner.config.python import PYTHON
 from runner.config.results import RESULTS
 from runner.config.secrets import REGISTRIES, SECRETS
 from runner.config.tenants import TENANTS
@@ -302,6 +303,7 @@ def table(listen: str, directory: str) -> Record:
             ),
             "gpus": Field(GPUS, default=EMPTY),
             "results": Field(RESULTS, default=EMPTY),
+            "python": Field(PYTHON, default=EMPTY),
             "policy": Field(_policy_record, default=EMPTY),
             "testing": Field(
                 Record(

@@ -215,6 +215,7 @@ def _config(sections: dict[str, Any], notes: tuple[str, ...], source: Path | Non
         podman=sections["executors"]["podman"],
         gpus=sections["gpus"],
         results=sections["results"],
+        python=sections["python"],
         policy=sections["policy"],
         secrets=sections["secrets"],
         registries=sections["registries"],

@@ -159,6 +159,29 @@ class Results:
 
 
 @dataclass(frozen=True, slots=True)
+class Python:
+    """By what tasks of mode python are run, and how their environments are built and kept
+    (`environments.Settings`). `interpreters` are paths, the preferred one first; None for those in
+    /usr/bin. `index_login` is "user:password"; `uv` and `directory` are empty for those that go
+    without saying."""
+
+    interpreters: tuple[str, ...] | None = None
+    index: str = ""
+    index_login: str = field(default="", repr=False)
+    wheel_houses: tuple[str, ...] = ()
+    source_builds: bool = False
+    uv: str = ""
+    directory: str = ""
+    budget: int = 20 * 2**30
+    size: int = 8 * 2**30
+    build_timeout: float = 900.0
+    build_memory: int = 2**30
+    build_disk: int = 4 * 2**30
+    build_cpu: float = 2.0
+    builds: int = 2
+
+
+@dataclass(frozen=True, slots=True)
 class SecretsDirectory:
     """One file a secret, for the tenants that are named."""
 
@@ -184,6 +207,7 @@ class Config:
     podman: Container = Container(enabled=False, url=PODMAN_URL)
     gpus: GpuRules = GpuRules()
     results: Results = Results()
+    python: Python = Python()
     policy: Policy = field(default_factory=Policy)
     secrets: SecretsDirectory | None = None
     registries: Mapping[str, str] = field(default_factory=dict)
@@ -202,6 +226,13 @@ class Config:
         return self.state.directory / "keeper"
 
     @property
+    def environments(self) -> Path:
+        """Where the environments of Python tasks are kept."""
+        if self.python.directory:
+            return Path(self.python.directory)
+        return self.state.directory / "environments"
+
+    @property
     def own_places(self) -> OwnPlaces:
         """What no task may be shown: state, the keeper's files, this configuration, secrets,
         locks of GPUs, sockets."""
@@ -212,7 +243,8 @@ class Config:
         files += [self.source.absolute()] if self.source else []
         secrets = [self.secrets.path] if self.secrets else []
         locks = [Path(self.gpus.lock_directory)] if self.gpus.lock_directory else []
-        whole = [self.state.directory, self.keeper_root, *secrets, *locks, *self.apart, *files]
+        whole = [self.state.directory, self.keeper_root, self.environments]
+        whole += [*secrets, *locks, *self.apart, *files]
         beside = {str(each.parent): None for each in files}
         return OwnPlaces(tuple(dict.fromkeys(map(str, whole))), tuple(beside))
 

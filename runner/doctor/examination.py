@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from runner.config import Config, rules
 from runner.config.model import State
-from runner.doctor import addresses, engines, gpu_access, gpus, mounts, state, system, tasks
+from runner.doctor import (
+    addresses,
+    engines,
+    environments,
+    gpu_access,
+    gpus,
+    interpreters,
+    mounts,
+    state,
+    system,
+    tasks,
+)
 from runner.doctor.finding import Finding, ok, warn
 from runner.domain.task import TaskClass
 from runner.host import facts
@@ -28,6 +39,8 @@ async def examine(config: Config) -> list[Finding]:
         addresses.http(config),
         *mounts.granted(config),
         *await tasks.examine(config),
+        *await interpreters.examine(config),
+        *await environments.examine(config),
         *await engines.examine(config),
         *await gpus.examine(config),
         *await gpu_access.examine(config),

@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner import interpreters
 from runner.config import Config, rules
 from runner.doctor.addresses import answers
 from runner.doctor.finding import Finding, ok, warn
 from runner.domain.gpu import Gpu
-from runner.domain.plan import Mode
 from runner.domain.task import TaskClass
 from runner.gpus import locked
 from runner.host import facts
 from runner.planning.gpus import Held, in_full, obstacle
+from runner.planning.placing import IN_CONTAINERS
 from runner.planning.policy import Rules
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ _OTHERS = (
 
 async def examine(config: Config, gpus: Sequence[Gpu]) -> Finding:
     """`gpu.leases`, of a host with these devices."""
-    by = rules(config, facts(), gpus=len(gpus))
+    pythons = (await interpreters.there(config)).versions
+    by = rules(config, facts(), gpus=len(gpus), interpreters=pythons)
     if denied := no_way(by):
         return warn(
             ID, denied, "see policy.modes, policy.executors and classes.gpu, or expect none"
@@ -53,18 +55,20 @@ def no_way(by: Rules) -> str:
         return "no task gets a GPU: classes.gpu.max_running is 0"
     policy = by.policy
     there = {
-        mode
+        name: modes
         for name, modes in by.host.executors.items()
         if policy.executors is None or name in policy.executors
-        for mode in modes
     }
-    allowed = there & policy.modes & policy.class_modes.get(TaskClass.GPU, policy.modes)
-    if not policy.images:
-        allowed -= {Mode.DOCKER}
-    if allowed:
+    granted = policy.modes & policy.class_modes.get(TaskClass.GPU, policy.modes)
+    if any(modes & granted for name, modes in there.items() if _has_images(name, by)):
         return ""
-    here = ", ".join(sorted(there)) or "none"
+    here = ", ".join(sorted({mode for modes in there.values() for mode in modes})) or "none"
     return f"no task gets a GPU: policy lets none of class gpu run in a mode that is here ({here})"
+
+
+def _has_images(executor: str, by: Rules) -> bool:
+    """Whether there may be any that it could run, where it needs one."""
+    return bool(by.policy.images) or executor not in IN_CONTAINERS
 
 
 def by_look(

@@ -47,6 +47,7 @@ class Exit:
     nanoseconds since the epoch; `exit_time - start_time` is measured on a monotonic clock.
     `memory_limit` is what the kernel held it to, its disk included where that is memory;
     0 where it was held to nothing. Likewise `disk_used` is 0 where no disk was sized for it.
+    `exception` is what ended a task of mode python, by its own word.
     """
 
     start_time: int
@@ -67,3 +68,4 @@ class Exit:
     disk_files: int = 0  # how many files that has room for, where no other found any; else 0
     kept: Kept = Kept()
     stderr_tail: bytes = b""  # the last 4 KiB at most
+    exception: str = ""  # one line of 1 KiB at most

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from runner.domain import image, paths, payload_rules, uri, values
+from runner.domain import image, paths, payload_rules, requirements, uri, values
 from runner.domain.execution import (
     Artifacts,
     Execution,
@@ -46,8 +46,6 @@ _YEAR = 366 * 86400.0
 _DAY = 86400.0
 _PETABYTE = 2**50
 _UID = 2**32 - 2  # the one above is no user: (uid_t) -1
-_PROJECT = r"[A-Za-z0-9][A-Za-z0-9._-]*(?: *\[[A-Za-z0-9._, -]*\])?"
-_VERSION = " *(?:[<>]=?|[=~!]=|===) *[A-Za-z0-9.*+!_-]+"
 _ARGUMENTS = 32_768  # of argv: with the bound of the document, exec's 2 MiB are enough
 
 _name = Text(NAME, hint="letters, digits, '.', '_' and '-', 128 at most", longest=128)
@@ -152,6 +150,12 @@ _retry = Record(
     RetryPolicy,
 )
 
+
+def _requirement(text: str) -> tuple[str, str] | None:
+    why = requirements.fault(text)
+    return ("BAD_REFERENCE", f"{quote(text)} {why}") if why else None
+
+
 _python = Record(
     {
         "entry_point": Field(
@@ -168,15 +172,10 @@ _python = Record(
         "arguments": Field(Free(object_only=True), "Keyword arguments of the call.", {}),
         "requirements": Field(
             ListOf(
-                Text(
-                    f"{_PROJECT}(?:{_VERSION}(?: *,{_VERSION})*)?",
-                    "BAD_REFERENCE",
-                    "a name and versions are meant, no URL, path or option",
-                    longest=512,
-                ),
-                longest=1000,
+                Text(reason="BAD_REFERENCE", longest=requirements.LONGEST, check=_requirement),
+                longest=requirements.MOST,
             ),
-            "What has to be installed: names and versions.",
+            "What has to be installed: names, extras, versions and markers (PEP 508).",
             (),
         ),
         "python": Field(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from runner.domain import paths
+from runner.domain import inline_metadata, paths
 from runner.domain.document import FAULTY
 from runner.domain.execution import Artifacts, Execution, PythonCall, Secret
 from runner.domain.plan import Artifact, Mode
@@ -22,7 +22,7 @@ _ENVIRONMENT = 256 * 1024  # bytes of all variables together
 
 _MODES = {
     "native": ("local", "slurm", "ssh"),
-    "python": ("local", "slurm", "ssh", "docker", "kubernetes"),
+    "python": ("local", "slurm", "ssh", "docker", "podman", "kubernetes"),
     "docker": ("docker", "podman", "kubernetes"),
 }
 
@@ -112,7 +112,7 @@ def _fits(asked: Execution, mode: Mode, at: str, faults: Faults) -> None:
     if asked.executor not in _MODES[mode]:
         message = f"executor {asked.executor} does not run mode {mode}"
         faults.add(where, "CONFLICT", message)
-    elif mode is Mode.PYTHON and asked.executor in {"docker", "kubernetes"} and not asked.image:
+    elif mode is Mode.PYTHON and asked.executor in _MODES["docker"] and not asked.image:
         message = f"mode python on executor {asked.executor} needs an image"
         faults.add(below(at, "image"), "REQUIRED", message)
 
@@ -174,6 +174,16 @@ def python_call(asked: PythonCall, at: str, faults: Faults) -> None:
     elif asked.script is not None and asked.arguments:
         message = "arguments are for an entry_point; a script takes none"
         faults.add(below(at, "arguments"), "CONFLICT", message)
+    if asked.script is not None:
+        _script_block(asked.script, below(at, "script"), faults)
+
+
+def _script_block(script: str, at: str, faults: Faults) -> None:
+    """What a script says that it needs is asked for as well."""
+    try:
+        inline_metadata.read(script)
+    except inline_metadata.BadBlock as error:
+        faults.add(at, "BAD_REFERENCE", f"the script {error}")
 
 
 def artifact_input(asked: Artifact, at: str, faults: Faults) -> None:

@@ -29,6 +29,17 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class PythonPlan:
+    """What mode python runs: the function of `entry_point`, or a script where that is empty. Its
+    arguments or its text are given at the launch, as stdin is. `requirements` are what has to be
+    installed; `version` is that of the interpreter, empty where it is an image's."""
+
+    entry_point: str = ""
+    requirements: tuple[str, ...] = ()
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Artifact:
     """A file that goes in or comes out; `path` is relative to the working directory."""
 
@@ -50,6 +61,7 @@ class Plan:
     where the executor has none. `unheld` names the limits that are not held. `entrypoint`
     and `command` are the two parts of `argv` in a container, where what the payload lacks is
     the image's own (None); `pull` says when an image is pulled, empty for if-not-present.
+    In mode python `argv` are the interpreter and, for a reader, what it is to run.
     """
 
     mode: Mode
@@ -72,6 +84,7 @@ class Plan:
     entrypoint: tuple[str, ...] | None = None
     command: tuple[str, ...] | None = None
     pull: str = ""
+    python: PythonPlan | None = None
 
     @property
     def sized_disk(self) -> int:

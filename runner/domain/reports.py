@@ -8,8 +8,6 @@ prints, of which nothing is ever parsed.
 from __future__ import annotations
 
 import contextlib
-import json
-import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -21,13 +19,13 @@ from runner.domain.plan import Artifact
 from runner.domain.refusal import Refused, Violation
 from runner.domain.shape import Faults, Field, Free, ListOf, MapOf, Record, Text, number
 from runner.domain.task import Progress, Result
+from runner.domain.written import member
 
 RESULT_FILE, PROGRESS_FILE = "result.json", "progress.jsonl"
 """What the files are called in a task's own directory (`ENV_RUNNER_RESULT`, `…_PROGRESS`)."""
 
 _MOST = 1000  # outputs, and metrics
 _FEW = 64  # lines of progress that are looked at while more may come
-_BETWEEN = re.compile(r"[ \t\r\n,:]*")
 
 
 class Unfit(Exception):
@@ -104,7 +102,7 @@ def result(data: bytes) -> Result:
         Artifact("" if "://" in each.path else each.path, uri=_uri(each.path), type=each.type)
         for each in read["outputs"]
     )
-    value = _written(data.decode(), "value").encode()
+    value = member(data.decode(), "value").encode()
     return Result(0.0, outputs, read["metrics"], value)
 
 
@@ -115,6 +113,13 @@ class Heard:
 
     progress: Progress | None = None
     problem: str = ""
+
+
+def exception(data: bytes) -> str:
+    """What ended a Python task, from such a file: one line, of characters that can be shown."""
+    text = data.decode(errors="replace")
+    shown = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(shown.split())
 
 
 def latest(
@@ -190,22 +195,3 @@ def _why(found: tuple[Violation, ...]) -> str:
 
 def _uri(path: str) -> str:
     return path if "://" in path else ""
-
-
-def _written(text: str, name: str) -> str:
-    """The text of a member of an object that was read already; empty where it has none."""
-    decoder = json.JSONDecoder()
-    at = text.index("{") + 1
-    while text[at := _next(text, at)] != "}":
-        key, at = decoder.raw_decode(text, at)
-        start = _next(text, at)
-        _, at = decoder.raw_decode(text, start)
-        if key == name:
-            return text[start:at]
-    return ""
-
-
-def _next(text: str, at: int) -> int:
-    """Where the next token begins that is no comma and no colon."""
-    found = _BETWEEN.match(text, at)
-    return at if found is None else found.end()

@@ -75,7 +75,8 @@ def judge(
     if over := _over_limits(exit_, limits):
         return Verdict(_task_fault(Reason.LIMIT, f"it {_ending(exit_)}; {over}", exit_))
     reason = Reason.SIGNAL if exit_.code is None else Reason.EXIT_CODE
-    return Verdict(_task_fault(reason, f"it {_ending(exit_)}", exit_))
+    why = f": {exit_.exception}" if exit_.exception else ""
+    return Verdict(_task_fault(reason, f"it {_ending(exit_)}{why}", exit_))
 
 
 def cancelled(task: Task, exit_: Exit) -> bool:

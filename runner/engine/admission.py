@@ -11,14 +11,13 @@ from typing import Protocol
 
 from runner.domain.canonical import Document, digest, parse
 from runner.domain.identity import check_class, check_labels
-from runner.domain.payload import Payload, body, validate
+from runner.domain.payload import Body, Payload, body, validate
 from runner.domain.plan import Plan
 from runner.domain.principal import Principal
 from runner.domain.refusal import Code, Refused, quote
 from runner.domain.task import Task, TaskClass
 from runner.engine import refusals
 from runner.engine.api import Assignment, Planned
-from runner.engine.bodies import Body
 from runner.engine.governor import Governor
 from runner.engine.queue import Queue
 from runner.engine.scheduler import Scheduler

@@ -1,4 +1,4 @@
-"""What tasks are given on stdin and as their context: a bounded cache before the journal.
+"""What tasks are given beside argv and variables: a bounded cache before the journal.
 
 A task that is launched soon after it was accepted needs no second look at its payload.
 """
@@ -6,13 +6,11 @@ A task that is launched soon after it was accepted needs no second look at its p
 from __future__ import annotations
 
 from runner.domain.canonical import parse
-from runner.domain.payload import body
+from runner.domain.payload import Body, body
 from runner.ports import Journal
 
 ROOM = 16 << 20
 """Bytes that are kept in memory; what is beyond is read from the journal again."""
-
-Body = tuple[bytes | None, bytes | None]
 
 
 class Bodies:
@@ -36,11 +34,12 @@ class Bodies:
             self._size -= _size(what)
 
     async def of(self, task_id: str) -> Body:
-        """Stdin and context of a task that has not ended."""
+        """What a task is given that has not ended."""
         if (what := self._kept.get(task_id)) is not None:
             return what
         return body(parse(await self._journal.payload(task_id)))
 
 
 def _size(what: Body) -> int:
-    return 200 + sum(len(part) for part in what if part is not None)
+    parts = (what.stdin, what.context, *what.files.values())
+    return 200 + sum(len(part) for part in parts if part is not None)

@@ -17,6 +17,8 @@ from runner.domain import events as happened
 from runner.domain.events import Event
 from runner.domain.exit import Exit
 from runner.domain.failure import Failure, Fault, Reason
+from runner.domain.payload import Body
+from runner.domain.plan import Mode
 from runner.domain.task import Handle, Progress, Task
 from runner.domain.verdict import Verdict, judge
 from runner.engine.bodies import Bodies
@@ -40,6 +42,8 @@ GPU_CHECK = 4.0
 INQUIRY = 5.0
 """Seconds that an executor has to tell the end of an attempt of an earlier boot. Whoever
 knows it has it recorded."""
+
+_NOTHING = Body()
 
 
 class Performer:
@@ -149,6 +153,9 @@ class Performer:
         if exit_.lost:
             return event
         await following.end()
+        if task.plan.mode is Mode.PYTHON and exit_.code:
+            exit_ = replace(exit_, exception=await self._reports.exception(executor, task))
+            event = replace(event, exit=exit_)
         if task.plan.outputs or judge(exit_, task.plan.limits, cancelled=False) != Verdict():
             return event
         return replace(event, result=await self._reports.result(executor, task))
@@ -233,13 +240,10 @@ class Performer:
 
     async def _request(self, task: Task) -> Launch:
         """Raises LaunchFailed where its device is lost already."""
-        stdin, context = await self._bodies.of(task.task_id)
-        shape = self._shape(task, stdin, context)
+        shape = self._shape(task, await self._bodies.of(task.task_id))
         return replace(shape, gpus=await self._devices.ready(task, shape.wanted))
 
-    def _shape(
-        self, task: Task, stdin: bytes | None = None, context: bytes | None = None
-    ) -> Launch:
+    def _shape(self, task: Task, body: Body = _NOTHING) -> Launch:
         return Launch(
             name=task.attempt.name,
             task_id=task.task_id,
@@ -248,8 +252,9 @@ class Performer:
             plan=task.plan,
             environment=environment(task, task.attempt.number),
             boot_id=task.attempt.boot_id,
-            stdin=stdin,
-            context=context,
+            stdin=body.stdin,
+            context=body.context,
+            files=body.files,
             labels=task.labels,
             tenant=task.tenant,
             image_digest=next((one.image_digest for one in task.attempts if one.image_digest), ""),

@@ -69,6 +69,7 @@ def weigh(task: Task) -> int:
     return (
         _texts(plan.argv)
         + _texts(plan.env)
+        + (_texts(plan.python.requirements) if plan.python else 0)
         + _texts(plan.env.values())
         + _texts(task.labels)
         + _texts(task.labels.values())

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from runner.domain import reports
+from runner.domain.calls import EXCEPTION, EXCEPTION_SIZE
 from runner.domain.events import Event, Progressed, Warned
 from runner.domain.limits import size_text
 from runner.domain.reports import PROGRESS_FILE, RESULT_FILE, Unfit
@@ -78,6 +79,17 @@ class Reports:
         except Unfit as unfit:
             self._warn(task, f"its result was not taken: {unfit}")
             return None
+
+    async def exception(self, executor: Executor, task: Task) -> str:
+        """What ended the task's last attempt, a Python that has failed, by its own word; empty
+        where it has left none."""
+        try:
+            excerpt = await self._read(executor, task, EXCEPTION, EXCEPTION_SIZE)
+        except Unfit:
+            return ""
+        # what is longer was not written by the runner's own part
+        own = excerpt is not None and excerpt.size <= EXCEPTION_SIZE
+        return reports.exception(excerpt.data) if excerpt is not None and own else ""
 
     @asynccontextmanager
     async def following(self, executor: Executor, task: Task) -> AsyncIterator[Following]:

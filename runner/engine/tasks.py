@@ -14,12 +14,13 @@ from runner.domain.events import Event as DomainEvent
 from runner.domain.events import Exited, GpuLost, Granted, LaunchFailed, RetryDue
 from runner.domain.failure import Reason
 from runner.domain.lifecycle import IllegalEvent
+from runner.domain.payload import Body
 from runner.domain.task import EventType, State, Task, handle_name
 from runner.domain.transition import Step, Transition
 from runner.engine import refusals
 from runner.engine.actor import Actor
 from runner.engine.background import Background
-from runner.engine.bodies import Bodies, Body
+from runner.engine.bodies import Bodies
 from runner.engine.devices import Devices
 from runner.engine.hub import Hub
 from runner.engine.perform import Performer

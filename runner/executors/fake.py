@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from runner.domain.calls import ARGUMENTS
 from runner.domain.exit import Exit
 from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.plan import Mode
@@ -207,9 +208,7 @@ class FakeWorld:
 
     def _steps(self, request: Launch) -> list[Step]:
         self.launches[request.task_id] += 1
-        if request.plan.argv[0] != "fake":
-            raise _unstarted(f"there is no program {request.plan.argv[0]!r}")
-        steps = parse(request.plan.argv[1])
+        steps = parse(_program(request))
         match steps[0] if steps else []:
             case ["no_start", str() as message]:
                 raise _unstarted(message)
@@ -222,6 +221,15 @@ class FakeWorld:
 
     def _memory_sink(self, directory: Path) -> MemorySink:
         return self.memory.setdefault(directory, MemorySink())
+
+
+def _program(request: Launch) -> str:
+    """The text of the program: argv's, or the arguments of a call. Raises LaunchFailed."""
+    if request.plan.mode is Mode.PYTHON:
+        return json.dumps(json.loads(request.files[ARGUMENTS])["arguments"])
+    if request.plan.argv[0] != "fake":
+        raise _unstarted(f"there is no program {request.plan.argv[0]!r}")
+    return request.plan.argv[1]
 
 
 def _unstarted(message: str) -> LaunchFailed:

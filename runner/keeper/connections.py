@@ -17,7 +17,7 @@ from runner.keeper import messages
 from runner.keeper.loop import Loop
 from runner.keeper.messages import Frames, Malformed, Message
 
-_FILES = 2  # a launch brings stdin and context, nothing brings more
+_FILES = 2 + len(messages.FILES)  # a launch brings stdin, context, files; nothing brings more
 _UNSENT_LIMIT = 16 * 1024 * 1024  # of a daemon that asks and does not read
 
 

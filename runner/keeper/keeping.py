@@ -22,7 +22,7 @@ from runner.keeper.disk import DISK
 
 KEPT = "kept"
 PROGRESS = "progress.jsonl"
-TOLD = ("result.json", PROGRESS)  # in the task directory
+TOLD = ("result.json", PROGRESS, "exception.txt")  # in the task directory
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _STEP = 256 * 1024  # bytes
 _LOOKED_AT = 100_000  # entries, for all patterns of a task together

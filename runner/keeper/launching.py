@@ -10,6 +10,7 @@ import errno
 import os
 import resource
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from runner.keeper import records, spawn, tracing
@@ -26,7 +27,9 @@ from runner.keeper.view import Sandboxes
 __all__ = ["Preparation", "StartFailed", "place"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_CONTEXT_LIMIT = 1024 * 1024
+_GIVEN_LIMIT = 1024 * 1024  # bytes of what a launch gives: see defence.py
+_CONTEXT = "context.json"
+_OF_A_CALL = 64 * 1024
 
 
 class Preparation:
@@ -51,7 +54,8 @@ class Preparation:
         ground.opened.callback(os.close, stdin)
         self._stdio = (stdin, *ground.streams)
         ground.copy.limit = self.request["output"]
-        _context(ground.task, given[-1] if self.request["context"] else None)
+        for name, source in inputs(self.request, given).items():
+            _leave(ground.task, name, source)
         self.stage = "working_dir"
         self._cwd = self._working_directory(self.request["cwd"])
         self.stage = "record"
@@ -200,11 +204,37 @@ def place(root: int, name: str, which: str) -> int:
     return os.open(f"{name}/{which}", _DIRECTORY, dir_fd=root)
 
 
-def _context(directory: int, source: int | None) -> None:
-    """Leave the context where the task finds it: `{}` where the payload has none."""
-    data = b"{}" if source is None else os.pread(source, _CONTEXT_LIMIT, 0)
+def given(request: dict[str, Any]) -> int:
+    """How many descriptors a launch brings."""
+    return int(request["stdin"]) + int(request["context"]) + len(request.get("task_files", ()))
+
+
+def inputs(request: dict[str, Any], given: Sequence[int]) -> dict[str, int | None]:
+    """What is put into the task's own directory: by name, the descriptor of its bytes. There is
+    always a context; None is one that the payload does not have."""
+    rest = list(given[request["stdin"] :])
+    context = rest.pop(0) if request["context"] else None
+    return {_CONTEXT: context, **dict(zip(request.get("task_files", ()), rest, strict=True))}
+
+
+def room(request: dict[str, Any], given: Sequence[int]) -> int:
+    """Bytes that those take on a sized disk, in whole pages. Those of a call are rounded up, so
+    that grounds made ahead fit most calls."""
+    page = os.sysconf("SC_PAGESIZE")
+    sizes = {
+        name: -(-os.fstat(source).st_size // page) * page
+        for name, source in inputs(request, given).items()
+        if source is not None
+    }
+    context = sizes.pop(_CONTEXT, 0)
+    return context + -(-sum(sizes.values()) // _OF_A_CALL) * _OF_A_CALL
+
+
+def _leave(directory: int, name: str, source: int | None) -> None:
+    """Put a file where the task finds it: `{}` where it has none."""
+    data = b"{}" if source is None else os.pread(source, _GIVEN_LIMIT, 0)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    file = os.open("context.json", flags, 0o644, dir_fd=directory)
+    file = os.open(name, flags, 0o644, dir_fd=directory)
     try:
         os.fchmod(file, 0o644)
         if os.write(file, data) < len(data):

@@ -18,6 +18,9 @@ DEVICE = re.compile(r"/dev/nvidia(?:[0-9]{1,3}|ctl|-uvm|-uvm-tools)")
 """A whole GPU's own node, and those that all of them share. Not here: what cuts GPUs into parts
 (nvidia-caps), displays (nvidia-modeset), switches."""
 
+FILES = ("call.py", "call.json", "script.py")
+"""What a launch may put into the task's own directory, beside its context."""
+
 CONTAINER = re.compile(r"[0-9a-f]{64}")  # its id, as engines give them
 
 PLACES = ("workspace", "task")
@@ -139,6 +142,14 @@ def _devices(value: Any) -> bool:
     )
 
 
+def _files(value: Any) -> bool:
+    return (
+        type(value) is list
+        and all(type(name) is str and name in FILES for name in value)
+        and len(set(value)) == len(value)
+    )
+
+
 def _container(value: Any) -> bool:
     return type(value) is str and CONTAINER.fullmatch(value) is not None
 
@@ -171,6 +182,7 @@ REQUESTS = {
         "keep": _patterns,  # what of a sized workspace outlives a task that ended well
         "keep_always": _patterns,  # and however it ended
     },
+    "foreword": {"name": _name},  # with a sealed memfd: what is told before a launch
     "query": {"name": _name},
     "stop": {"name": _name, "grace": _seconds},
     "seen": {"name": _name},
@@ -183,9 +195,11 @@ REQUESTS = {
 }
 """What a daemon may ask, with a check for each field; all of these are required."""
 
-OPTIONAL = {"launch": {"devices": _devices}}
+OPTIONAL = {"launch": {"devices": _devices, "task_files": _files}}
 """Fields that a request may have beside them: who never sends one is understood by a keeper of
-before, too. `devices` are nodes that the task is given; none where it is absent."""
+before, too. `devices` are nodes that the task is given; none where it is absent. For each of
+`task_files`, which are put into the task's own directory, one sealed memfd comes along behind the
+others; a keeper that takes such says which in its welcome."""
 
 
 def encode(message: Message) -> bytes:

@@ -59,7 +59,11 @@ class Output:
                 os.close(file)
             raise
         self.index = files.pop()
-        self.streams = {n: Stream(pipes[n - 1], files[n - 1]) for n in (1, 2)}
+        # what is there already was told before the start, and counts
+        told = [os.fstat(file).st_size for file in files]
+        self.streams = {
+            n: Stream(pipes[n - 1], files[n - 1], told[n - 1], told[n - 1]) for n in (1, 2)
+        }
 
     def pump(self, number: int, time: int) -> bool:
         """Copy what is there of a stream, at most a turn's worth; `time` (ns) is now.

@@ -15,6 +15,7 @@ from runner.keeper.connections import Connection
 from runner.keeper.defence import Refused, Settings
 from runner.keeper.device_trial import Trials
 from runner.keeper.devices import Device
+from runner.keeper.foreword import tell
 from runner.keeper.ground import Ground, Shape, StartFailed
 from runner.keeper.launching import Preparation
 from runner.keeper.loop import Loop, log
@@ -144,6 +145,7 @@ class Service:
             "levels": self.settings.levels,
             "held": self.settings.held,
             "devices": self.settings.devices,
+            "task_files": list(messages.FILES),
             "users": "" if self.settings.pool is None else str(self.settings.pool),
         }
 
@@ -152,15 +154,15 @@ class Service:
     def _launch(self, connection: Connection, request: Message) -> Message | None:
         name = request["name"]
         # those of a request that comes behind it may be here already
-        count = min(request["stdin"] + request["context"], len(connection.files))
-        given = [connection.files.popleft() for _ in range(count)]
+        wanted = launching.given(request)
+        given = [connection.files.popleft() for _ in range(min(wanted, len(connection.files)))]
         try:
             if name in self.loop.preparing or self._state(name)["state"] != "absent":
                 return self._query(connection, request)
             if self.loop.leaving:
                 raise Refused("STOPPING", "the keeper was told to stop")
             defence.check_launch(self.settings, request, connection.uid)
-            defence.check_sealed(given, request["stdin"] + request["context"])
+            defence.check_sealed(given, wanted)
             reader = connection.gid if os.geteuid() == 0 else -1
             self._begin(self._preparation(request, given, reader, defence.devices_of(request)))
         except StartFailed as error:
@@ -169,6 +171,21 @@ class Service:
             for file in given:
                 os.close(file)
         return self._query(connection, request)
+
+    def _foreword(self, connection: Connection, request: Message) -> Message:
+        name = request["name"]
+        if not connection.files:
+            raise Refused("BAD_FILES", "not the descriptor that a foreword needs")
+        file = connection.files.popleft()
+        try:
+            if name in self.loop.preparing or self._state(name)["state"] != "absent":
+                raise Refused("RUNNING", "what was started needs no foreword any more")
+            defence.check_sealed([file], 1)
+            reader = connection.gid if os.geteuid() == 0 else -1
+            tell(self.host.directory, name, file, reader)
+        finally:
+            os.close(file)
+        return {}
 
     def _begin(self, preparation: Preparation) -> None:
         """Raises StartFailed."""
@@ -187,7 +204,7 @@ class Service:
     ) -> Preparation:
         """All of a launch but its start, on a ground that was made ahead where there is one.
         Raises StartFailed."""
-        extra = os.fstat(given[-1]).st_size if request["context"] else 0
+        extra = launching.room(request, given)
         pooled = defence.pooled(request)
         shape = Shape.of(request, reader, pooled=pooled, extra=extra, devices=devices)
         ground = None

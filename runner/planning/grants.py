@@ -35,19 +35,25 @@ class Denial:
 
 
 def denials(
-    payload: Payload, mode: Mode, executor: str, task_class: TaskClass, rules: Rules
+    payload: Payload,
+    mode: Mode,
+    executor: str,
+    task_class: TaskClass,
+    rules: Rules,
+    *,
+    contained: bool,
 ) -> list[Denial]:
-    """Everything that policy denies, in the order of payload.md."""
+    """Everything that policy denies, in the order of payload.md. `contained`: in a container."""
     asked, policy = payload.execution, rules.policy
     return [
         *_modes(mode, task_class, policy),
         *_executors(executor, policy),
         *_image(asked, mode, policy),
-        *_withheld(payload, mode, executor, task_class, rules),
+        *(_withheld(payload, executor, task_class, rules) if contained else ()),
         *_environment(asked, policy),
         *_secrets(asked),
-        *_mounts(asked.mounts, mode, rules),
-        *_user(asked, mode, rules),
+        *_mounts(asked.mounts, rules, contained=contained),
+        *_user(asked, rules, contained=contained),
         *_network(asked, policy),
         *_artifacts("inputs", payload.artifacts.inputs),
         *_artifacts("outputs", payload.artifacts.outputs),
@@ -85,10 +91,10 @@ def _image(asked: Execution, mode: Mode, policy: Policy) -> Iterator[Denial]:
 
 
 def _withheld(
-    payload: Payload, mode: Mode, executor: str, task_class: TaskClass, rules: Rules
+    payload: Payload, executor: str, task_class: TaskClass, rules: Rules
 ) -> Iterator[Denial]:
     reference = payload.execution.image or rules.classes[task_class].image
-    if mode is Mode.DOCKER and reference and rules.withheld(executor, reference, payload.tenant):
+    if reference and rules.withheld(executor, reference, payload.tenant):
         message = f"{quote(reference)} is private, and this task's tenant has no login for it"
         yield _denial("/execution/image", "IMAGE_DENIED", message, "registries.HOST.login")
 
@@ -122,7 +128,7 @@ def _secrets(asked: Execution) -> Iterator[Denial]:
         yield _denial(field, "SECRET_UNAVAILABLE", message, "secrets")
 
 
-def _mounts(mounts: tuple[Mount, ...], mode: Mode, rules: Rules) -> Iterator[Denial]:
+def _mounts(mounts: tuple[Mount, ...], rules: Rules, *, contained: bool) -> Iterator[Denial]:
     granted = rules.policy.host_paths
     engines = [place for each in rules.host.engines.values() for place in each.places]
     for i, mount in enumerate(mounts):
@@ -137,18 +143,23 @@ def _mounts(mounts: tuple[Mount, ...], mode: Mode, rules: Rules) -> Iterator[Den
         elif not mount.read_only and not any(root.writable for root in roots):
             message = f"{quote(mount.source)} is granted for reading alone; say read_only"
             yield _denial(field, "MOUNT_DENIED", message, "policy.host_paths")
-        elif why := _strays(mount, roots, mode, rules, engines):
+        elif why := _strays(mount, roots, rules, engines, contained=contained):
             message = f"{quote(mount.source)} {why}"
             yield _denial(field, "MOUNT_DENIED", message, "policy.host_paths")
 
 
 def _strays(
-    mount: Mount, roots: Sequence[HostPath], mode: Mode, rules: Rules, engines: Sequence[str]
+    mount: Mount,
+    roots: Sequence[HostPath],
+    rules: Rules,
+    engines: Sequence[str],
+    *,
+    contained: bool,
 ) -> str:
     """What is wrong with the way to a source that is granted; empty where nothing is. A container
     may be shown what a link leads to, as long as that is granted too; the keeper goes through
     none."""
-    if mode is not Mode.DOCKER:
+    if not contained:
         return "has a symbolic link on the way" if rules.linked(mount.source) else ""
     fit = [root for root in roots if mount.read_only or root.writable]
     granted = rules.policy.host_paths
@@ -180,16 +191,16 @@ def is_never(source: str, engines: Sequence[str] = ()) -> bool:
     )
 
 
-def _user(asked: Execution, mode: Mode, rules: Rules) -> Iterator[Denial]:
+def _user(asked: Execution, rules: Rules, *, contained: bool) -> Iterator[Denial]:
     if not asked.user:
         return
-    if mode is Mode.DOCKER and (why := container_users.problem(asked.user)):
+    if contained and (why := container_users.problem(asked.user)):
         message = f"user {quote(asked.user)} {why}"
         yield _denial("/execution/user", "USER_DENIED", message, "policy.users")
         return
     if asked.user in rules.policy.users:
         return
-    if mode is not Mode.DOCKER and asked.user == rules.host.task_user and not _is_root(asked.user):
+    if not contained and asked.user == rules.host.task_user and not _is_root(asked.user):
         return  # it is what the runner has decided anyway
     message = f"user {quote(asked.user)} is not granted"
     yield _denial("/execution/user", "USER_DENIED", message, "policy.users")

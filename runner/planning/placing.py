@@ -20,9 +20,12 @@ MODES_OF = {
     "slurm": frozenset({Mode.NATIVE, Mode.PYTHON}),
     "ssh": frozenset({Mode.NATIVE, Mode.PYTHON}),
     "docker": frozenset({Mode.DOCKER, Mode.PYTHON}),
-    "podman": frozenset({Mode.DOCKER}),
+    "podman": frozenset({Mode.DOCKER, Mode.PYTHON}),
     "kubernetes": frozenset({Mode.DOCKER, Mode.PYTHON}),
 }
+
+IN_CONTAINERS = frozenset({"docker", "podman", "kubernetes"})
+"""Executors that run images."""
 
 
 def choose(asked: Execution, mode: Mode, task_class: TaskClass, rules: Rules) -> tuple[str, str]:
@@ -30,20 +33,29 @@ def choose(asked: Execution, mode: Mode, task_class: TaskClass, rules: Rules) ->
     of_class = rules.classes[task_class].executor
     if asked.executor:
         return asked.executor, "the payload names it"
-    if of_class != "auto" and mode in MODES_OF.get(of_class, ()):
+    # of mode python, what has an image runs in a container, and nothing else does
+    apt = mode is not Mode.PYTHON or (of_class in IN_CONTAINERS) == bool(asked.image)
+    if of_class != "auto" and apt and mode in MODES_OF.get(of_class, ()):
         return of_class, f"the configuration names it for class {task_class}"
-    return _default(mode, task_class, rules)
+    return _default(mode, task_class, rules, image=bool(asked.image))
 
 
-def _default(mode: Mode, task_class: TaskClass, rules: Rules) -> tuple[str, str]:
-    if mode is Mode.DOCKER:
-        able = [name for name, modes in rules.host.executors.items() if mode in modes]
+def _default(
+    mode: Mode, task_class: TaskClass, rules: Rules, *, image: bool = False
+) -> tuple[str, str]:
+    if mode is Mode.DOCKER or (mode is Mode.PYTHON and image):
+        what = f"mode {mode}" if mode is Mode.DOCKER else "images"
+        able = [
+            name
+            for name, modes in rules.host.executors.items()
+            if mode in modes and name in IN_CONTAINERS
+        ]
         there = [name for name in able if name in rules.host.engines and _is_ready(name, rules)]
         if task_class is TaskClass.GPU and (giving := [n for n in there if not _no_gpus(n, rules)]):
-            return giving[0], "the first for mode docker that is ready and gives out GPUs"
+            return giving[0], f"the first for {what} that is ready and gives out GPUs"
         if there:
-            return there[0], "the first that is configured for mode docker, and ready"
-        return (able or ["docker"])[0], "the first that is configured for mode docker"
+            return there[0], f"the first that is configured for {what}, and ready"
+        return (able or ["docker"])[0], f"the first that is configured for {what}"
     if task_class is TaskClass.GPU_SLURM:
         return "slurm", "the default for class gpu_slurm"
     return "local", f"the default for mode {mode}"
@@ -75,6 +87,8 @@ def check(asked: Execution, mode: Mode, executor: str, task_class: TaskClass, ru
     host = rules.host
     if mode not in host.executors.get(executor, ()):
         what = f"mode {mode} on executor {executor}"
+        if mode is Mode.PYTHON and executor in host.executors and not host.interpreters:
+            what = f"{what}, for want of an interpreter (python.interpreters)"
         _no_executor("/execution/executor" if asked.executor else "/execution/mode", what, rules)
     if task_class is TaskClass.GPU_SLURM:
         _no_executor("task_class", f"class {task_class}", rules)
@@ -141,8 +155,8 @@ def caveats(payload: Payload, mode: Mode, executor: str, rules: Rules) -> list[s
 
 
 def _unused(asked: Execution, mode: Mode, executor: str) -> Iterator[tuple[str, str]]:
-    if mode is Mode.NATIVE and asked.image:
-        yield "image", f"in mode {mode}"
+    if asked.image and executor not in IN_CONTAINERS:
+        yield "image", f"in mode {mode}" if mode is Mode.NATIVE else f"by executor {executor}"
     if mode is not Mode.PYTHON and asked.python is not None:
         yield "python", f"in mode {mode}"
     for key in ("slurm", "ssh", "kubernetes"):

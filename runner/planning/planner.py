@@ -7,13 +7,14 @@ Pure: what the host and the executors can do comes in with the rules.
 from __future__ import annotations
 
 from runner.domain import payload_rules
-from runner.domain.execution import Execution, Payload
+from runner.domain.calls import SCRIPT
+from runner.domain.execution import Execution, Payload, PythonCall
 from runner.domain.payload import body
-from runner.domain.plan import Mode, Plan
+from runner.domain.plan import Mode, Plan, PythonPlan
 from runner.domain.refusal import Code, Refused
 from runner.domain.shape import Faults
 from runner.domain.task import TaskClass
-from runner.planning import bounds, grants, holding, placing, targets
+from runner.planning import bounds, grants, holding, placing, python, targets
 from runner.planning.environment import environment
 from runner.planning.policy import ClassRules, Rules
 
@@ -32,16 +33,19 @@ def plan(payload: Payload, task_class: TaskClass, rules: Rules) -> Plan:
 
     mode, why = _mode(asked, of_class)
     decisions.append(f"mode {mode}: {why}")
-    image = _image(asked, mode, of_class)
     executor, why = placing.choose(asked, mode, task_class, rules)
     decisions.append(f"executor {executor}: {why}")
+    contained = mode is Mode.DOCKER or executor in placing.IN_CONTAINERS
+    image = (asked.image or of_class.image) if mode is Mode.DOCKER else asked.image
 
     faults = Faults()
     payload_rules.needs(asked, mode, "/execution", faults)
     if mode is Mode.DOCKER and not image:
         message = f"mode docker needs an image, and class {task_class} has none of its own"
         faults.add("/execution/image", "REQUIRED", message)
-    targets.check(asked, mode, executor, faults)
+    if mode is Mode.PYTHON:
+        python.check(asked, faults, contained=contained)
+    targets.check(asked, executor, faults, contained=contained)
     limits, said = bounds.resolve(asked.resources, task_class, of_class, faults)
     engine = rules.host.engines.get(executor)
     if engine is not None:
@@ -50,8 +54,12 @@ def plan(payload: Payload, task_class: TaskClass, rules: Rules) -> Plan:
     if faults.found:
         raise Refused.of_form(faults.found)
 
-    _allow(grants.denials(payload, mode, executor, task_class, rules))
+    _allow(grants.denials(payload, mode, executor, task_class, rules, contained=contained))
     placing.check(asked, mode, executor, task_class, rules)
+    argv, call = asked.argv, None
+    if mode is Mode.PYTHON and asked.python is not None:
+        argv, call, why = _python(asked.python, rules, contained=contained)
+        decisions.append(why)
     network, why = placing.network(asked, mode, executor, rules)
     held = holding.Held(limits, (), ())
     local = executor == "local"
@@ -64,10 +72,10 @@ def plan(payload: Payload, task_class: TaskClass, rules: Rules) -> Plan:
     return Plan(
         mode=mode,
         executor=executor,
-        argv=asked.argv,
+        argv=argv,
         limits=held.limits,
         retry=asked.retry,
-        image=image,
+        image=image if contained else "",
         env=dict(asked.env),
         working_dir=asked.working_dir,
         user=rules.host.task_user if engine is None else asked.user or engine.user,
@@ -81,8 +89,17 @@ def plan(payload: Payload, task_class: TaskClass, rules: Rules) -> Plan:
         unheld=held.unheld,
         entrypoint=asked.entrypoint if mode is Mode.DOCKER else None,
         command=asked.command if mode is Mode.DOCKER else None,
-        pull=asked.pull if mode is Mode.DOCKER else "",
+        pull=asked.pull if contained else "",
+        python=call,
     )
+
+
+def _python(
+    asked: PythonCall, rules: Rules, *, contained: bool
+) -> tuple[tuple[str, ...], PythonPlan, str]:
+    """The interpreter and what it is to run, as argv and as a plan, and a line about it."""
+    interpreter, call, why = python.choose(asked, rules.host, contained=contained)
+    return (interpreter, call.entry_point or SCRIPT), call, why
 
 
 def _mode(asked: Execution, of_class: ClassRules) -> tuple[Mode, str]:
@@ -96,12 +113,6 @@ def _mode(asked: Execution, of_class: ClassRules) -> tuple[Mode, str]:
     return mode, "the payload has execution.python" if mode is Mode.PYTHON else (
         "the payload names an image"
     )
-
-
-def _image(asked: Execution, mode: Mode, of_class: ClassRules) -> str:
-    if mode is Mode.NATIVE:
-        return ""
-    return asked.image or (of_class.image if mode is Mode.DOCKER else "")
 
 
 def _allow(denied: list[grants.Denial]) -> None:

@@ -127,7 +127,8 @@ class Host:
     `engines` are the executors that run containers. `gpus` is how many devices could ever be given
     out, busy or not; `gpus_open`, why a task of the local executor could open those of others.
     `strays` tells what is wrong with the way to a container's mount (`runner.ways`), as far as can
-    be seen now.
+    be seen now. `interpreters` are the Pythons of the host by path, each with its version, the
+    preferred one first; `no_environments` says why none can be made with what a task requires.
     """
 
     executors: Mapping[str, frozenset[Mode]]
@@ -141,6 +142,8 @@ class Host:
     engines: Mapping[str, Engine] = field(default_factory=dict)
     gpus: int = 0
     gpus_open: str = ""
+    interpreters: Mapping[str, str] = field(default_factory=dict)
+    no_environments: str = "this version makes none"
     strays: Callable[[str, Sequence[HostPath], Sequence[HostPath], Callable[[str], bool]], str] = (
         stays
     )

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from runner.domain import paths
 from runner.domain.execution import Execution
-from runner.domain.plan import Mode
 from runner.domain.refusal import quote
 from runner.domain.shape import Faults
 
@@ -37,9 +36,9 @@ OPTIONS = {"podman": ',"'}
 of comma-separated options of each mount, and reads that anew."""
 
 
-def check(asked: Execution, mode: Mode, executor: str, faults: Faults) -> None:
+def check(asked: Execution, executor: str, faults: Faults, *, contained: bool) -> None:
     """Note each mount that would hide something, and a workspace that would itself."""
-    if mode is Mode.DOCKER:
+    if contained:
         _in_container(asked, executor, faults)
         return
     for i, mount in enumerate(asked.mounts):
@@ -59,7 +58,8 @@ def _in_container(asked: Execution, executor: str, faults: Faults) -> None:
     for i, mount in enumerate(asked.mounts):
         at = f"/execution/mounts/{i}"
         others = tuple(other.target for other in asked.mounts[:i])
-        _mount(i, mount.target, (place or "/workspace", *_IN_CONTAINERS), others, faults)
+        workspace = place if place.startswith("/") else "/workspace"
+        _mount(i, mount.target, (workspace, *_IN_CONTAINERS), others, faults)
         if why := _taken(mount.target, executor):
             message = f"nothing can be mounted at {quote(mount.target)}: {why}"
             faults.add(f"{at}/target", "BAD_PATH", message)

@@ -15,6 +15,7 @@ from runner.ports.executor import (
     LaunchFailed,
     Readiness,
     Started,
+    TellsBefore,
     always,
     unheard,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "Secrets",
     "Started",
     "TaskKnown",
+    "TellsBefore",
     "Tombstone",
     "always",
     "unheard",

@@ -34,6 +34,9 @@ class Launch:
     `name` is the handle name. `environment` is complete: what the payload gives and what the
     runner sets, but for what only the executor knows (paths). `stdin` and `context` are bytes
     to be given to the process and left in its context file; `None` where there are none.
+    `files` are put into the task's own directory, by names of `domain.calls` alone. `interpreter`
+    is the Python that runs the call among them: a path, or a name on the task's PATH; without one
+    the plan's argv is run.
     `image_digest` is that of the first attempt that had an image, which later ones get too.
     `gpus` are the devices that are leased to it, and the only ones that it may see.
     `progress` is told what is done before the start: a fraction (0 to 1), a word and a sentence.
@@ -51,6 +54,8 @@ class Launch:
     boot_id: str = ""
     stdin: bytes | None = None
     context: bytes | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    interpreter: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     tenant: str = ""
     image_digest: str = ""
@@ -99,11 +104,12 @@ class Readiness:
 
 class LaunchFailed(Exception):
     """The attempt's process was not started, and never will be by this launch. `image_digest` is
-    that of its image, where that was there."""
+    that of its image, where that was there; `log` is what was said by what prepared it, for the
+    task's stderr."""
 
-    def __init__(self, failure: Failure, image_digest: str = "") -> None:
+    def __init__(self, failure: Failure, image_digest: str = "", log: bytes = b"") -> None:
         super().__init__(failure.message)
-        self.failure, self.image_digest = failure, image_digest
+        self.failure, self.image_digest, self.log = failure, image_digest, log
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +196,18 @@ class Executor(Protocol):
 
     async def close(self) -> None:
         """Let go of connections; workloads run on."""
+        ...
+
+
+@runtime_checkable
+class TellsBefore(Protocol):
+    """What an Executor may have beside: a way to tell in an attempt's stderr what was done to
+    prepare it."""
+
+    async def foreword(self, name: str, text: bytes, most: int) -> None:
+        """Let the stderr of the attempt of that name, which was not started, begin with the last
+        `most` bytes of a text; it counts as the attempt's output, whether that is started or not.
+        Told once, it stays: again is fine."""
         ...
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from runner.executors.fake import FakeExecutor, FakeWorld
+from runner.executors.python.executor import Planned, PythonExecutor
 from runner.ports import Executor
 from tests.engines.fixtures import BOTH, ROOTLESS
 from tests.support import keepers
@@ -44,7 +45,7 @@ def open_directory(nothing_is_left: Path) -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-@pytest.fixture(params=["fake", *REAL, *BOTH, ROOTLESS])
+@pytest.fixture(params=["fake", *REAL, "python", *BOTH, ROOTLESS])
 async def rig(request: pytest.FixtureRequest, open_directory: Path) -> AsyncIterator[Rig]:
     if request.param == "fake":
         make = _fake(open_directory)
@@ -79,8 +80,9 @@ async def _fake(directory: Path) -> AsyncIterator[Rig]:
 
 async def _real(request: pytest.FixtureRequest, directory: Path) -> AsyncIterator[Rig]:
     kind = request.param
-    level = {"strict": "strict", "standard": "standard", "ordinary": ""}.get(kind, "none")
-    if kind not in ("local", "strict") and (reason := reason_against_users()):
+    levels = {"strict": "strict", "python": "strict", "standard": "standard", "ordinary": ""}
+    level = levels.get(kind, "none")
+    if kind not in ("local", "strict", "python") and (reason := reason_against_users()):
         pytest.skip(reason)
     root = directory / "k" / "keeper"
     root.mkdir(parents=True)
@@ -91,6 +93,8 @@ async def _real(request: pytest.FixtureRequest, directory: Path) -> AsyncIterato
 
     async def again(epoch: int) -> Executor:
         words = (str(root), str(epoch), tasks, level)
+        if kind == "python":
+            return PythonExecutor(keepers.local(*words), Planned())
         if kind not in ("ordinary", "users"):
             return keepers.local(*words)
         python = python_for_others()
@@ -108,7 +112,7 @@ async def _real(request: pytest.FixtureRequest, directory: Path) -> AsyncIterato
     seen = directory / "o"  # beside the keeper's, where there are mounts of its own
     seen.mkdir()
     seen.chmod(0o1777)
-    rig = Rig(await again(1), True, seen, again, lose, _uid(kind))
+    rig = Rig(await again(1), True, seen, again, lose, _uid(kind), python=kind == "python")
     try:
         said = await rig.executor.probe()
         if "cannot be held" in said.problem:
@@ -123,6 +127,6 @@ async def _real(request: pytest.FixtureRequest, directory: Path) -> AsyncIterato
 
 def _uid(kind: str) -> int:
     """As whom the only task that runs does so."""
-    if kind in ("strict", "standard") and os.geteuid() == 0:
+    if kind in ("strict", "python", "standard") and os.geteuid() == 0:
         return int(keepers.TASK_USERS.partition("-")[0])
     return {"users": TASK_UID, "ordinary": DAEMON_UID}.get(kind, os.getuid())

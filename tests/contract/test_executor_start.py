@@ -38,7 +38,10 @@ async def test_what_cannot_be_started_is_the_tasks_own_fault(
     with pytest.raises(LaunchFailed) as raised:
         await rig.executor.launch(request)
     failure = raised.value.failure
-    assert (failure.reason, failure.fault, failure.retryable) == (Reason.START, Fault.TASK, False)
+    whose = (Reason.START, Fault.TASK, False)
+    if rig.python:  # there it is the interpreter, which is not of the task's choosing
+        whose = (Reason.EXECUTOR, Fault.SYSTEM, True)
+    assert (failure.reason, failure.fault, failure.retryable) == whose
     assert fault in failure.message
     assert rig.processes(request) == []
     assert await rig.executor.adopt(request) is None
@@ -162,6 +165,7 @@ async def test_the_executor_says_that_it_is_ready_and_what_it_is(rig: Rig) -> No
     assert (readiness.ready, readiness.problem) == (True, "")
     assert readiness.version
     assert ("docker" if rig.contained else "native") in readiness.modes
+    assert ("python" in readiness.modes) == rig.real
 
 
 def starts(marker: Path) -> int:

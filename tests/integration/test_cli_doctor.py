@@ -31,7 +31,7 @@ async def test_each_check_has_an_id_a_verdict_and_a_remedy(command: Command) -> 
     assert set(findings) >= {
         "configuration", "python", "kernel", "sqlite", "state.directory", "state.room", "clock",
         "descriptors", "grpc.listen.0", "http.listen", "keeper", "cgroups", "limits", "user",
-        "sandbox", "disk", "docker", "podman", "gpu",
+        "sandbox", "disk", "interpreters", "docker", "podman", "gpu",
     }  # fmt: skip
     for each in findings.values():
         assert set(each) == {"id", "verdict", "found", "remedy"}

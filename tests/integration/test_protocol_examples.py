@@ -62,6 +62,24 @@ async def test_the_example_of_a_result_prints_what_the_document_says(
     assert latency.sub(r"\1", capsys.readouterr().out) == latency.sub(r"\1", printed)
 
 
+async def test_the_examples_of_python_tasks_print_what_the_document_says(
+    nothing_is_left: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (DOCS / "python.md").read_text()
+    printed = re.findall(r"^```console\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    root = nothing_is_left / "d"
+    root.mkdir()
+    async with daemon(root) as served, served.client() as runner:
+        executors = (await runner.info()).executors
+        level = next(each.version for each in executors if each.name == "local")
+        for number, (block, said) in enumerate(zip(PYTHON.findall(text), printed, strict=True)):
+            await run(block, f"docs/python.md, block {number}", {"runner": runner})
+            shown = capsys.readouterr().out
+            if "sandbox strict" not in level:  # the only one that has such a path
+                shown = re.sub(r'"[^"]*/script.py"', '"/run/env-runner/script.py"', shown)
+            assert shown == said
+
+
 @pytest.mark.parametrize(("method", "body"), CALL.findall(TEXT))
 def test_what_grpcurl_sends_is_a_request(method: str, body: str) -> None:
     kind = getattr(v1, METHODS[method].input_type.name)

@@ -142,6 +142,8 @@ def test_the_shipped_configuration_is_what_the_units_have() -> None:
     assert (config.local.user, config.local.sandbox) == ("", None)
     assert config.local.users == options["--task-users"]
     assert {"--allow-users", "--allow-none"}.isdisjoint(options)
+    state = f"/var/lib/{directives(DAEMON)['StateDirectory']}"
+    assert options["--mounts"] == f"{state}/environments,/opt/env-runner"
     assert directives(DAEMON)["User"] == options["--daemon-uid"]
     assert not config.local.start_keeper
     assert config.logging.directory == f"/var/log/{directives(DAEMON)['LogsDirectory']}"

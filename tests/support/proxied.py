@@ -81,6 +81,9 @@ class Proxied:
         assert isinstance(result, Started)
         return result
 
+    async def foreword(self, name: str, text: bytes, most: int) -> None:
+        await self._call("foreword", name, text, most)
+
     async def adopt(self, request: Launch) -> Started | None:
         result = await self._call("adopt", request)
         assert result is None or isinstance(result, Started)

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from runner.domain.calls import SCRIPT
 from runner.domain.exit import Exit
 from runner.domain.limits import Limits
 from runner.domain.plan import Mode, Mount, Plan
@@ -23,7 +24,7 @@ from tests.engines.fixtures import PYTHON_IMAGE
 from tests.support.outputs import Summary, summary
 from tests.support.proxied import Proxied
 from tests.support.waiting import until
-from tests.support.workload import Workload
+from tests.support.workload import PYTHON, Workload
 
 LIMITS = Limits(
     wall_time=60.0,
@@ -68,6 +69,7 @@ class Rig:
     level: str = ""  # of the sandbox, where `real`
     unheld: tuple[str, ...] = ()  # limits that are not held, where `real`
     contained: str = ""  # the engine's kind, where tasks are containers
+    python: bool = False  # tasks are calls of Python
     _seen: dict[str, Launch] = field(default_factory=dict)
     _epoch: int = 1
 
@@ -92,9 +94,14 @@ class Rig:
     def told(self, codes: Iterable[int]) -> list[int]:
         """Those of the exit codes that nothing else looks like: a container's init has signals
         told as a shell tells them. And few, for each takes a while."""
-        if not self.contained:
+        if not self.slow:
             return list(codes)
         return [code for code in codes if not _SIGNALS.start <= code < _SIGNALS.stop][::8]
+
+    @property
+    def slow(self) -> bool:
+        """Whether to start one takes so long that few are enough."""
+        return bool(self.contained) or self.python
 
     async def next_daemon(self) -> Executor:
         """The daemon's end without a word, and the executor of the next one."""
@@ -117,7 +124,7 @@ class Rig:
     ) -> Launch:
         """A launch of a task never seen before. A tuple is an argv as it is."""
         task_id = f"contract-{os.getpid()}-{next(_ids)}"
-        argv = workload if isinstance(workload, tuple) else workload.argv(real=self.real)
+        argv, files = self._program(workload)
         apart = self.level == "strict" or bool(self.contained)
         mounts = (Mount(str(self.open), str(_ELSEWHERE), read_only=False),) if apart else ()
         variables = {"PATH": "/usr/bin:/bin", "ENV_RUNNER_TASK_ID": task_id}
@@ -127,13 +134,13 @@ class Rig:
             attempt=1,
             task_class=TaskClass.CPU_SHORT,
             plan=Plan(
-                Mode.DOCKER if self.contained else Mode.NATIVE,
+                Mode.PYTHON if self.python else Mode.DOCKER if self.contained else Mode.NATIVE,
                 self.contained or "local",
                 argv,
                 limits,
                 image=PYTHON_IMAGE if self.contained else "",
-                entrypoint=() if self.contained else None,
-                command=argv if self.contained else None,
+                entrypoint=() if self.contained and not self.python else None,
+                command=argv if self.contained and not self.python else None,
                 working_dir=working_dir,
                 mounts=mounts,
                 network="none" if apart else "host",
@@ -143,9 +150,24 @@ class Rig:
             environment={**variables, **(environment or {})},
             boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
             stdin=stdin,
+            files=files,
         )
         self._seen[request.name] = request
         return request
+
+    def _program(
+        self, workload: Workload | tuple[str, ...]
+    ) -> tuple[tuple[str, ...], dict[str, bytes]]:
+        """What is asked for, and the files of a call. Of those a tuple of more than a word is what
+        it becomes, and one of a single word is its interpreter."""
+        if not self.python:
+            argv = workload if isinstance(workload, tuple) else workload.argv(real=self.real)
+            return argv, {}
+        if isinstance(workload, Workload):
+            return (PYTHON, SCRIPT), {SCRIPT: workload.script().encode()}
+        become = f"import os\nargv = {list(workload)!r}\nos.execvp(argv[0], argv)\n"
+        interpreter = PYTHON if len(workload) > 1 else workload[0]
+        return (interpreter, SCRIPT), {SCRIPT: become.encode()}
 
     async def run(self, workload: Workload | tuple[str, ...], **words: object) -> Ended:
         """Launch it (see `request` for the words) and wait for its end."""

@@ -105,6 +105,10 @@ class Workload:
                 return ("/bin/sh", "-c", f"exit {code}")
         return (PYTHON, "-ISc", PROGRAM, json.dumps(self.steps))
 
+    def script(self) -> str:
+        """The same as the text of a Python program."""
+        return f"import sys\nsys.argv[1:] = [{json.dumps(self.steps)!r}]\n{PROGRAM}"
+
     def then(self, *step: object) -> Workload:
         """One more step."""
         return Workload((*self.steps, step))

@@ -53,7 +53,11 @@ def test_a_device_that_a_task_has_can_be_given_out_and_one_in_quarantine_cannot(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('[policy]\nmodes = ["python"]', "policy lets none of class gpu run"),
+        (
+            '[policy]\nmodes = ["python"]\n[python]\ninterpreters = []',
+            "policy lets none of class gpu run",
+        ),
+        ('[policy]\nmodes = ["python"]\n[python]\ninterpreters = ["/usr/bin/python3"]', ""),
         ("[classes.gpu]\nmodes = []", "policy lets none of class gpu run"),
         ('[classes.gpu]\nmodes = ["docker"]', "policy lets none of class gpu run"),  # of no image
         ('[policy]\nexecutors = ["docker"]', "policy lets none of class gpu run"),

@@ -151,7 +151,7 @@ def test_why_a_report_was_not_kept_is_told(own: int, tmp_path: Path) -> None:
         assert keeping.notes(root, tmp_path.name, "*") == ([], False)  # that is of outputs
     finally:
         os.close(root)
-    assert why == ["it claims to be larger than the disk", "it is not a regular file", ""]
+    assert why == ["it claims to be larger than the disk", "it is not a regular file", "", ""]
 
 
 def test_kept_twice_it_is_the_same(own: int, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from runner.domain.canonical import parse
 from runner.domain.document import MOST_FAULTS
 from runner.domain.execution import Payload, Secret
-from runner.domain.payload import body, schema, validate
+from runner.domain.payload import Body, body, schema, validate
 from runner.domain.plan import Mount
 from tests.support.payloads import as_bytes, faults, running
 
@@ -204,6 +204,14 @@ def test_a_whole_number_may_be_written_in_any_form(number: str) -> None:
             ({"python": {"requirements": [text]}}, "python/requirements/0", "BAD_REFERENCE")
             for text in ("-r x", "a @ https://x", "./x", "git+https://x", "a; x", "--index-url=x")
         ],
+        *[
+            (
+                {"python": {"script": f"# /// script\n{text}\n# ///\n"}},
+                "python/script",
+                "BAD_REFERENCE",
+            )
+            for text in ("# dependencies = ['./x']", "# dependencies = [")
+        ],
     ],
 )
 def test_a_fault_of_execution_is_told(execution: object, field: str, reason: str) -> None:
@@ -257,11 +265,28 @@ def test_argv_has_a_bound() -> None:
 
 def test_stdin_and_context_are_given_as_bytes() -> None:
     context = b'"context": {"b": 0.10, "a": 9007199254740993}'
-    stdin, context = body(parse(b'{"execution": {"stdin": "\\u0000\xc3\xa9"}, ' + context + b"}"))
-    assert stdin == "\0é".encode()
-    assert context == b'{"b":0.1,"a":9007199254740993}'
-    assert body(parse(b"{}")) == (None, None)
-    assert body(parse(b'{"context": null, "execution": {"stdin": ""}}')) == (b"", b"null")
+    given = body(parse(b'{"execution": {"stdin": "\\u0000\xc3\xa9"}, ' + context + b"}"))
+    assert given == Body("\0é".encode(), b'{"b":0.1,"a":9007199254740993}')
+    assert body(parse(b"{}")) == Body()
+    assert body(parse(b'{"context": null, "execution": {"stdin": ""}}')) == Body(b"", b"null")
+
+
+def test_a_call_is_given_with_its_arguments_as_they_were_written() -> None:
+    arguments = b'{"a": 1.0, "b" :[1e2, 0.10, "\\u00e9{"], "arguments": {}}'
+    python = b'{"arguments": ' + arguments + b', "entry_point": "a.b:c"}'
+    given = body(parse(b'{"execution": {"env": {"python": "x"}, "python": ' + python + b"}}"))
+    assert given.files == {
+        "call.json": b'{"entry_point": "a.b:c", "arguments": ' + arguments + b"}"
+    }
+    bare = body(parse(b'{"execution": {"python": {"entry_point": "a:b"}}}'))
+    assert bare.files == {"call.json": b'{"entry_point": "a:b", "arguments": {}}'}
+
+
+def test_a_script_is_given_as_its_text() -> None:
+    given = body(parse(b'{"execution": {"python": {"script": "\\u00e9 = 1\\n"}}}'))
+    assert given.files == {"script.py": "é = 1\n".encode()}
+    other = body(parse(b'{"execution": {"mode": "native", "python": {"script": "x"}}}'))
+    assert other.files == {}
 
 
 def test_the_schema_is_json_and_knows_every_key() -> None:

@@ -30,7 +30,8 @@ SCRIPT = {"execution": {"python": {"script": "print()"}}}
 def able(**policy: Any) -> Rules:
     """Rules of a runner that could run every mode, under such a policy."""
     rules = some_rules(Policy(**policy))
-    return replace(rules, host=replace(rules.host, executors=EVERYTHING, level="strict"))
+    there = {"/usr/bin/python3.11": "3.11.2"}
+    return on(rules, executors=EVERYTHING, level="strict", interpreters=there)
 
 
 def with_class_image(rules: Rules) -> Rules:

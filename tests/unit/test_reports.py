@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.domain import reports
+from runner.domain import calls, reports
 from runner.domain.document import MAX_BYTES
 from runner.domain.plan import Artifact
 from runner.domain.reports import Unfit
 from runner.domain.task import Progress
-from runner.keeper import keeping
+from runner.keeper import keeping, messages
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 NAMES = st.text(
@@ -43,7 +43,8 @@ def why(data: bytes) -> str:
 
 
 def test_the_files_are_those_that_a_keeper_keeps() -> None:
-    assert keeping.TOLD == (reports.RESULT_FILE, reports.PROGRESS_FILE)
+    assert keeping.TOLD == (reports.RESULT_FILE, reports.PROGRESS_FILE, calls.EXCEPTION)
+    assert messages.FILES == calls.FILES
     assert keeping.PROGRESS == reports.PROGRESS_FILE
 
 

@@ -65,3 +65,18 @@ def test_without_a_sandbox_a_file_is_looked_for_on_the_host() -> None:
 @pytest.mark.parametrize("stage", ["exec", "mounts"])
 def test_what_the_host_lacks_is_the_systems_wherever_it_turns_up(stage: str) -> None:
     assert of_start(a_launch(), stage, errno.ENOMEM).fault is Fault.SYSTEM
+
+
+@pytest.mark.parametrize("stage", ["exec", "interpreter"])
+def test_an_interpreter_that_the_runner_chose_and_is_gone_is_the_systems_fault(stage: str) -> None:
+    request = replace(a_launch(), interpreter="/usr/bin/python3.99")
+    failure = of_start(request, stage, errno.ENOENT)
+    assert (failure.reason, failure.fault, failure.retryable) == (
+        Reason.EXECUTOR,
+        Fault.SYSTEM,
+        True,
+    )
+    assert "python3.99" in failure.message
+    assert "python.interpreters" in failure.message
+    assert of_start(request, "exec", errno.E2BIG).fault is Fault.TASK
+    assert of_start(request, "working_dir", errno.ENOTDIR).fault is Fault.TASK

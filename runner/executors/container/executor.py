@@ -360,4 +360,4 @@ class ContainerExecutor:
 
 
 def _unready(problem: str) -> Readiness:
-    return Readiness(ready=False, problem=problem, modes=(Mode.DOCKER,))
+    return Readiness(ready=False, problem=problem, modes=(Mode.DOCKER, Mode.PYTHON))

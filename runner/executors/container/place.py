@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from runner.keeper import files
 from runner.ports import Excerpt, Found
@@ -35,9 +37,16 @@ class Places:
         """The task's own directory, in which it reports."""
         return self.root / name / "task"
 
-    def make(self, name: str, owner: tuple[int, int], context: bytes | None) -> None:
+    def make(
+        self,
+        name: str,
+        owner: tuple[int, int],
+        context: bytes | None,
+        given: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> None:
         """Make it anew, or as it was. `owner` (uid, gid) is whom the container runs as, on this
-        host. Without a `context` its file says `{}`. Raises OSError."""
+        host. Without a `context` its file says `{}`; `given` are more files beside it. Raises
+        OSError."""
         home = self.of(name)
         self.root.mkdir(parents=True, exist_ok=True)
         home.mkdir(exist_ok=True)
@@ -46,12 +55,9 @@ class Places:
         self.output(name).mkdir(mode=0o750, exist_ok=True)
         for each in _SEEN:
             (home / each).mkdir(mode=0o700, exist_ok=True)
-        file = home / "task" / "context.json"
-        file.unlink(missing_ok=True)
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb") as out:
-            out.write(b"{}" if context is None else context)
-        if owner != (os.geteuid(), os.getegid()):
-            os.chown(file, *owner)
+        told = b"{}" if context is None else context
+        for file, data in {"context.json": told, **given}.items():
+            _write(home / "task" / file, data, owner)
         for each in _SEEN:
             if owner != (os.geteuid(), os.getegid()):
                 os.chown(home / each, *owner)
@@ -119,6 +125,14 @@ class Places:
             return sorted(path.name for path in self.root.iterdir())
         except FileNotFoundError:
             return []
+
+
+def _write(file: Path, data: bytes, owner: tuple[int, int]) -> None:
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb") as out:
+        out.write(data)
+    if owner != (os.geteuid(), os.getegid()):
+        os.chown(file, *owner)
 
 
 def barred(root: Path, user: str) -> str:

@@ -190,7 +190,7 @@ def _said(release: str, problem: str, unheld: Mapping[str, str], notes: list[str
         ready=not problem,
         version=release,
         problem=problem,
-        modes=(Mode.DOCKER,),
+        modes=(Mode.DOCKER, Mode.PYTHON),
         notes=tuple(notes),
         unheld=unheld,
     )

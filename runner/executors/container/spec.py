@@ -13,6 +13,7 @@ from typing import Any
 
 from runner.domain import container_users, paths
 from runner.domain.plan import Plan
+from runner.executors import calls
 from runner.executors.container import gpus
 from runner.executors.container.flavours import Flavour
 from runner.executors.container.granted import Seen
@@ -57,7 +58,7 @@ def body(
     asked: Body = {
         "Image": image.id,
         # all of argv, so that engines have nothing to put together themselves
-        "Entrypoint": list(argv(plan, image)),
+        "Entrypoint": list(_called(request) or argv(plan, image)),
         "Cmd": [],
         "Env": [f"{name}={value}" for name, value in environment(request, image).items()],
         "WorkingDir": workspace(plan),
@@ -76,6 +77,14 @@ def body(
     return asked
 
 
+def _called(request: Launch) -> tuple[str, ...]:
+    """In mode python: the image's interpreter, and what it is to run."""
+    directory = request.plan.working_dir
+    inside = "" if directory.startswith("/") else directory
+    place = workspace(request.plan)
+    return calls.argv(request.interpreter, TASK, place, inside) if request.interpreter else ()
+
+
 def argv(plan: Plan, image: ImageFacts) -> tuple[str, ...]:
     """Entry point and command, each the image's own where the payload has none. Raises Unfit."""
     entrypoint = image.entrypoint if plan.entrypoint is None else plan.entrypoint
@@ -89,8 +98,9 @@ def argv(plan: Plan, image: ImageFacts) -> tuple[str, ...]:
 
 
 def workspace(plan: Plan) -> str:
-    """Where the container sees its workspace, in which it starts."""
-    return paths.plain(plan.working_dir) if plan.working_dir else WORKSPACE
+    """Where the container sees its workspace, in which it starts. A directory that is not absolute,
+    as mode python may have it, lies in there."""
+    return paths.plain(plan.working_dir) if plan.working_dir.startswith("/") else WORKSPACE
 
 
 def user(plan: Plan, settings: Settings) -> str:

@@ -110,4 +110,4 @@ def without(socket: str) -> str:
 
 
 def _unready(problem: str) -> Readiness:
-    return Readiness(ready=False, problem=problem, modes=(Mode.DOCKER,))
+    return Readiness(ready=False, problem=problem, modes=(Mode.DOCKER, Mode.PYTHON))

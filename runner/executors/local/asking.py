@@ -6,7 +6,7 @@ Not here: which sandbox that is (`levels.py`), or asking (`executor.py`).
 from __future__ import annotations
 
 from runner.domain import paths
-from runner.executors import gpu_nodes
+from runner.executors import calls, gpu_nodes
 from runner.keeper.messages import Message
 from runner.ports import Launch
 
@@ -33,7 +33,7 @@ def launch(request: Launch, level: str, root: str, user: tuple[int, int] | None)
         "type": "launch",
         "name": request.name,
         "task_id": request.task_id,
-        "argv": list(plan.argv),
+        "argv": list(_argv(request, level, root)),
         "env": environment(request, level, root),
         "cwd": plan.working_dir,
         "user": None if user is None or level == "strict" else list(user),
@@ -64,7 +64,15 @@ def launch(request: Launch, level: str, root: str, user: tuple[int, int] | None)
         "keep": _patterns(request, "success"),
         "keep_always": _patterns(request, "always"),
         **({"devices": nodes} if nodes else {}),
+        **({"task_files": list(request.files)} if request.files else {}),
     }
+
+
+def _argv(request: Launch, level: str, root: str) -> tuple[str, ...]:
+    if not request.interpreter:
+        return request.plan.argv
+    workspace, _, task = _places(request, level, root)
+    return calls.argv(request.interpreter, task, workspace)
 
 
 def _patterns(request: Launch, when: str) -> list[str]:
@@ -78,11 +86,17 @@ def _patterns(request: Launch, when: str) -> list[str]:
     ]
 
 
+def _places(request: Launch, level: str, root: str) -> tuple[str, str, str]:
+    """Where the task sees its workspace, its directory for what is temporary, and its own."""
+    if level == "strict":
+        return _IN_STRICT
+    disk = f"{root}/{request.name}/disk"
+    return f"{disk}/workspace", f"{disk}/tmp", f"{disk}/task"  # noqa: S108 - its own
+
+
 def environment(request: Launch, level: str, root: str) -> dict[str, str]:
     """The variables with the paths that the task sees."""
-    disk = f"{root}/{request.name}/disk"
-    there = tuple(f"{disk}/{name}" for name in ("workspace", "tmp", "task"))
-    workspace, temporary, task = _IN_STRICT if level == "strict" else there
+    workspace, temporary, task = _places(request, level, root)
     return {
         "PATH": _PATH,
         "LANG": "C.UTF-8",

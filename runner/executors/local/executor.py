@@ -19,7 +19,7 @@ from runner.domain.exit import Exit
 from runner.domain.task import Handle
 from runner.executors.gpu_access import Access, Unseen
 from runner.executors.gpu_nodes import Unknown
-from runner.executors.local import asking, exits, failures, levels
+from runner.executors.local import asking, exits, failures, forewords, levels
 from runner.executors.local.given import sealed
 from runner.executors.local.link import Dismissed, KeeperRefused
 from runner.executors.local.session import Session, Unreachable
@@ -119,8 +119,8 @@ class LocalExecutor:
         self._launched[request.name] = None  # first: its end may come with the answer
         self._progressed[request.name] = asyncio.Event()
         try:
-            given = (data for data in (request.stdin, request.context) if data is not None)
-            files.extend(sealed(data) for data in given)
+            parts = (request.stdin, request.context, *request.files.values())
+            files.extend(sealed(data) for data in parts if data is not None)
             reply = await self._ask_to_launch(request, files)
             running = reply["state"] == "running"
         except KeeperRefused as error:
@@ -154,6 +154,13 @@ class LocalExecutor:
             if reply["state"] == "unreadable":
                 raise KeeperRefused(_UNREADABLE, reply["problem"]) from None
         return reply
+
+    async def foreword(self, name: str, text: bytes, most: int) -> None:
+        """See `runner.ports.TellsBefore`."""
+        if not text or most <= 0:
+            return
+        if problem := await forewords.tell(self._session, name, text[-most:]):
+            self._note("foreword not written", attempt=name, problem=problem)
 
     async def adopt(self, request: Launch) -> Started | None:
         """See the port."""
@@ -311,7 +318,16 @@ class LocalExecutor:
             if choice.problem:
                 raise Unreachable(choice.problem)
             level = choice.level
+        if unknown := set(request.files) - await self._files_taken():
+            which = ", ".join(sorted(unknown))
+            raise Unreachable(f"it is of a version that puts no {which} there: reload it")
         return asking.launch(request, level, self._where(), self._task_user)
+
+    async def _files_taken(self) -> set[str]:
+        """Those that the keeper puts into a task's own directory."""
+        if not self._session.welcome:
+            await self._session.request({"type": "query", "name": "none"}, patience=_PATIENCE)
+        return set(self._session.welcome.get("task_files", ()))
 
     def _where(self) -> str:
         """The root as the keeper names it, without links."""

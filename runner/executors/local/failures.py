@@ -22,7 +22,8 @@ _SYSTEM = {
 }
 """What the host lacks, wherever it turns up: another try may end otherwise."""
 
-_OF_THE_TASK = {"exec", "interpreter", "working_dir", "mounts"}
+_OF_THE_PROGRAM = {"exec", "interpreter"}
+_OF_THE_TASK = {*_OF_THE_PROGRAM, "working_dir", "mounts"}
 
 
 def of_start(request: Launch, stage: str, number: int, said: str = "") -> Failure:
@@ -35,11 +36,16 @@ def of_start(request: Launch, stage: str, number: int, said: str = "") -> Failur
     if stage not in _OF_THE_TASK or number in _SYSTEM:
         text = f"the host could not start the task ({stage}: {said or os.strerror(number)})"
         return Failure(Reason.EXECUTOR, text, Fault.SYSTEM, retryable=True)
-    return Failure(Reason.START, _sentence(request, stage, number), Fault.TASK)
+    sentence = _sentence(request, stage, number)
+    if request.interpreter and stage in _OF_THE_PROGRAM and number != errno.E2BIG:
+        # the runner's own choice: it was there when it was asked for its version
+        text = f"its interpreter is not to be had: {sentence} (see python.interpreters)"
+        return Failure(Reason.EXECUTOR, text, Fault.SYSTEM, retryable=True)
+    return Failure(Reason.START, sentence, Fault.TASK)
 
 
 def _sentence(request: Launch, stage: str, number: int) -> str:
-    word = request.plan.argv[0]
+    word = request.interpreter or request.plan.argv[0]
     if stage == "working_dir":
         directory = quote(request.plan.working_dir)
         return f"the working directory {directory} cannot be used: {os.strerror(number)}"

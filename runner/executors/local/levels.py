@@ -67,7 +67,7 @@ def readiness(
         ready=True,
         # the one text that GetRunner has
         version=f"{welcome['version']}, sandbox {choice.level} ({choice.why}), tasks found {found}",
-        modes=(Mode.NATIVE,),
+        modes=(Mode.NATIVE, Mode.PYTHON) if "task_files" in welcome else (Mode.NATIVE,),
         notes=(
             _as_whom(welcome["uid"], pool, task_user),
             f"the processes of a task are found and killed {found}",

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from runner.keeper.ahead import PREFIX
-from tests.support.keeper_client import Client, Keeper, alive, eventually
+from tests.support.keeper_client import Client, Keeper, alive, eventually, sealed
 
 pytestmark = [
     pytest.mark.root,
@@ -155,6 +155,19 @@ def test_one_whose_sandbox_was_killed_is_not_used(keeper: Keeper) -> None:
     below(keeper, "bwrap")[0].kill()
     eventually(lambda: not ground.exists(), "it is given up")
     assert run(client, "a", "exit 3")["code"] == 3
+
+
+def test_a_call_of_another_size_gets_it_too(keeper: Keeper) -> None:
+    client = keeper.client()
+    for name, size in (("first", 9_000), ("second", 30_000), ("third", 100)):
+        before = ready(keeper)
+        file = sealed(b"#" * size)
+        client.launch(name, "true", files=[file], task_files=["call.py"], **STRICT)
+        os.close(file)
+        assert client.end(name)["code"] == 0
+        if before:
+            eventually(lambda: not before & ready(keeper), "that one was taken")  # noqa: B023
+        eventually(lambda: is_ready(keeper), "another is made")
 
 
 def test_a_larger_context_gets_its_room_and_a_launch_that_fails_leaves_none(

@@ -1,0 +1,1 @@
+"""Runs calls of Python by an executor that knows of none."""
