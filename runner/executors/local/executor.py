@@ -19,11 +19,10 @@ from runner.domain.exit import Exit
 from runner.domain.task import Handle
 from runner.executors.gpu_access import Access, Unseen
 from runner.executors.gpu_nodes import Unknown
-from runner.executors.local import asking, exits, failures, forewords, levels
+from runner.executors.local import asking, exits, failures, forewords, levels, reporting
 from runner.executors.local.given import sealed
 from runner.executors.local.link import Dismissed, KeeperRefused
 from runner.executors.local.session import Session, Unreachable
-from runner.keeper.files import read_end
 from runner.keeper.messages import Malformed, Message
 from runner.ports import Excerpt, Found, Launch, LaunchFailed, Readiness, Started
 
@@ -249,23 +248,7 @@ class LocalExecutor:
         """See the port."""
         if file not in self._reported.get(name, (file,)):
             return None
-        try:
-            opened = await self.open_file(name, file, "task")
-        except KeeperRefused as error:
-            if error.code == "ABSENT":
-                return None
-            if error.code == "REFUSED":
-                return Excerpt(problem=str(error).removeprefix(f"{file}: "))
-            if error.code == "FAILED":
-                return Excerpt(problem=f"it cannot be opened: {error}")
-            raise
-        try:
-            data, size = read_end(opened, most)  # written just now: it is in memory
-        except OSError as error:
-            return Excerpt(problem=f"it cannot be read: {error.strerror}")
-        finally:
-            os.close(opened)
-        return Excerpt(data, size)
+        return await reporting.read(lambda: self.open_file(name, file, "task"), file, most)
 
     async def progressed(self, name: str) -> None:
         """See the port."""
