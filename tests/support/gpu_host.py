@@ -31,6 +31,7 @@ class GpuFile:
         self.path, self.problem = path, ""
         self.nodes = Nodes(place).gpus(len(uuids))
         self.devices = {uuid: a_gpu(uuid, index) for index, uuid in enumerate(uuids)}
+        self._lost: dict[str, Gpu] = {}
         self.write()
 
     def command(self, *words: str) -> tuple[str, ...]:
@@ -40,13 +41,13 @@ class GpuFile:
 
     def set(self, uuid: str, **changes: object) -> None:
         """Let the device be different from now on, or be there again."""
-        gpu = self.devices.get(uuid, a_gpu(uuid))
+        gpu = self.devices.get(uuid) or self._lost.pop(uuid, None) or a_gpu(uuid)
         self.devices[uuid] = replace(gpu, **changes)  # type: ignore[arg-type] # fields of Gpu
         self.write()
 
     def lose(self, uuid: str) -> None:
         """Let it fall off the bus."""
-        del self.devices[uuid]
+        self._lost[uuid] = self.devices.pop(uuid)
         self.write()
 
     def close(self) -> None:
