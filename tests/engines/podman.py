@@ -7,6 +7,7 @@ to raise any.
 from __future__ import annotations
 
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.engines.dockerd import PATH
@@ -51,6 +52,7 @@ class Podman(Private):
 
     def __init__(self, directory: Path) -> None:
         super().__init__("podman", directory)
+        self.storage = directory / "data"
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         processes = resource.getrlimit(resource.RLIMIT_NPROC)[1]
         if not 0 < processes < _MOST_PROCESSES:
@@ -65,6 +67,10 @@ class Podman(Private):
         """With the groups that it makes for all its kind, where no other's are in them."""
         await super().close()
         remove_empty_cgroups("libpod_parent/conmon", "libpod_parent")
+
+    def holds(self) -> Iterator[Path]:
+        yield from self.storage.glob("*-containers")
+        yield from self.storage.glob("volumes")
 
     def command(self) -> list[str]:
         return ["podman", "system", "service", "--time", "0", self.url]
