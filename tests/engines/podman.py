@@ -59,6 +59,9 @@ class Podman(Private):
             processes = _MOST_PROCESSES
         words = {"directory": directory, "files": files, "processes": processes}
         (directory / "tmp").mkdir()
+        (directory / "packages/info").mkdir(parents=True)
+        (directory / "packages/updates").mkdir()
+        (directory / "packages/status").touch()
         (directory / "containers.conf").write_text(_CONTAINERS.format(**words))
         (directory / "storage.conf").write_text(_STORAGE.format(**words))
         (directory / "registries.conf").write_text(_REGISTRIES)
@@ -80,6 +83,7 @@ class Podman(Private):
         return {
             "PATH": PATH,
             "HOME": str(at),
+            "DPKG_ADMINDIR": f"{at}/packages",  # it asks whose each program is, and that is slow
             "TMPDIR": f"{at}/tmp",
             "XDG_RUNTIME_DIR": f"{at}/xdg",  # where a login of its user's would be
             "CONTAINERS_CONF": f"{at}/containers.conf",
