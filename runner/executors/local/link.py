@@ -160,11 +160,13 @@ class Link:
             return
         for file in files:
             os.close(file)
+        if message.get("id", 0) != 0:  # whoever asked has given up
+            return
         if message.get("type") == "error":  # of no request in particular: of all, then
             for answer in self._answers.values():
                 if not answer.done():
                     answer.set_exception(KeeperRefused(message["code"], message["message"]))
-        elif message.get("id") == 0:
+        else:
             self._on_told(message)
 
 
