@@ -15,6 +15,7 @@ from runner.domain.limits import Limits
 from runner.domain.plan import Mode, Plan
 from runner.domain.task import TaskClass
 from runner.executors.local import LocalExecutor
+from runner.executors.local import executor as executor_module
 from runner.executors.local.link import KeeperRefused
 from runner.keeper.messages import encode
 from runner.ports import Launch
@@ -128,7 +129,10 @@ async def test_an_end_whose_record_is_damaged_is_lost(executor: LocalExecutor) -
     assert "damaged" in (await executor.wait(again.handle)).lost
 
 
-async def test_no_keeper_and_none_to_be_started_is_said(home: Path) -> None:
+async def test_no_keeper_and_none_to_be_started_is_said(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor_module, "_PROBE_PATIENCE", 0.5)
     executor = LocalExecutor(home / "none", start_keeper=False)
     readiness = await executor.probe()
     assert not readiness.ready
@@ -136,7 +140,10 @@ async def test_no_keeper_and_none_to_be_started_is_said(home: Path) -> None:
     await executor.close()
 
 
-async def test_a_keeper_that_cannot_start_says_why(home: Path) -> None:
+async def test_a_keeper_that_cannot_start_says_why(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor_module, "_PROBE_PATIENCE", 2.0)  # it has to start first
     executor = LocalExecutor(home / "root", keeper_options=("--allow-users", "no such user"))
     readiness = await executor.probe()
     assert not readiness.ready
