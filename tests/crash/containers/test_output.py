@@ -60,7 +60,7 @@ def expected(seed: int, total: int) -> dict[int, bytes]:
     return {stream: b"".join(parts) for stream, parts in streams.items()}
 
 
-@pytest.mark.parametrize(("total", "seconds"), [(1 * MIB, 4), (32 * MIB, 12)])
+@pytest.mark.parametrize(("total", "seconds"), [(1 * MIB, 4), (100 * MIB, 12)])
 async def test_killed_again_and_again_every_byte_arrives_once_and_in_order(
     daemon: Daemon, runner: Supervisor, engine: Engine, total: int, seconds: int
 ) -> None:
