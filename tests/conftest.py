@@ -75,8 +75,8 @@ def nothing_is_left(
         patch.setenv("TMPDIR", str(directory))
         patch.setattr(tempfile, "tempdir", str(directory))
         yield directory
-    left = before.leaks()
-    before.end_leaked()
+    if left := before.leaks():
+        before.end_leaked()
     left += [f"file {path}" for path in sorted(directory.rglob("*"))]
     shutil.rmtree(directory, ignore_errors=True)
     if left:

@@ -10,10 +10,12 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from runner.telemetry.plain_structlog import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor, WrappedLogger
 
 _FILE = "env-runner.log"
 _FILE_BYTES = 64 << 20

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from runner.domain.exit import Stopped
 from tests.support.rig import Rig, limits
 from tests.support.workload import Workload
@@ -67,13 +65,15 @@ async def test_over_its_idle_time_it_is_stopped(rig: Rig) -> None:
     assert (end.stopped, end.signal, end.killed) == (Stopped.IDLE_TIME, 15, False)
 
 
-@pytest.mark.parametrize("stream", [1, 2])
-async def test_output_on_either_stream_is_a_sign_of_life(rig: Rig, stream: int) -> None:
-    lively = Workload()
-    for _ in range(12):
-        lively = lively.sleep(0.15).write(b".", stream)
-    end = (await rig.run(lively, limits=limits(idle_time=1.5))).exit
-    assert (end.code, end.stopped) == (0, None)
+async def test_output_on_either_stream_is_a_sign_of_life(rig: Rig) -> None:
+    async def run(stream: int) -> tuple[int | None, Stopped | None]:
+        lively = Workload()
+        for _ in range(12):
+            lively = lively.sleep(0.15).write(b".", stream)
+        end = (await rig.run(lively, limits=limits(idle_time=1.5))).exit
+        return end.code, end.stopped
+
+    assert await asyncio.gather(run(1), run(2)) == [(0, None)] * 2
 
 
 async def test_what_ignores_term_is_killed_after_its_grace(rig: Rig) -> None:

@@ -22,30 +22,32 @@ def unstartable(rig: Rig, fault: str) -> Workload | tuple[str, ...]:
         return Workload().then("no_start", f"the program is {fault}")
     path = rig.open / fault
     if fault == "a-directory":
-        path.mkdir()
+        path.mkdir(exist_ok=True)
     elif fault != "absent":
         path.write_text("#!/no/such/interpreter\n")
         path.chmod(0o755 if fault == "orphaned" else 0o644)
     return (str(rig.there / fault),)
 
 
-@pytest.mark.parametrize("fault", ["absent", "locked", "orphaned", "a-directory"])
-@pytest.mark.parametrize("stdin", [None, b"x" * 70_000], ids=["", "stdin"])
-async def test_what_cannot_be_started_is_the_tasks_own_fault(
-    rig: Rig, fault: str, stdin: bytes | None
-) -> None:
-    request = rig.request(unstartable(rig, fault), stdin=stdin)
-    with pytest.raises(LaunchFailed) as raised:
-        await rig.executor.launch(request)
-    failure = raised.value.failure
+async def test_what_cannot_be_started_is_the_tasks_own_fault(rig: Rig) -> None:
     whose = (Reason.START, Fault.TASK, False)
     if rig.python:  # there it is the interpreter, which is not of the task's choosing
         whose = (Reason.EXECUTOR, Fault.SYSTEM, True)
-    assert (failure.reason, failure.fault, failure.retryable) == whose
-    assert fault in failure.message
-    assert rig.processes(request) == []
-    assert await rig.executor.adopt(request) is None
-    await rig.executor.remove(request.name)
+
+    async def launch(fault: str, stdin: bytes | None) -> None:
+        request = rig.request(unstartable(rig, fault), stdin=stdin)
+        with pytest.raises(LaunchFailed) as raised:
+            await rig.executor.launch(request)
+        failure = raised.value.failure
+        assert (failure.reason, failure.fault, failure.retryable) == whose
+        assert fault in failure.message
+        assert rig.processes(request) == []
+        assert await rig.executor.adopt(request) is None
+        await rig.executor.remove(request.name)
+
+    for stdin in (None, b"x" * 70_000):
+        faults = ("absent", "locked", "orphaned", "a-directory")
+        await asyncio.gather(*(launch(fault, stdin) for fault in faults))
 
 
 async def test_launched_twice_it_is_started_once(rig: Rig) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from supervisor import client, patience
 from supervisor.client import Supervisor
 from tests.support.daemon import Daemon
 from tests.support.gpu_daemon import DOUBLE, Host, make
@@ -19,6 +20,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker("crash")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that come back at once: else most lives of a daemon that is killed again and again
+    pass without a call, and each restart costs a test a second."""
+    options = {**dict(client._OPTIONS), "grpc.max_reconnect_backoff_ms": 100}
+    monkeypatch.setattr(client, "_OPTIONS", tuple(options.items()))
+    monkeypatch.setattr(patience, "_LONGEST", 0.1)
 
 
 @pytest.fixture

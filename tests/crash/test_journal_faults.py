@@ -97,6 +97,7 @@ async def test_a_failing_disk_ends_the_daemon_and_nothing_acknowledged_is_lost(
         trace.terminate()
         trace.wait()
     await daemon.start()
+    SLOW.hurry(daemon.markers)
     await went_well(runner, daemon, SLOW)
     await runner.assign(new.payload(daemon.markers), task_id=new.task_id)
     await went_well(runner, daemon, new)
@@ -134,5 +135,6 @@ async def test_a_journal_locked_for_long_refuses_and_the_daemon_stays_live(
         assert await refusing == grpc.StatusCode.UNAVAILABLE
     await runner.assign(new.payload(daemon.markers), task_id=new.task_id)
     await went_well(runner, daemon, new)
+    SLOW.hurry(daemon.markers)
     await went_well(runner, daemon, SLOW)
     await following

@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from supervisor import client, patience
 from supervisor.client import Supervisor
 from tests.support.daemon import Daemon
 from tests.support.programs import Count, drawn
@@ -25,14 +24,6 @@ from tests.support.waiting import until
 KILLS = 50
 KEEPER_KILLS = 15
 AT_ONCE = 6
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients that come back at once: else most lives of the daemon pass without a call."""
-    options = {**dict(client._OPTIONS), "grpc.max_reconnect_backoff_ms": 100}
-    monkeypatch.setattr(client, "_OPTIONS", tuple(options.items()))
-    monkeypatch.setattr(patience, "_LONGEST", 0.1)
 
 
 @pytest.mark.parametrize("part", range(4))

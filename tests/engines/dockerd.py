@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -69,6 +70,10 @@ class Dockerd(Private):
             self._listening.bind(str(self.socket))
             self._listening.listen(64)
         return (self._listening.fileno(),)
+
+    def holds(self) -> Iterator[Path]:
+        data = self.directory / "data"
+        yield from (path for path in (data / "containers", data / "volumes") if path.is_dir())
 
     async def close(self) -> None:
         await super().close()

@@ -36,6 +36,8 @@ def things() -> set[tuple[str, str, str]]:
     nothing."""
     found = set()
     for engine in _known:
+        if engine.empty():
+            continue
         with contextlib.suppress(OSError, http.client.HTTPException, Refused):
             found |= {(engine.url, "container", name) for name in engine.talk.containers()}
             found |= {(engine.url, "volume", name) for name in engine.talk.volumes()}

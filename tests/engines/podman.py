@@ -7,6 +7,7 @@ to raise any.
 from __future__ import annotations
 
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.engines.dockerd import PATH
@@ -51,12 +52,16 @@ class Podman(Private):
 
     def __init__(self, directory: Path) -> None:
         super().__init__("podman", directory)
+        self.storage = directory / "data"
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         processes = resource.getrlimit(resource.RLIMIT_NPROC)[1]
         if not 0 < processes < _MOST_PROCESSES:
             processes = _MOST_PROCESSES
         words = {"directory": directory, "files": files, "processes": processes}
         (directory / "tmp").mkdir()
+        (directory / "packages/info").mkdir(parents=True)
+        (directory / "packages/updates").mkdir()
+        (directory / "packages/status").touch()
         (directory / "containers.conf").write_text(_CONTAINERS.format(**words))
         (directory / "storage.conf").write_text(_STORAGE.format(**words))
         (directory / "registries.conf").write_text(_REGISTRIES)
@@ -66,6 +71,10 @@ class Podman(Private):
         await super().close()
         remove_empty_cgroups("libpod_parent/conmon", "libpod_parent")
 
+    def holds(self) -> Iterator[Path]:
+        yield from self.storage.glob("*-containers")
+        yield from self.storage.glob("volumes")
+
     def command(self) -> list[str]:
         return ["podman", "system", "service", "--time", "0", self.url]
 
@@ -74,6 +83,7 @@ class Podman(Private):
         return {
             "PATH": PATH,
             "HOME": str(at),
+            "DPKG_ADMINDIR": f"{at}/packages",  # it asks whose each program is, and that is slow
             "TMPDIR": f"{at}/tmp",
             "XDG_RUNTIME_DIR": f"{at}/xdg",  # where a login of its user's would be
             "CONTAINERS_CONF": f"{at}/containers.conf",

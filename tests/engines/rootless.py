@@ -38,6 +38,7 @@ class Rootless(Podman):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
+        self.storage = directory / ".local/share/containers/storage"
         (directory / "etc").mkdir()
         for name, text in _FILES.items():
             (directory / "etc" / name).write_text(text)

@@ -93,6 +93,8 @@ class Talk:
             try:
                 self.call("DELETE", f"/containers/{container}", force="1", v="1")
             except Refused as error:
+                if error.status == http.client.NOT_FOUND:  # a daemon that was killed asked first
+                    return
                 if "state improper" not in str(error):  # Podman's, of one that is just ending
                     raise
                 self.call("POST", f"/containers/{container}/wait")

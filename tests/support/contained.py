@@ -7,22 +7,16 @@ is the daemon's and what is the engine's has one owner there.
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from runner.executors.container.engine import Engine as Client
-from runner.executors.container.executor import ContainerExecutor
-from runner.executors.container.image_record import ImageRecord
-from runner.executors.container.images import SILENT_STALL, STALL, Images
-from runner.executors.container.settings import Settings
-from runner.planning.policy import HostPath
 from runner.ports import Executor
 from tests.engines import rootless
 from tests.engines.engine import Engine
+from tests.support.container_executor import executor
 from tests.support.proxied import Proxied
 from tests.support.rig import Rig
 from tests.support.users import environment_for_others, python_for_others, reason_against_users
@@ -51,7 +45,7 @@ async def contained(engine: Engine, directory: Path) -> AsyncIterator[Rig]:
             return executor(*words)
         python = python_for_others()
         assert python is not None
-        factory = "tests.support.contained:executor"
+        factory = "tests.support.container_executor:executor"
         return await Proxied.begin([python], uid, environment_for_others(), factory, *words)
 
     async def lose() -> None:
@@ -66,28 +60,3 @@ async def contained(engine: Engine, directory: Path) -> AsyncIterator[Rig]:
     finally:
         await rig.close()
         shutil.rmtree(directory / "state", ignore_errors=True)
-
-
-def executor(kind: str, url: str, root: str, granted: str, uid: str) -> ContainerExecutor:
-    """The executor under test, of a runner whose own files are beside `root`."""
-    name = "docker" if kind == "docker" else "podman"
-    client = Client(name, url.removeprefix("unix://"))
-    settings = Settings(
-        name=name,
-        socket=client.socket,
-        root=Path(root),
-        runner="test",
-        user=f"{uid}:{uid}",
-        granted=lambda: (HostPath(granted, writable=True),),
-        hard=_hard(),
-    )
-    stall = STALL if name == "docker" else SILENT_STALL
-    images = Images(client, ImageRecord(), stall=stall, distribution=name == "docker")
-    return ContainerExecutor(settings, client, images)
-
-
-def _hard() -> dict[str, int]:
-    """What an engine without the right to raise any can give."""
-    limits = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
-    found = {name: resource.getrlimit(limit)[1] for name, limit in limits.items()}
-    return {name: most for name, most in found.items() if most != resource.RLIM_INFINITY}

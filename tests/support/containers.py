@@ -12,6 +12,7 @@ from tests.engines.engine import Engine
 from tests.engines.fixtures import GROUP, PYTHON_IMAGE
 from tests.engines.talk import Refused
 from tests.support.daemon import Daemon
+from tests.support.outputs import summary
 from tests.support.programs import Count
 
 MARKERS = "/markers"  # where tasks see the daemon's directory of that name
@@ -65,3 +66,9 @@ def pids(engine: Engine) -> dict[str, int]:
         with contextlib.suppress(Refused):  # it was removed meanwhile
             found[name] = engine.talk.call("GET", f"/containers/{name}/json")["State"]["Pid"]
     return {name: pid for name, pid in found.items() if pid}
+
+
+def kept(daemon: Daemon) -> int:
+    """Bytes of output in the files of the daemon's only attempt."""
+    found = [summary(path) for path in (daemon.state / "containers").glob("*/output")]
+    return sum(each.stdout_bytes + each.stderr_bytes for each in found)

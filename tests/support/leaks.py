@@ -56,7 +56,6 @@ class Census:
 
     place: Place
     pids: frozenset[str]
-    children: frozenset[psutil.Process]
     descriptors: frozenset[tuple[int, str]]
     cgroups: frozenset[str]
     contained: frozenset[tuple[str, str, str]] = frozenset()  # what engines hold
@@ -67,7 +66,6 @@ class Census:
         return cls(
             place,
             frozenset(_pids()),
-            frozenset(psutil.Process().children(recursive=True)),
             frozenset(descriptors()),
             frozenset(place.cgroups()),
             frozenset(known.things()),
@@ -127,13 +125,16 @@ class Census:
         return known.things() - self.contained
 
     def _processes(self) -> list[psutil.Process]:
-        found = set(psutil.Process().children(recursive=True)) - self.children
         new = set(_pids()) - self.pids
-        for pid in (new & set(_members(self.place.cgroup))) | set(_marked(new, self.place)):
+        ours = {pid for pid in new if _descends(pid)} | set(_marked(new, self.place))
+        ours |= new & set(_members(self.place.cgroup))
+        found = []
+        for pid in ours:
             with contextlib.suppress(psutil.Error):
-                found.add(psutil.Process(int(pid)))
-        engines = known.own()
-        found -= {p for p in found if p.pid in engines}
+                found.append(psutil.Process(int(pid)))
+        if found:
+            engines = known.own()
+            found = [p for p in found if p.pid not in engines]
         there = (p for p in found if _is_there(p) and not self._is_ahead(_cgroups_of(p.pid)))
         return sorted(there, key=lambda p: p.pid)
 
@@ -194,6 +195,18 @@ def leave_cgroup(path: Path) -> None:
 
 def _pids() -> Iterable[str]:
     return (path.name for path in Path("/proc").iterdir() if path.name.isdigit())
+
+
+def _descends(pid: str) -> bool:
+    """Whether this process is its parent, or its parent's, and so on."""
+    own = str(os.getpid())
+    while pid not in ("0", own):
+        try:
+            stat = Path("/proc", pid, "stat").read_text(errors="replace")
+        except OSError:  # it has ended
+            return False
+        pid = stat.rpartition(")")[2].split()[1]
+    return pid == own
 
 
 def _members(cgroup: Path | None) -> Iterable[str]:

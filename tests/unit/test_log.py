@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +127,8 @@ def test_a_note_says_itself_how_grave_it_is() -> None:
     observer.note("sweep failed", error=ValueError("x"))
     observer.note("connected", level="shout")
     assert [line["level"] for line in lines(stream)] == ["error", "warning", "info"]
+
+
+def test_rich_is_not_imported_where_it_happens_to_be_there_and_can_be_afterwards() -> None:
+    code = "import sys, runner.app; assert 'rich' not in sys.modules; import rich"
+    subprocess.run([sys.executable, "-c", code], check=True)

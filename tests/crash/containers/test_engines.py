@@ -16,7 +16,7 @@ from tests.engines.dockerd import Dockerd
 from tests.engines.engine import Engine, Private
 from tests.engines.fixtures import PYTHON_IMAGE, Images, Own
 from tests.engines.proxy import Proxy
-from tests.support.containers import counting, daemon_on, pids, running
+from tests.support.containers import counting, daemon_on, kept, pids, running
 from tests.support.daemon import Daemon
 from tests.support.outputs import summary
 from tests.support.programs import Count
@@ -24,7 +24,7 @@ from tests.support.verdicts import collect, ended, history, once_each, went_well
 from tests.support.waiting import until
 
 EXECUTOR, LOST = v1.FAILURE_REASON_EXECUTOR, v1.FAILURE_REASON_LOST
-SLOW = Count("slow", 8_000, 7, block=100, pause=0.1)  # eight seconds
+SLOW = Count("slow", 20_000, 7, block=100, pause=0.1)  # until it is to hurry
 
 
 @pytest.fixture
@@ -61,6 +61,14 @@ async def began(daemon: Daemon, runner: Supervisor) -> None:
         raise AssertionError(f"{late}\n{daemon.tail()}") from None
 
 
+async def went_on(runner: Supervisor, daemon: Daemon) -> None:
+    """What the slow task prints is read again; then it ends soon, and as it should."""
+    before = kept(daemon)
+    await until(lambda: kept(daemon) > before, "more of it is kept")
+    SLOW.hurry(daemon.markers)
+    await went_well(runner, daemon, SLOW)
+
+
 SURVIVING = ["docker live-restore", "podman"]
 
 
@@ -75,7 +83,7 @@ async def test_a_container_goes_on_through_a_restart_of_its_engine(
     assert (await runner.get("slow")).state == v1.TASK_STATE_RUNNING
     await mine.start()
     assert pids(mine) == before
-    await went_well(runner, daemon, SLOW)
+    await went_on(runner, daemon)
     once_each(await history(runner, "slow"))
     await until(lambda: not mine.talk.containers(), "it is removed")
 
@@ -106,6 +114,8 @@ async def test_after_such_a_stop_it_is_tried_again_where_that_was_asked_for(
     await until(lambda: daemon.starts("slow") == 1, "it runs")
     await mine.stop()
     await mine.start()
+    await until(lambda: daemon.starts("slow") == 2, "it runs again")
+    SLOW.hurry(daemon.markers)
     task = await ended(runner, "slow")
     assert [each.failure.reason for each in task.attempts] == [
         EXECUTOR,
@@ -218,7 +228,7 @@ async def test_daemon_and_engine_killed_together_lose_nothing(
     async with asyncio.TaskGroup() as both:
         both.create_task(daemon.start())
         both.create_task(mine.start())
-    await went_well(runner, daemon, SLOW)
+    await went_on(runner, daemon)
 
 
 @pytest.mark.parametrize("mine", SURVIVING, indirect=True)
@@ -249,7 +259,7 @@ async def test_an_engine_that_hangs_holds_up_no_answer_and_loses_nothing(
         assert task.state == v1.TASK_STATE_RUNNING
         await runner.assign({"execution": {"command": ["true"]}}, task_id="local")
         assert (await ended(runner, "local")).state == v1.TASK_STATE_COMPLETED
-    await went_well(runner, daemon, SLOW)
+    await went_on(runner, daemon)
 
 
 async def test_a_container_of_podmans_that_is_asked_to_end_and_removed_is_lost(
@@ -328,7 +338,7 @@ class TestOnBoth:
     ) -> None:
         (name,) = mine.talk.containers()
         mine.talk.call("POST", f"/containers/{name}/rename", name="er-somebodys")
-        await went_well(runner, daemon, SLOW)
+        await went_on(runner, daemon)
         await until(lambda: not mine.talk.containers(), "it is removed")
 
     async def test_a_container_that_is_paused_can_be_cancelled(

@@ -65,6 +65,7 @@ async def test_killed_between_start_and_its_record_the_same_container_goes_on(
     container = engine.talk.call("GET", f"/containers/{name}/json")["Id"]
     task = await runner.get("slow")
     assert container.startswith(task.attempts[0].handle)
+    slow.hurry(daemon.markers)
     await went_well(runner, daemon, slow)
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from runner.domain.limits import Limits
 from runner.domain.plan import Mode, Plan
 from runner.domain.task import TaskClass
 from runner.executors.local import LocalExecutor
+from runner.executors.local import executor as executor_module
 from runner.executors.local.link import KeeperRefused
 from runner.keeper.messages import encode
 from runner.ports import Launch
@@ -101,7 +103,9 @@ async def test_a_launch_beside_which_the_keeper_hung_up_is_found_and_not_said_to
     assert link is not None
     marker, go_on = home / "marker", home / "go on"
     script = f"echo x >> {marker}; while [ ! -e '{go_on}' ]; do sleep 0.01; done; exit 3"
-    launching = asyncio.create_task(executor.launch(request("a", script)))
+    plan = replace(request("a", script).plan, level="none")  # so that nothing else is asked for
+    launch = replace(request("a", script), plan=plan)
+    launching = asyncio.create_task(executor.launch(launch))
     for _ in range(20):  # turns of the loop: it is asked for, and not answered yet
         if not link._answers:
             await asyncio.sleep(0)
@@ -128,7 +132,10 @@ async def test_an_end_whose_record_is_damaged_is_lost(executor: LocalExecutor) -
     assert "damaged" in (await executor.wait(again.handle)).lost
 
 
-async def test_no_keeper_and_none_to_be_started_is_said(home: Path) -> None:
+async def test_no_keeper_and_none_to_be_started_is_said(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor_module, "_PROBE_PATIENCE", 0.5)
     executor = LocalExecutor(home / "none", start_keeper=False)
     readiness = await executor.probe()
     assert not readiness.ready
@@ -136,7 +143,10 @@ async def test_no_keeper_and_none_to_be_started_is_said(home: Path) -> None:
     await executor.close()
 
 
-async def test_a_keeper_that_cannot_start_says_why(home: Path) -> None:
+async def test_a_keeper_that_cannot_start_says_why(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor_module, "_PROBE_PATIENCE", 2.0)  # it has to start first
     executor = LocalExecutor(home / "root", keeper_options=("--allow-users", "no such user"))
     readiness = await executor.probe()
     assert not readiness.ready
