@@ -44,7 +44,7 @@ class Registry:
         self.delay = 0.0  # seconds between two pieces of a blob
         self.busy = 0  # answers on their way
         self._tags: dict[tuple[str, str], str] = {}
-        self._manifests: dict[tuple[str, str], bytes] = {}
+        self._manifests: dict[tuple[str, str], tuple[bytes, str]] = {}  # with their types
         self._blobs: dict[str, bytes] = {}
         self._ends = asyncio.Event()
 
@@ -52,7 +52,7 @@ class Registry:
         """Have an image under a tag, also where the tag was another's; returns its digest."""
         found = oci.digest(image.manifest)
         self._tags[name, tag] = found
-        self._manifests[name, found] = image.manifest
+        self._manifests[name, found] = image.manifest, image.kind
         self._blobs[image.id] = image.config
         self._blobs[image.layer.sha256] = image.layer.compressed
         return found
@@ -107,8 +107,8 @@ class Registry:
         found = self._tags.get((name, reference), reference)
         if (name, found) not in self._manifests:
             return _error(404, "MANIFEST_UNKNOWN")
-        data = self._manifests[name, found]
-        return await self._send(request, data, oci.MANIFEST, found, fault)
+        data, kind = self._manifests[name, found]
+        return await self._send(request, data, kind, found, fault)
 
     async def _blob(self, request: web.Request) -> web.StreamResponse:
         reference = request.match_info["reference"]

@@ -49,7 +49,9 @@ async def test_a_plan_that_took_a_limit_for_held_is_not_run_where_it_is_ignored(
     planned = tuple(each for each in GROUPS if each != kind)
     failure = (await begin(nothing_is_left, unheld=planned)).failure
     assert (failure.reason, failure.fault) == (Reason.EXECUTOR, Fault.SYSTEM)
+    assert not failure.retryable  # what its engine holds does not change between two tries
     assert f"its limit of {kind} is not held here" in failure.message
+    assert 'policy.limits_not_held = "allow"' in failure.message
 
 
 async def test_a_plan_that_says_so_or_has_no_limit_goes_on_to_its_image(

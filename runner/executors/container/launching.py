@@ -22,6 +22,7 @@ from runner.executors.container import (
     engine_life,
     failures,
     granted,
+    image_annotations,
     peek,
     readback,
     records,
@@ -224,7 +225,9 @@ class Launching:
         self, container: str, body: spec.Body, flavour: Flavour, image: ImageFacts
     ) -> None:
         told = await self._containers.inspect(container)
+        found = await self._containers.annotations(container, told)
         lines = readback.differences(told, body, flavour, image)
+        lines += image_annotations.differences(found, body)
         if lines:
             raise LaunchFailed(failures.of_difference(lines))
 
