@@ -40,8 +40,8 @@ def problem(names: Iterable[str]) -> str:
         return ""
     more = f" and {len(orders) - 1} more" if len(orders) > 1 else ""
     return (
-        f"its image's manifest has the annotation {orders[0]!r:.150}{more}, which Podman would hand "
-        "to its runtime, where it may be an order: build the image without it"
+        f"its image's manifest bears the annotation {orders[0]!r:.150}{more}, which Podman gives "
+        "its runtime, where it may be an order: build the image without it"
     )
 
 
