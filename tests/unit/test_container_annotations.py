@@ -40,8 +40,7 @@ ORDERS = (
 HARMLESS = tuple(f"{prefix}x" for prefix in DESCRIBING)
 ID = "sha256:" + "1" * 64
 
-# what Podman 4.3 tells of a container of an image that has none, and 5 of one that has a limit of
-# processes, rootless
+# what Podman 4.3 tells of a container of an image that has none
 PODMAN_4 = {
     "io.kubernetes.cri-o.TTY": "false",
     "io.podman.annotations.autoremove": "FALSE",
@@ -74,7 +73,7 @@ def test_a_problem_is_told_of_no_more_and_no_less_in_bounded_words(names: list[s
 @pytest.mark.parametrize("flavour", [PODMAN, ROOTLESS])
 def test_what_podman_sets_itself_is_no_difference(flavour: Any) -> None:
     asked = body(launch(), IMAGE, SETTINGS, flavour)
-    own = {"io.podman.annotations.pids-limit": "33"}  # 32, and its init
+    own = {"io.podman.annotations.pids-limit": "33"}  # by 5: 32, and its init
     if flavour is ROOTLESS:
         own["io.podman.annotations.userns"] = "keep-id"
     assert differences({**PODMAN_4, **own, **dict.fromkeys(HARMLESS, "x")}, asked) == []
