@@ -50,7 +50,7 @@ class Containers:
         self._beyond = beyond
         self._owner = owners.me() if alone else ""
         self._config, self._host, self._note, self._told = config, host, note, told
-        self._granted = config.policy.host_paths
+        self._policy = config.policy
         place = config.secrets
         secrets = DirectorySecrets(place.path, place.tenants, note) if place else None
         self._logins = Logins(secrets, config.registries)
@@ -67,7 +67,7 @@ class Containers:
     def ruled(self, rules: Rules) -> Rules:
         """The rules with what is known here of private images; containers are made by them from
         now on."""
-        self._granted = rules.policy.host_paths
+        self._policy = rules.policy
         return replace(rules, withheld=self._withheld)
 
     def _withheld(self, executor: str, reference: str, tenant: str) -> bool:
@@ -99,7 +99,8 @@ class Containers:
                 root=self._root,
                 runner=config.runner.id or self._host.hostname,
                 user=container_user(of),
-                granted=lambda: self._granted,
+                granted=lambda: self._policy.host_paths,
+                unheld_allowed=lambda: self._policy.limits_not_held == "allow",
                 grace=of.leftovers_after,
                 hard=_hard(),
                 owner=self._owner,

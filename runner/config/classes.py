@@ -77,7 +77,7 @@ def rules(
             unheld=said.unheld,
             notes=said.notes,
             engines={
-                name: _engine(engines.get(name, _UNREADY), container_user(one))
+                name: _engine(engines.get(name, _UNREADY), one)
                 for name, one in config.containers.items()
             },
             gpus=gpus,
@@ -148,9 +148,12 @@ def container_user(config: Container) -> str:
     return UNPRIVILEGED if os.geteuid() == 0 else f"{os.geteuid()}:{os.getegid()}"
 
 
-def _engine(said: Readiness, user: str) -> Engine:
+def _engine(said: Readiness, config: Container) -> Engine:
+    """Where it has not answered, and none is configured, as whom its tasks run is left to the
+    launch: a rootless one has one user of its own."""
     unheld = said.unheld or {"disk": "no engine holds the size of a directory of this host"}
-    return Engine(said.ready, said.user or user, unheld, said.notes, said.no_gpus, said.places)
+    user = said.user or (container_user(config) if said.version else config.user or "")
+    return Engine(said.ready, user, unheld, said.notes, said.no_gpus, said.places)
 
 
 def _class(name: TaskClass, said: Class, cores: float, memory: int, gpus: int) -> ClassRules:

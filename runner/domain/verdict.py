@@ -88,25 +88,23 @@ def cancelled(task: Task, exit_: Exit) -> bool:
     return not before
 
 
-_NOT_BY_ITSELF = (Reason.LOST, Reason.SECRET)
-
-
 def retry_delay(
     policy: RetryPolicy, attempts: tuple[Attempt, ...], failure: Failure, draw: float
 ) -> float | None:
     """Seconds to wait before another attempt, or None where there is none.
 
-    `attempts` are all that were made, the failed one last. What failed before its start, and
-    not by the task's fault, is tried again by itself, but for a secret that is unfit, which only a
-    person mends; the rest only where the policy names the reason. `draw` from [0, 1) is the jitter.
+    `attempts` are all that were made, the failed one last. What failed before its start, not by
+    the task's fault, and may end otherwise, is tried again by itself; what only a person mends (a
+    secret that is unfit) and the rest only where the policy names the reason. `draw` from [0, 1) is
+    the jitter.
     """
     made = len(attempts)
     if made >= policy.max_attempts:
         return None
     if failure.reason not in policy.on:
         unstarted = _unstarted(attempts)
-        by_itself = failure.fault is Fault.SYSTEM and failure.reason not in _NOT_BY_ITSELF
-        if not by_itself or not 0 < unstarted < UNSTARTED_ATTEMPTS:
+        by_itself = failure.fault is Fault.SYSTEM and failure.retryable
+        if not by_itself or failure.reason is Reason.LOST or not 0 < unstarted < UNSTARTED_ATTEMPTS:
             return None
     return draw * _longest_wait(policy, made)
 

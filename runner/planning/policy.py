@@ -96,8 +96,9 @@ class TenantRules:
 @dataclass(frozen=True, slots=True)
 class Engine:
     """What planning knows of an engine of containers: whether it is there now, as whom its tasks
-    run ("uid:gid"), limits that it cannot hold, each with why, more lines for `Plan.decisions`,
-    why it can give no task a GPU (empty where it can), and where its own files are."""
+    run ("uid:gid", empty where it has not said), limits that it cannot hold, each with why, more
+    lines for `Plan.decisions`, why it can give no task a GPU (empty where it can), and where its
+    own files are."""
 
     ready: bool = False
     user: str = ""

@@ -44,6 +44,18 @@ async def test_what_the_registry_refuses_is_not_asked_for_again(
     assert kind(await failure(client, registry.called("team/one", "1"))) == FOR_GOOD
 
 
+PAGE = "<html>\r\n<head><title>%s</title></head>\r\n<body>\r\ntimeout, 429</body>\r\n</html>\r\n"
+
+
+@pytest.mark.parametrize("status", ["403 Forbidden", "404 Not Found"])
+async def test_an_ordinary_page_of_a_registry_is_told_by_its_status(
+    client: Client, pulling: Engine, registry: Registry, noise: Noise, status: str
+) -> None:
+    registry.put("team/one", "1", noise())
+    registry.faults = [RegistryFault("manifest", status=int(status[:3]), page=PAGE % status)]
+    assert kind(await failure(client, registry.called("team/one", "1"))) == FOR_GOOD
+
+
 @pytest.mark.parametrize("name", ["team/one:2", "team/two:1", "team/unauthorized:denied"])
 async def test_what_is_not_there_is_not_asked_for_again(
     client: Client, pulling: Engine, registry: Registry, noise: Noise, name: str

@@ -12,14 +12,15 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+OCI = "application/vnd.oci.image"  # how the types begin of those that may have annotations
 
 Fill = Callable[[tarfile.TarFile], None]
 """Puts the files of a layer into a tar."""
@@ -41,10 +42,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class Image:
-    """A layer and what the image says of itself."""
+    """A layer and what the image says of itself. With `annotations` its manifest is of OCI's type,
+    the only one that has them; a registry gives them out, an `archive` has none."""
 
     layer: Layer
     config: bytes
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -52,16 +55,24 @@ class Image:
         return digest(self.config)
 
     @property
+    def kind(self) -> str:
+        """The type of its manifest."""
+        return f"{OCI}.manifest.v1+json" if self.annotations else MANIFEST
+
+    @property
     def manifest(self) -> bytes:
         """As a registry gives it out; by its digest an image is pinned."""
-        layer = self.layer
-        entries = [(LAYER, layer.sha256, len(layer.compressed))]
+        layer, kinds = self.layer, (CONFIG, LAYER)
+        if self.annotations:
+            kinds = (f"{OCI}.config.v1+json", f"{OCI}.layer.v1.tar+gzip")
         about = {
             "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": _entry(CONFIG, self.id, len(self.config)),
-            "layers": [_entry(*entry) for entry in entries],
+            "mediaType": self.kind,
+            "config": _entry(kinds[0], self.id, len(self.config)),
+            "layers": [_entry(kinds[1], layer.sha256, len(layer.compressed))],
         }
+        if self.annotations:
+            about["annotations"] = dict(self.annotations)
         return json.dumps(about).encode()
 
     def archive(self, path: Path, name: str) -> Path:

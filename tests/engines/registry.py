@@ -22,11 +22,13 @@ CODES = {401: "UNAUTHORIZED", 403: "DENIED", 404: "NAME_UNKNOWN", 429: "TOOMANYR
 
 @dataclass
 class Fault:
-    """What happens to requests of a kind (`manifest`, `blob`), so many times: a status; or,
-    after `after` bytes, no more of it (`stall`) or the end of the connection (`reset`)."""
+    """What happens to requests of a kind (`manifest`, `blob`), so many times: a status, with a
+    `page` where it is not answered as registries do; or, after `after` bytes, no more of it
+    (`stall`) or the end of the connection (`reset`)."""
 
     kind: str
     status: int = 0
+    page: str = ""
     after: int = 0
     stall: bool = False
     reset: bool = False
@@ -44,7 +46,7 @@ class Registry:
         self.delay = 0.0  # seconds between two pieces of a blob
         self.busy = 0  # answers on their way
         self._tags: dict[tuple[str, str], str] = {}
-        self._manifests: dict[tuple[str, str], bytes] = {}
+        self._manifests: dict[tuple[str, str], tuple[bytes, str]] = {}  # with their types
         self._blobs: dict[str, bytes] = {}
         self._ends = asyncio.Event()
 
@@ -52,7 +54,7 @@ class Registry:
         """Have an image under a tag, also where the tag was another's; returns its digest."""
         found = oci.digest(image.manifest)
         self._tags[name, tag] = found
-        self._manifests[name, found] = image.manifest
+        self._manifests[name, found] = image.manifest, image.kind
         self._blobs[image.id] = image.config
         self._blobs[image.layer.sha256] = image.layer.compressed
         return found
@@ -103,12 +105,12 @@ class Registry:
             self.asked.append(("manifest", reference))
         fault = self._fault("manifest")
         if fault and fault.status:
-            return _error(fault.status, CODES.get(fault.status, "UNKNOWN"))
+            return _refusal(fault)
         found = self._tags.get((name, reference), reference)
         if (name, found) not in self._manifests:
             return _error(404, "MANIFEST_UNKNOWN")
-        data = self._manifests[name, found]
-        return await self._send(request, data, oci.MANIFEST, found, fault)
+        data, kind = self._manifests[name, found]
+        return await self._send(request, data, kind, found, fault)
 
     async def _blob(self, request: web.Request) -> web.StreamResponse:
         reference = request.match_info["reference"]
@@ -116,7 +118,7 @@ class Registry:
             self.asked.append(("blob", reference))
         fault = self._fault("blob")
         if fault and fault.status:
-            return _error(fault.status, CODES.get(fault.status, "UNKNOWN"))
+            return _refusal(fault)
         if reference not in self._blobs:
             return _error(404, "BLOB_UNKNOWN")
         data = self._blobs[reference]
@@ -164,6 +166,12 @@ class Registry:
                 fault.times -= 1
                 return fault
         return None
+
+
+def _refusal(fault: Fault) -> web.Response:
+    if fault.page:
+        return web.Response(status=fault.status, text=fault.page, content_type="text/html")
+    return _error(fault.status, CODES.get(fault.status, "UNKNOWN"))
 
 
 def _error(status: int, code: str, headers: dict[str, str] | None = None) -> web.Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from runner.config import ConfigError, beyond_host, load, rules
+from runner.config.classes import UNPRIVILEGED
 from runner.domain.limits import Limits
 from runner.domain.task import TaskClass
 from runner.host import HostFacts
@@ -175,3 +177,18 @@ def test_that_no_engine_holds_a_disk_is_known_before_one_has_answered() -> None:
     engines = rules(default_config(), HOST, Readiness(ready=True)).host.engines
     assert set(engines) == {"docker"}
     assert set(engines["docker"].unheld) == {"disk"}
+
+
+def test_as_whom_a_container_runs_is_planned_only_where_its_engine_has_said_that() -> None:
+    """A rootless one runs tasks as its own user alone, and would refuse to run them as another."""
+
+    def user(configured: str = "", **said: Any) -> str:
+        said_so = {"ENV_RUNNER_EXECUTORS__DOCKER__USER": configured} if configured else {}
+        config = default_config(**said_so)
+        engines = {"docker": Readiness(ready=bool(said), **said)}
+        return rules(config, HOST, engines=engines).host.engines["docker"].user
+
+    assert user() == rules(default_config(), HOST).host.engines["docker"].user == ""
+    assert user("8:8") == "8:8"
+    assert user(version="Podman 4.3.1, rootless", user="7:7") == "7:7"
+    assert user(version="Docker 20.10") in {UNPRIVILEGED, f"{os.geteuid()}:{os.getegid()}"}

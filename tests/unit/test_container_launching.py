@@ -24,11 +24,13 @@ GROUPS = ("memory", "cpu", "processes")
 NOTHING = dict.fromkeys((*GROUPS, "disk"), "it ignores it")
 
 
-async def begin(directory: Path, *, unheld: tuple[str, ...], **words: object) -> LaunchFailed:
+async def begin(
+    directory: Path, *, unheld: tuple[str, ...], allowed: bool = False, **words: object
+) -> LaunchFailed:
     """Why it was not begun, on an engine that is not there and is known to hold no limit."""
     engine = Engine("podman", str(directory / "none.sock"))
     launching = Launching(
-        replace(SETTINGS, root=directory / "c"),
+        replace(SETTINGS, root=directory / "c", unheld_allowed=lambda: allowed),
         Containers(engine),
         Images(engine, ImageRecord()),
         Places(directory / "c"),
@@ -49,15 +51,18 @@ async def test_a_plan_that_took_a_limit_for_held_is_not_run_where_it_is_ignored(
     planned = tuple(each for each in GROUPS if each != kind)
     failure = (await begin(nothing_is_left, unheld=planned)).failure
     assert (failure.reason, failure.fault) == (Reason.EXECUTOR, Fault.SYSTEM)
+    assert not failure.retryable  # what its engine holds does not change between two tries
     assert f"its limit of {kind} is not held here" in failure.message
+    assert 'policy.limits_not_held = "allow"' in failure.message
 
 
-async def test_a_plan_that_says_so_or_has_no_limit_goes_on_to_its_image(
+async def test_a_plan_that_says_so_or_has_no_limit_or_a_policy_that_allows_it_goes_on(
     nothing_is_left: Path,
 ) -> None:
     none = replace(LIMITS, memory_bytes=0, cpu_cores=0.0, max_processes=0)
     for said in (
         await begin(nothing_is_left, unheld=GROUPS),
         await begin(nothing_is_left, unheld=(), limits=none),
+        await begin(nothing_is_left, unheld=(), allowed=True),
     ):
         assert isinstance(said.__cause__, EngineError)

@@ -21,6 +21,7 @@ from runner.executors.container.pull_failures import judged
 
 DIGEST = "sha256:" + "a" * 64
 OTHER = "sha256:" + "b" * 64
+PAGE = "<html> <head><title>%s, timeout</title></head> ..."
 
 
 def test_names_are_given_to_engines_in_full() -> None:
@@ -67,12 +68,50 @@ def test_only_the_very_tag_and_the_very_repository_count() -> None:
         ("dial tcp 10.0.0.1:403: connect: connection refused", False),
         ("write /data/x: no space left on device", False),
         ("unexpected EOF", False),
+        ("dial tcp 10.0.0.1:443: connect: permission denied", False),
+        (
+            'Get "https://r.example/v2/denied/manifests/forbidden": net/http: request canceled',
+            False,
+        ),
+        (f"reading manifest 1 in r.example/a: StatusCode: 404, {PAGE % '404 Not Found'}", True),
+        (f"reading manifest 1 in r.example/a: StatusCode: 403, {PAGE % '403 Forbidden'}", True),
+        (f"reading manifest 1 in r.example/a: StatusCode: 418, {PAGE % '404 Not Found'}", False),
+        ("reading manifest 1 in r.example/a: StatusCode: 404, ", True),
+        ("reading manifest 1 in r.example/a: StatusCode: 403, ", True),
+        ("reading manifest 1 in r.example/a: StatusCode: 429, unauthorized, status: 403", False),
+        ('error parsing HTTP 404 response body: invalid character: "429"', True),
     ],
 )
 def test_what_another_try_cannot_mend_is_told_by_an_engines_words(
     said: str, *, permanent: bool
 ) -> None:
     assert judged("r.example/a:1", said).permanent is permanent
+
+
+# how an engine begins, before it gives the registry's own words, and whether that is for good
+BEGINNINGS = {
+    "error parsing HTTP 403 response body: invalid character: ": True,
+    "error parsing HTTP 404 response body: invalid character: ": True,
+    "error parsing HTTP 429 response body: invalid character: ": False,
+    "error parsing HTTP 400 response body: invalid character: ": False,
+    "received unexpected HTTP status: 503 Service Unavailable: ": False,
+    "reading manifest 1 in r.example/a: StatusCode: 403, ": True,
+    "reading manifest 1 in r.example/a: StatusCode: 404, ": True,
+    "reading manifest 1 in r.example/a: StatusCode: 429, ": False,
+    "reading manifest 1 in r.example/a: denied: ": True,
+    "reading manifest 1 in r.example/a: name unknown: ": True,
+    "reading manifest 1 in r.example/a: unknown: ": False,
+    "manifest for r.example/a:1 not found: manifest unknown: ": True,
+    "pull access denied for r.example/a, repository does not exist: denied: ": True,
+    "unauthorized: ": True,
+    "toomanyrequests: ": False,
+}
+WORDS = ("timeout", "429", "no such host", "denied", "status: 404", "HTTP 403", "manifest unknown")
+
+
+@given(st.sampled_from(sorted(BEGINNINGS)), st.lists(st.sampled_from(WORDS) | st.text(max_size=9)))
+def test_the_registrys_own_words_decide_nothing(said: str, words: list[str]) -> None:
+    assert judged("r.example/a:1", said + " ".join(words)).permanent is BEGINNINGS[said]
 
 
 def test_the_name_of_an_image_is_no_word_of_the_engines() -> None:

@@ -228,6 +228,13 @@ def test_an_unfit_secret_is_tried_again_only_where_it_is_named() -> None:
     assert retry_delay(RetryPolicy(on=("SECRET",)), attempts, unfit, 0.5) == 0.5
 
 
+def test_what_cannot_end_otherwise_is_not_tried_again_by_itself() -> None:
+    unheld = Failure(Reason.EXECUTOR, "its limit of memory is not held here", Fault.SYSTEM)
+    attempts = (an_attempt(failure=unheld),)
+    assert retry_delay(RetryPolicy(), attempts, unheld, 0.5) is None
+    assert retry_delay(RetryPolicy(on=("EXECUTOR",)), attempts, unheld, 0.5) == 0.5
+
+
 def test_the_wait_doubles_up_to_its_limit_and_never_overflows() -> None:
     policy = RetryPolicy(max_attempts=100, on=("START",), max_backoff=30.0, multiplier=1e9)
     attempts = tuple(an_attempt(n) for n in range(1, 100))

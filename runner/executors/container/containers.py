@@ -103,6 +103,18 @@ class Containers:
             "inspect", lambda docker: docker.containers.container(container).show()
         )
 
+    async def annotations(self, container: str, told: Mapping[str, Any]) -> dict[str, Any]:
+        """With which it is handed to the engine's runtime: Podman tells them by its own API alone,
+        Docker in its answer to `inspect`, which is `told`. Raises Absent."""
+        libpod = await self.engine.libpod()
+        if not libpod:
+            return (told.get("HostConfig") or {}).get("Annotations") or {}
+        said = await self.engine.json("inspect", f"{libpod}/containers/{container}/json")
+        config = said.get("Config") or {}
+        if "Annotations" not in config:
+            raise Failed(f"{self.engine.name} does not tell a container's annotations")
+        return config["Annotations"] or {}
+
     async def state(self, container: str) -> State:
         """How it stands. Raises Absent."""
         return state(await self.inspect(container))

@@ -75,6 +75,7 @@ class Engine:
     def __init__(self, name: str, socket: str, told: Told = untold) -> None:
         self.name, self.socket = name, socket
         self._told = told
+        self._release: Mapping[str, Any] | None = None
         self._docker: aiodocker.Docker | None = None
         self._connector: aiohttp.UnixConnector | None = None
 
@@ -141,6 +142,17 @@ class Engine:
         """Whether it answers: cheaper than any other question. Raises EngineError."""
         async with self.stream("ping", "GET", "_ping", limit=limit) as body:
             await body.read()
+
+    async def release(self, limit: float = LIMIT) -> Mapping[str, Any]:
+        """What it says of its versions, asked for anew. Raises EngineError."""
+        self._release = await self.call("version", _version, limit)
+        return self._release
+
+    async def libpod(self) -> str:
+        """How the paths of Podman's own API begin, as in "v4.3.1/libpod"; empty for Docker. By what
+        it said last of its versions. Raises EngineError."""
+        version = podman(await self.release() if self._release is None else self._release)
+        return f"v{version}/libpod" if version else ""
 
     async def version(self) -> str:
         """The version of the API that is spoken, as in "v1.41". Raises EngineError."""
@@ -244,6 +256,21 @@ class Engine:
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
             why = " ".join(str(error).split()) or "the connection was closed"
             raise OutOfReach(f"{self.name} at {self.socket} is out of reach: {why:.300}") from error
+
+
+async def _version(docker: aiodocker.Docker) -> Mapping[str, Any]:
+    return await docker.version()
+
+
+def podman(release: Mapping[str, Any]) -> str:
+    """Podman's version, where what an engine says of its versions is that; empty for Docker. Raises
+    Failed."""
+    try:
+        components = release.get("Components") or ()
+        found = [each for each in components if each.get("Name") == "Podman Engine"]
+        return str(found[0].get("Version", "")) if found else ""
+    except (AttributeError, TypeError) as error:
+        raise Failed("it answered what the protocol does not have") from error
 
 
 def _of_status(status: int, message: str) -> EngineError:

@@ -75,8 +75,13 @@ def no_gpus(why: str) -> Failure:
 
 
 def unheld(kind: str, why: str) -> Failure:
-    """Its plan was made when nothing was known of its engine, which does not hold that limit."""
-    return _of_engine(f"its limit of {kind} is not held here, as was planned: {why:.300}")
+    """Its plan was made when nothing was known of its engine, which does not hold that limit. Only
+    a person changes that, and not between two tries."""
+    text = (
+        f"its limit of {kind} is not held here, as was planned before its engine had answered: "
+        f'{why:.300}; or let it run without, with policy.limits_not_held = "allow"'
+    )
+    return Failure(Reason.EXECUTOR, text, Fault.SYSTEM)
 
 
 def of_difference(lines: list[str]) -> Failure:

@@ -20,6 +20,7 @@ class ImageFacts:
     env: tuple[tuple[str, str], ...] = ()
     volumes: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()  # their names
+    annotations: tuple[str, ...] = ()  # likewise, of its manifest; none where Docker tells of it
 
 
 def facts(told: Mapping[str, Any]) -> ImageFacts:
@@ -33,6 +34,7 @@ def facts(told: Mapping[str, Any]) -> ImageFacts:
         env=tuple((name, value) for name, _, value in pairs),
         volumes=tuple(sorted(map(str, config.get("Volumes") or ()))),
         labels=tuple(sorted(map(str, config.get("Labels") or ()))),
+        annotations=tuple(sorted(map(str, told.get("Annotations") or ()))),
     )
 
 

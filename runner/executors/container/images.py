@@ -17,7 +17,7 @@ from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.image import Image, parse
 from runner.executors.container import image_names as names
 from runner.executors.container.engine import Absent, Engine, EngineError, OutOfReach
-from runner.executors.container.image import ImageFacts, facts
+from runner.executors.container.image import ImageFacts, facts, full_id
 from runner.executors.container.image_budget import ImageBudget
 from runner.executors.container.image_record import ImageRecord
 from runner.executors.container.logins import Login
@@ -146,7 +146,12 @@ class Images:
         return found
 
     async def _inspect(self, name: str) -> dict[str, Any] | None:
+        """By Podman's own API, where it is that: the other one leaves the annotations out."""
         try:
+            if libpod := await self._engine.libpod():
+                path = f"{libpod}/images/{name}/json"
+                told = await self._engine.json("inspect_image", path)
+                return {**told, "Id": full_id(str(told["Id"]))}
             return await self._engine.call("inspect_image", lambda d: d.images.inspect(name))
         except Absent:
             return None

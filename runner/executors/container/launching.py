@@ -22,6 +22,7 @@ from runner.executors.container import (
     engine_life,
     failures,
     granted,
+    image_annotations,
     peek,
     readback,
     records,
@@ -145,11 +146,12 @@ class Launching:
             raise LaunchFailed(failures.unfit(text))
         if request.gpus and known.readiness.no_gpus:
             raise LaunchFailed(failures.no_gpus(known.readiness.no_gpus))
-        if kind := _unheld(plan, known):
-            raise LaunchFailed(failures.unheld(kind, known.readiness.unheld[kind]))
+        if (kinds := _unheld(plan, known)) and not self._settings.unheld_allowed():
+            raise LaunchFailed(failures.unheld(kinds[0], known.readiness.unheld[kinds[0]]))
+        plan = replace(plan, user=plan.user or owner, unheld=(*plan.unheld, *kinds))
         if 0 < plan.limits.memory_bytes < failures.LEAST_MEMORY and "memory" not in plan.unheld:
             raise LaunchFailed(failures.too_little_memory(plan))
-        request = replace(request, plan=replace(plan, user=plan.user or owner))
+        request = replace(request, plan=plan)
         ready = await self._ready(request)
         try:
             return await self._begin(request, known, ready, time.time_ns())
@@ -225,7 +227,9 @@ class Launching:
         self, container: str, body: spec.Body, flavour: Flavour, image: ImageFacts
     ) -> None:
         told = await self._containers.inspect(container)
+        found = await self._containers.annotations(container, told)
         lines = readback.differences(told, body, flavour, image)
+        lines += image_annotations.differences(found, body)
         if lines:
             raise LaunchFailed(failures.of_difference(lines))
 
@@ -342,13 +346,13 @@ def _owner(user: str) -> tuple[int, int]:
     return owner
 
 
-def _unheld(plan: Plan, known: Known) -> str:
-    """A limit that its plan takes for held, since it was made before the engine had answered, and
-    that the engine would ignore; empty where there is none."""
+def _unheld(plan: Plan, known: Known) -> tuple[str, ...]:
+    """The limits that its plan takes for held, since it was made before the engine had answered,
+    and that the engine would ignore."""
     limits, unheld = plan.limits, known.readiness.unheld.keys() - set(plan.unheld)
     asked = {"memory": limits.memory_bytes, "cpu": limits.cpu_cores}
     asked["processes"] = limits.max_processes
-    return next((kind for kind, amount in asked.items() if amount and kind in unheld), "")
+    return tuple(kind for kind, amount in asked.items() if amount and kind in unheld)
 
 
 def mark(launched: Launched, it: State) -> None:

@@ -1,7 +1,8 @@
 """What an engine says of a pull that failed, and what follows from it: pure.
 
 Engines give the registry's answer as a sentence, Docker with 500 for nearly all of them; so it
-is told by its words. What is not known here may end otherwise if tried again.
+is told by its words, those of the engine: the registry's own decide nothing. What is not known
+here may end otherwise if tried again.
 """
 
 from __future__ import annotations
@@ -12,19 +13,21 @@ from runner.domain.failure import Failure, Fault, Reason
 
 _LONGEST = 300  # characters of an engine's sentence
 
-_NOT_GRANTED = re.compile(
-    r"unauthorized|no basic auth credentials|authentication required|denied|forbidden"
-    r"|(?:http|status:|status code from registry) 40[13]\b",
+_SAYS = re.compile(
+    r"(?:http|status:|status code from registry|statuscode:) (?P<status>\d{3})\b"
+    r"|(?P<absent>(?:manifest|name|blob|repository|tag) (?:is )?(?:unknown|invalid|not found)"
+    r"|unknown blob|manifest for .* not found|repository .* not found"
+    r"|no matching manifest|no image found in .* for architecture)"
+    r"|(?P<refused>unauthorized|no basic auth credentials|authentication required"
+    r"|(?<!permission )denied|forbidden)"
+    r"|(?P<soon>too ?many ?requests|(?:unknown|unavailable|unsupported): |no space left|timeout)",
     re.IGNORECASE,
 )
-_NOT_THERE = re.compile(
-    r"(?:manifest|name|blob|repository|tag) (?:is )?(?:unknown|invalid|not found)|unknown blob"
-    r"|manifest for .* not found|repository .* not found"
-    r"|(?:http|status:|status code from registry) 404\b"
-    r"|no matching manifest|no image found in .* for architecture",
-    re.IGNORECASE,
-)
-_SOON = re.compile(r"too many requests|\b429\b|no space left|timeout|no such host", re.IGNORECASE)
+"""Of these the first counts: an engine says the status, or what the registry calls the error,
+before it gives the registry's own words, which may say anything (a page about a "timeout")."""
+
+_BY_STATUS = {"401": "refused", "403": "refused", "404": "absent"}
+_MEANS = {"absent": "is not in its registry", "refused": "is not granted by its registry"}
 
 
 class PullFailed(Exception):
@@ -45,12 +48,10 @@ def judged(reference: str, said: str) -> PullFailed:
     repository = re.split(r"@|:(?!.*/)", reference, maxsplit=1)[0]
     words = said.replace(reference, "it").replace(repository, "it")  # it may be called "denied"
     words = re.sub(r"manifest \S+ in ", "manifest in ", words)  # and so may its tag
-    if _SOON.search(words):
-        permanent, what = False, "could not be pulled"
-    elif _NOT_THERE.search(words):
-        permanent, what = True, "is not in its registry"
-    elif _NOT_GRANTED.search(words):
-        permanent, what = True, "is not granted by its registry"
-    else:
-        permanent, what = False, "could not be pulled"
-    return PullFailed(f"image {reference} {what}: {said[:_LONGEST]}", permanent=permanent)
+    words = re.sub(r"https?://[^\s\"]+", "it", words)  # where its path is another
+    found = _SAYS.search(words)
+    kind = "" if found is None else str(found.lastgroup)
+    kind = _BY_STATUS.get(found["status"], "") if found and kind == "status" else kind
+    what = _MEANS.get(kind, "could not be pulled")
+    message = f"image {reference} {what}: {said[:_LONGEST]}"
+    return PullFailed(message, permanent=kind in _MEANS)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runner.domain.plan import Mode
-from runner.executors.container.engine import Engine, Failed
+from runner.executors.container.engine import Engine, Failed, podman
 from runner.executors.container.flavours import DOCKER, PODMAN, ROOTLESS, Flavour
 from runner.ports import Readiness
 
@@ -59,30 +59,17 @@ async def ask(engine: Engine, limit: float = ANSWER) -> Known:
 
 
 async def _asked(engine: Engine, limit: float) -> Known:
-    version: Mapping[str, Any] = await engine.call("version", _version, limit)
-    if podman := _podman(version):
-        path = f"v{podman}/libpod/info"
-        info = await engine.json("info", path, limit)
+    version = await engine.release(limit)
+    if release := podman(version):
+        info = await engine.json("info", f"v{release}/libpod/info", limit)
         # of an engine that has one user, tasks can have no other
         owner = os.stat(engine.socket)  # noqa: PTH116 - no more than a number
-        return of_podman(podman, info, f"{owner.st_uid}:{owner.st_gid}")
+        return of_podman(release, info, f"{owner.st_uid}:{owner.st_gid}")
     return of_docker(version, await engine.call("info", _info, limit))
-
-
-async def _version(docker: aiodocker.Docker) -> Mapping[str, Any]:
-    return await docker.version()
 
 
 async def _info(docker: aiodocker.Docker) -> Mapping[str, Any]:
     return await docker.system.info()
-
-
-def _podman(version: Mapping[str, Any]) -> str:
-    """Podman's version, if it is that."""
-    for each in version.get("Components") or ():
-        if each.get("Name") == "Podman Engine":
-            return str(each.get("Version", ""))
-    return ""
 
 
 def of_docker(version: Mapping[str, Any], info: Mapping[str, Any]) -> Known:

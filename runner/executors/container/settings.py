@@ -21,7 +21,8 @@ class Settings:
 
     `runner` tells this runner's containers from those of others on the same engine. `user` is
     "uid:gid", for tasks that name none. `granted` tells the host paths below which mounts may lie,
-    as the configuration has them when it is asked.
+    as the configuration has them when it is asked, and `unheld_allowed` whether a task may run
+    with a limit that its engine does not hold.
     `grace` is seconds that a container of an earlier life is left alone before it is swept.
     `owner` is the process that containers go with (`owners.py`), empty for a daemon's.
     """
@@ -32,6 +33,7 @@ class Settings:
     runner: str
     user: str
     granted: Callable[[], Sequence[HostPath]] = tuple
+    unheld_allowed: Callable[[], bool] = bool
     grace: float = 300.0
     hard: Mapping[str, int] = field(default_factory=dict)  # limits that this process has
     owner: str = ""

@@ -14,7 +14,7 @@ from typing import Any
 from runner.domain import container_users, paths
 from runner.domain.plan import Plan
 from runner.executors import calls
-from runner.executors.container import gpus
+from runner.executors.container import gpus, image_annotations
 from runner.executors.container.flavours import Flavour
 from runner.executors.container.granted import Seen
 from runner.executors.container.image import ImageFacts
@@ -53,6 +53,8 @@ def body(
     mounts: Sequence[Seen] = (),
 ) -> Body:
     """The request's body. `mounts` are those of the plan, as they were looked at. Raises Unfit."""
+    if said := image_annotations.problem(image.annotations):
+        raise Unfit(said)
     plan = request.plan
     stdin = request.stdin is not None
     asked: Body = {
