@@ -118,20 +118,12 @@ class Driver:
                 silent.append(_silent(index, error, uuid))
         nameless = [each for each in silent if not each.uuid]
         silent += [self._missing(uuid, nameless) for uuid in self._handles if uuid not in seen]
+        found = [_doubled(each) if seen[each.uuid] > 1 else each for each in found]
         self._told |= {each.uuid: each for each in found}
-        found, doubled = self._single(found, seen)
+        for uuid in (each.uuid for each in found if each.doubtful):
+            del self._told[uuid]  # a glance would find it well
         self._at("")
-        return self._answer(found, [*silent, *doubled])
-
-    def _single(self, found: list[Gpu], seen: Counter[str]) -> tuple[list[Gpu], list[Silent]]:
-        """The devices without those of a UUID that two are told to have: nobody knows which of
-        them it would be."""
-        twice = {uuid for uuid, times in seen.items() if times > 1}
-        for uuid in twice:
-            self._told.pop(uuid, None)  # a glance may not find it well
-        problem = "the driver tells its UUID for another device too"
-        silent = [Silent(each.index, problem, each.uuid) for each in found if each.uuid in twice]
-        return [each for each in found if each.uuid not in twice], silent
+        return self._answer(found, silent)
 
     def _answer(self, found: list[Gpu], silent: list[Silent], of: str = "") -> Answer:
         """With the Xids of all devices, and whether they are heard."""
@@ -191,6 +183,11 @@ def _device(uuid: str, index: int, handle: Any) -> Gpu:
         mig=_told(lambda: _mig(handle), None),
         processes=_processes(handle),
     )
+
+
+def _doubled(gpu: Gpu) -> Gpu:
+    """It is told with the UUID of another: nobody knows which of them that would be."""
+    return replace(gpu, problem="the driver tells its UUID for another device too", doubtful=True)
 
 
 def _text(ask: Callable[[], object]) -> str:

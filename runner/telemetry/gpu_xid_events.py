@@ -1,7 +1,7 @@
 """Xids as NVIDIA's driver tells them: registered for, waited for, all in the process that asks it.
 
-Each device has an event set of its own: of a set in which one device is lost, nothing is told of
-any. Not here: which Xid is whose fault (`gpu_xids.py`).
+Each device has an event set of its own: of a set in which one device is lost, nothing may be told
+of any. Not here: which Xid is whose fault (`gpu_xids.py`).
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@
      reserved UUID MIB                     the driver's own memory, which only the newer call sets apart
      proc UUID PID | drawing UUID PID      compute and graphics processes
      xid NUMBER UUID CODE                  an event; each NUMBER is delivered once, in rising order
-                                           to the sets in which UUID is registered; a set with a
-                                           device that is lost only answers that
+                                           to the set in which UUID is registered; a set with a
+                                           device that is lost only answers that, and one
+                                           that was lost is to be registered anew
      fail FUNCTION CODE [UUID] | sleep FUNCTION MILLISECONDS | crash FUNCTION
 
    A handle stays that of its UUID. Without a file: driver not loaded. Not doubled: what pynvml asks
@@ -41,7 +42,7 @@ typedef struct {
   process process[PROCS];
   event event[MOST];
 } state;
-typedef struct { char uuid[96]; void *set; unsigned long long delivered; } handle;
+typedef struct { char uuid[96]; void *set; int dead; unsigned long long delivered; } handle;
 
 static handle handles[HANDLES];
 static char sets[HANDLES]; /* an event set is the address of one of these */
@@ -221,7 +222,7 @@ int nvmlEventSetFree(void *set) {
 int nvmlDeviceGetSupportedEventTypes(handle *d, unsigned long long *types) { DEVICE; *types = XID_EVENT; return OK; }
 int nvmlDeviceRegisterEvents(handle *d, unsigned long long types, void *set) {
   DEVICE;
-  if (types & XID_EVENT) d->set = set;
+  if (types & XID_EVENT) d->set = set, d->dead = 0;
   return OK;
 }
 int nvmlEventSetWait_v2(void *set, told *to, unsigned timeout) {
@@ -230,11 +231,12 @@ int nvmlEventSetWait_v2(void *set, told *to, unsigned timeout) {
   for (int i = 0; i < known; i++) {
     if (handles[i].set != set) continue;
     gpu *g;
-    if ((code = device(&s, __func__, &handles[i], &g))) return code;
+    if ((code = device(&s, __func__, &handles[i], &g)) == LOST) handles[i].dead = 1;
+    if (code) return code;
   }
   for (int i = 0; i < s.events; i++) {
     handle *d = handle_of(s.event[i].uuid);
-    if (!d || d->set != set || s.event[i].number <= d->delivered) continue;
+    if (!d || d->set != set || d->dead || s.event[i].number <= d->delivered) continue;
     d->delivered = s.event[i].number;
     *to = (told){ d, XID_EVENT, s.event[i].code, ~0u, ~0u };
     return OK;

@@ -236,6 +236,8 @@ async def test_a_device_is_known_by_no_word_that_is_no_uuid(
 async def test_a_uuid_that_two_devices_are_told_to_have_is_that_of_none(
     machine: Machine, gpus: NvmlGpus
 ) -> None:
+    machine.has([ONE, replace(ONE, minor=5), TWO])
+    assert (await gpus.look()).devices[0].mig is False
     machine.has([ONE, TWO])
     await gpus.look()
     machine.has([ONE, replace(ONE, minor=5), TWO])
