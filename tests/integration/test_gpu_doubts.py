@@ -247,5 +247,7 @@ async def test_a_uuid_that_two_devices_are_told_to_have_is_that_of_none(
     )  # fmt: skip
     assert (second.uuid, second.problem) == (TWO.uuid, "")
     assert [each.problem for each in (await gpus.glance(ONE.uuid)).devices] == [first.problem]
+    machine.has([ONE, replace(ONE, minor=5), TWO], "fail nvmlDeviceGetCount_v2 999")
+    assert (await gpus.glance(ONE.uuid)).problem  # a glance at it is a look at all
     machine.has([ONE, TWO])
     assert {each.problem for each in (await gpus.look()).devices} == {""}
