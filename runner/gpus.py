@@ -16,7 +16,7 @@ from runner.telemetry.gpu import NvmlGpus
 
 def seen(note: Callable[..., None]) -> Gpus:
     """Whoever sees the devices."""
-    return NvmlGpus(note)
+    return NvmlGpus(note, load=driver_load)
 
 
 def driver_load(module: Path = Path("/sys/module/nvidia")) -> str:

@@ -60,6 +60,8 @@ def driver(problem: str, version: str, gpus: Sequence[Gpu], lacking: str) -> Fin
     if any(each.mig is not False for each in gpus):
         remedy = "nvidia-smi -i INDEX -mig 0, where whole devices are to be given out"
         return warn("gpu", said, remedy)
+    if any(each.unheard for each in gpus):
+        return warn("gpu", said, "see journalctl -k | grep NVRM; errors show in that log alone")
     return ok("gpu", said)
 
 
@@ -69,6 +71,7 @@ def _line(each: Gpu) -> str:
     words += ["whether it is cut into parts (MIG) is not told"] if each.mig is None else []
     words += [each.problem] if each.problem else []
     words += [each.words] if each.words else []
+    words += [f"its errors (Xid) are not heard: {each.unheard}"] if each.unheard else []
     return ", ".join(words)
 
 

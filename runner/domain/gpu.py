@@ -19,7 +19,8 @@ class Gpu:
     error, no answer), empty for a healthy one, `words` for an operator what the driver itself says
     of that; `doubtful` where the driver did not say that of the device itself: a call failed, or it
     was not listed, which may be over at the next look; `thrown` where it is an error, which the
-    driver tells once; `away` where the driver calls it lost. `mig`: it is cut into parts, and so
+    driver tells once; `away` where the driver calls it lost. `unheard` says for an operator why
+    such errors of it are not heard now, empty where they are. `mig`: it is cut into parts, and so
     never given out whole; None where the driver does not tell.
     `processes` are the pids on it, as the host numbers them; None where the driver does not tell
     them, which is not the same as none.
@@ -37,5 +38,6 @@ class Gpu:
     doubtful: bool = False
     thrown: bool = False
     away: bool = False
+    unheard: str = ""
     mig: bool | None = False
     processes: tuple[int, ...] | None = ()

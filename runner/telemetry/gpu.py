@@ -22,7 +22,7 @@ from runner.ports import Look
 from runner.telemetry import gpu_xids
 from runner.telemetry.gpu_answer import Answer
 from runner.telemetry.gpu_asking import LIMITS, Asking, Limits, Unanswered
-from runner.telemetry.gpu_seen import Seen, changes
+from runner.telemetry.gpu_seen import Seen, changes, newly_unheard
 
 _LIBRARY = "libnvidia-ml.so.1"
 _CACHE = Path("/etc/ld.so.cache")
@@ -38,7 +38,9 @@ def _silent(_event: str, **_fields: object) -> None:
 
 class NvmlGpus:
     """`note` is told what an operator may want to know; `library` is the driver's, where it is
-    not the one that the loader finds. Use it on one event loop, and `close` it there."""
+    not the one that the loader finds; `load` says which load of the driver this is, empty where
+    that is not known: another one alone shows from here that the driver was unloaded. Use it on
+    one event loop, and `close` it there."""
 
     def __init__(
         self,
@@ -46,8 +48,9 @@ class NvmlGpus:
         *,
         library: str = "",
         limits: Limits = LIMITS,
+        load: Callable[[], str] = str,
     ) -> None:
-        self._note, self._library = note, library
+        self._note, self._library, self._load = note, library, load
         self._asking = Asking(library, limits)
         self._seen = Seen()
         self._last = Look(problem="the GPUs were not looked at yet")
@@ -128,20 +131,19 @@ class NvmlGpus:
         no other. Raises Unanswered."""
         async with self._turn:
             began = time.monotonic()
-            problem, there = without(self._library), False
-            if not problem:
-                if self._closed or self._asking.resting:
-                    return self._last
-                answer = await self._asking.ask(uuid)
-                problem, there = answer.problem, bool(answer.driver)
-            if problem:
-                if not there:  # and its devices with it; else only the question has failed
-                    self._seen.away()
+            if problem := without(self._library):
                 self._missed(problem)
-            elif answer.of:
+                return self._last
+            if self._closed or self._asking.resting:
+                return self._last
+            answer = await self._asking.ask(uuid)
+            if answer.problem:
+                self._missed(answer.problem)
+                return self._last
+            self._seen.loaded(self._load())
+            if answer.of:
                 return self._found_one(answer, began)
-            else:
-                self._found(answer, began)
+            self._found(answer, began)
             return self._last
 
     def _missed(self, problem: str) -> None:
@@ -202,6 +204,12 @@ class NvmlGpus:
                 self._note("GPU not well", level="warning", gpu=each.uuid, **fields)
             else:
                 self._note("GPU well again", gpu=each.uuid, was=was)
+        for each in newly_unheard(before, self._last.devices):
+            if each.unheard:
+                why = each.unheard
+                self._note("GPU errors not heard", level="warning", gpu=each.uuid, problem=why)
+            else:
+                self._note("GPU errors heard again", gpu=each.uuid)
 
 
 def without(library: str = "") -> str:

@@ -44,8 +44,10 @@ class Event:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The devices that tell of themselves, and those that do not; only that one where `of` is a
-    UUID. `problem` says why nothing is known of any. `driver` is its version, empty where it is not
-    there. `events` are those since the last answer of the same process."""
+    UUID. `problem` says why nothing is known of any; `absent` where that is since there is no
+    driver to ask, else it was but a call that failed. `driver` is its version, empty where the
+    process that answers can ask it no more. None of these says that the driver was unloaded.
+    `events` are those since the last answer of the same process."""
 
     devices: tuple[Gpu, ...] = ()
     problem: str = ""
@@ -53,6 +55,7 @@ class Answer:
     silent: tuple[Silent, ...] = ()
     events: tuple[Event, ...] = ()
     of: str = ""
+    absent: bool = False
 
 
 def encode(answer: Answer) -> bytes:

@@ -30,7 +30,7 @@ class Unanswered(Exception):
 class Limits:
     """Seconds: for the first answer of a process, since a driver that nobody used may have to
     wake each device; for each later one; for it to be gone once it was killed; between the end of
-    one and the start of the next, and where that one said that there is no driver."""
+    one and the start of the next, and where that one said that there is no driver to ask."""
 
     first: float = 30.0
     answer: float = 10.0
@@ -52,6 +52,7 @@ class Asking:
         self._writer: asyncio.StreamWriter | None = None
         self._place = -1  # where it writes down which device it asks
         self._not_before = 0.0
+        self._failed = False  # whether its last answer was that a call had failed
 
     @property
     def resting(self) -> bool:
@@ -77,7 +78,7 @@ class Asking:
         except (OSError, ValueError) as error:
             await self._end()
             raise Unanswered(f"the NVIDIA driver cannot be asked: {error}") from error
-        if not line:
+        if not line.endswith(b"\n"):  # what it wrote of it, if anything
             at = self._at()
             how = await self._end()
             raise Unanswered(f"the process that asks the NVIDIA driver ended{at}: {how}")
@@ -86,9 +87,15 @@ class Asking:
         except ValueError as error:
             await self._end()
             raise Unanswered(f"the NVIDIA driver cannot be asked: {error}") from error
-        if answer.problem:
-            await self._end(self._limits.absent)
+        await self._judge(answer)
         return answer
+
+    async def _judge(self, answer: Answer) -> None:
+        """End it where another may do better: one call that failed is no reason, two in a row
+        are."""
+        again, self._failed = self._failed, bool(answer.problem)
+        if answer.problem and (again or not answer.driver):
+            await self._end(self._limits.absent if answer.absent else None)
 
     async def close(self) -> None:
         """End it; it may be asked again."""
@@ -138,9 +145,12 @@ class Asking:
     async def _exchange(self, question: bytes) -> bytes:
         assert self._reader is not None  # noqa: S101 - it was started
         assert self._writer is not None  # noqa: S101 - likewise
-        self._writer.write(question)
-        await self._writer.drain()
-        return await self._reader.readline()
+        try:
+            self._writer.write(question)
+            await self._writer.drain()
+            return await self._reader.readline()
+        except ConnectionError:  # it ended with the question unread: as if it had said nothing
+            return b""
 
     async def _end(self, pause: float | None = None) -> str:
         """Kill it and wait a while until it is gone. How it ended, for a person."""
@@ -149,6 +159,7 @@ class Asking:
             self._writer.close()
             self._writer = self._reader = None
         self._forget_place()
+        self._failed = False
         process = self._process
         if process is None:
             return ""

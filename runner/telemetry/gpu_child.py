@@ -2,8 +2,8 @@
 
 For each line on the socket that is its stdin, empty or with the UUID of one device, it answers
 with one (`gpu_answer.py`); the file that is its stdout has which device it is asking. It ends when
-nobody asks any more, and after an answer that the driver is not there: who comes after it loads
-whichever library is there by then. Not here: whoever asks (`gpu_asking.py`).
+nobody asks any more, and after an answer that it can ask the driver no more: who comes after it
+loads whichever library is there by then. Not here: whoever asks (`gpu_asking.py`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
         problem = f"the NVIDIA driver's Python binding cannot be used: {error}"
 
         def look(uuid: str = "") -> Answer:  # noqa: ARG001 - see Driver.look
-            return Answer(problem=problem)
+            return Answer(problem=problem, absent=True)
 
     with (
         contextlib.suppress(ConnectionError),
@@ -47,7 +47,7 @@ def main() -> None:
         for line in lines:
             answer = look(line.strip().decode())
             asked.sendall(encode(answer))
-            if answer.problem:
+            if not answer.driver:
                 return
 
 

@@ -6,9 +6,10 @@ Devices are told by UUID; an index is only what the driver counts by at this mom
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
+import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -16,29 +17,23 @@ from typing import Any, TypeVar
 import pynvml
 
 from runner.domain.gpu import Gpu
-from runner.telemetry.gpu_answer import Answer, Event, Silent
+from runner.telemetry.gpu_answer import Answer, Silent
+from runner.telemetry.gpu_xid_events import XidEvents
 
 T = TypeVar("T")
-
-_UNTOLD = (
-    pynvml.NVMLError_NotSupported,
-    pynvml.NVMLError_FunctionNotFound,
-    pynvml.NVMLError_NoPermission,
-    pynvml.NVMLError_NotFound,
-    pynvml.NVMLError_ArgumentVersionMismatch,
-)
-"""This device or driver does not tell that."""
 
 _LOST = (pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_ResetRequired)
 """What says of the device itself that it cannot be used; all else may have been but that call."""
 
-_NO_DRIVER = (
-    pynvml.NVMLError_Uninitialized,
+_ABSENT = (
     pynvml.NVMLError_DriverNotLoaded,
     pynvml.NVMLError_LibRmVersionMismatch,
     pynvml.NVMLError_LibraryNotFound,
 )
-"""It is the driver that is not there, not a device."""
+"""There is no driver that this library could ask."""
+
+_NO_DRIVER = (pynvml.NVMLError_Uninitialized, *_ABSENT)
+"""It is the driver that does not answer here any more, not a device."""
 
 _NO_MIG = (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound)
 """The device, or a driver from before there was that, cannot be cut into parts."""
@@ -46,7 +41,9 @@ _NO_MIG = (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound)
 _FRESH = 1.0
 """Seconds for which a look at all devices is believed in what a glance does not ask again."""
 
-_EVENTS = 256  # of one look: a device that throws more tells nothing new
+_UUID = re.compile(r"GPU-[0-9A-Za-z-]{1,90}")
+"""What is a UUID: it is written into variables in which a comma, `all` or a number say more than
+one device, and names a file."""
 
 
 class Driver:
@@ -57,11 +54,10 @@ class Driver:
         before each device which one is asked, and with nothing that none is."""
         self._at = at
         self._library = library
-        self._handles: dict[str, Any] = {}  # by UUID, as they were first seen
-        self._uuids: dict[int | None, str] = {}  # by the address of a handle
+        self._handles: dict[str, Any] = {}  # by UUID, as they were last seen
         self._told: dict[str, Gpu] = {}  # as each last told of itself
         self._looked = 0.0  # when that was asked
-        self._set: Any = None
+        self._xids = XidEvents()
         self._version = ""
 
     def look(self, uuid: str = "") -> Answer:
@@ -73,24 +69,24 @@ class Driver:
             return self._glance(self._told[uuid]) if uuid in self._told else self._look()
         except pynvml.NVMLError as error:
             told = f"the NVIDIA driver cannot be asked: {error}"
-            absent = not self._version or isinstance(error, _NO_DRIVER)
-            return Answer(problem=told, driver="" if absent else self._version)
+            over = isinstance(error, _NO_DRIVER)
+            driver = "" if over else self._version
+            return Answer(problem=told, driver=driver, absent=isinstance(error, _ABSENT))
         except OSError as error:  # of the library
-            return Answer(problem=f"the NVIDIA driver's library cannot be loaded: {error}")
+            problem = f"the NVIDIA driver's library cannot be loaded: {error}"
+            return Answer(problem=problem, absent=True)
 
     def _open(self) -> None:
         if self._library:  # of the same name as the one that pynvml asks for, which then is this
             ctypes.CDLL(self._library, ctypes.RTLD_GLOBAL)
         pynvml.nvmlInit()
         self._version = _text(pynvml.nvmlSystemGetDriverVersion)
-        with contextlib.suppress(*_UNTOLD):
-            self._set = pynvml.nvmlEventSetCreate()
 
     def _look(self) -> Answer:
         self._looked = time.monotonic()
         found: list[Gpu] = []
         silent: list[Silent] = []
-        seen: set[str] = set()
+        seen: Counter[str] = Counter()
         for index in range(pynvml.nvmlDeviceGetCount()):
             self._at(f"index {index}")
             try:
@@ -104,9 +100,16 @@ class Driver:
             except UnicodeDecodeError:
                 silent.append(Silent(index, "the driver tells a UUID for it that is no text"))
                 continue
+            if not _UUID.fullmatch(uuid):
+                problem = "the driver tells a UUID for it that is none"
+                silent.append(Silent(index, problem, words=repr(uuid)))
+                continue
+            seen[uuid] += 1
+            if seen[uuid] > 1:
+                continue
             self._at(uuid)
-            self._follow(uuid, handle)
-            seen.add(uuid)
+            self._handles[uuid] = handle
+            self._xids.follow(uuid, handle)
             try:
                 found.append(_device(uuid, index, handle))
             except _NO_DRIVER:
@@ -115,10 +118,19 @@ class Driver:
                 silent.append(_silent(index, error, uuid))
         nameless = [each for each in silent if not each.uuid]
         silent += [self._missing(uuid, nameless) for uuid in self._handles if uuid not in seen]
+        found = [_doubled(each) if seen[each.uuid] > 1 else each for each in found]
         self._told |= {each.uuid: each for each in found}
+        for uuid in (each.uuid for each in found if each.doubtful):
+            del self._told[uuid]  # a glance would find it well
         self._at("")
-        events = tuple(self._events())
-        return Answer(tuple(found), "", self._version, tuple(silent), events)
+        return self._answer(found, silent)
+
+    def _answer(self, found: list[Gpu], silent: list[Silent], of: str = "") -> Answer:
+        """With the Xids of all devices, and whether they are heard."""
+        events = self._xids.heard()
+        self._xids.forget(each.uuid for each in silent if each.lost)
+        told = (replace(each, unheard=self._xids.unheard(each.uuid)) for each in found)
+        return Answer(tuple(told), "", self._version, tuple(silent), events, of)
 
     def _glance(self, known: Gpu) -> Answer:
         """Whether the device is there, who is on it, and all else that speaks against giving it
@@ -139,8 +151,7 @@ class Driver:
         except pynvml.NVMLError as error:
             silent.append(_silent(known.index, error, uuid))
         self._at("")
-        events = tuple(self._events())
-        return Answer(tuple(found), "", self._version, tuple(silent), events, uuid)
+        return self._answer(found, silent, uuid)
 
     def _missing(self, uuid: str, nameless: list[Silent]) -> Silent:
         """A device that has been there, and is not listed: what its old handle says, or what those
@@ -154,36 +165,6 @@ class Driver:
             return _silent(-1, error, uuid)
         said = [f"at index {each.index}: {each.problem}: {each.words}" for each in nameless]
         return Silent(-1, "the driver does not list it", uuid, words="; ".join(said))
-
-    # --- events
-
-    def _follow(self, uuid: str, handle: Any) -> None:
-        """Hear of the device's errors from now on."""
-        address = ctypes.cast(handle, ctypes.c_void_p).value
-        if self._uuids.get(address) == uuid:
-            return
-        self._uuids[address], self._handles[uuid] = uuid, handle
-        if self._set is None:
-            return
-        with contextlib.suppress(pynvml.NVMLError):  # then the device itself has to tell
-            kinds = pynvml.nvmlDeviceGetSupportedEventTypes(handle)
-            if kinds & pynvml.nvmlEventTypeXidCriticalError:
-                only = pynvml.nvmlEventTypeXidCriticalError
-                pynvml.nvmlDeviceRegisterEvents(handle, only, self._set)
-
-    def _events(self) -> list[Event]:
-        found: list[Event] = []
-        while self._set is not None and len(found) < _EVENTS:
-            try:
-                event = pynvml.nvmlEventSetWait_v2(self._set, 0)
-            except _NO_DRIVER:
-                raise
-            except pynvml.NVMLError:  # that there is none, or that a device is lost
-                break
-            if event.eventType == pynvml.nvmlEventTypeXidCriticalError:
-                address = ctypes.cast(event.device, ctypes.c_void_p).value
-                found.append(Event(self._uuids.get(address, ""), int(event.eventData)))
-        return found
 
 
 def _device(uuid: str, index: int, handle: Any) -> Gpu:
@@ -202,6 +183,11 @@ def _device(uuid: str, index: int, handle: Any) -> Gpu:
         mig=_told(lambda: _mig(handle), None),
         processes=_processes(handle),
     )
+
+
+def _doubled(gpu: Gpu) -> Gpu:
+    """It is told with the UUID of another: nobody knows which of them that would be."""
+    return replace(gpu, problem="the driver tells its UUID for another device too", doubtful=True)
 
 
 def _text(ask: Callable[[], object]) -> str:

@@ -73,16 +73,18 @@ def _families(states: Sequence[State], *, answer: bool) -> Iterator[Metric]:
     used = _gauge("memory_used_bytes", "Memory of a GPU that is in use, by whomever.")
     busy = _gauge("utilization_ratio", "Share of time that a GPU was busy, 0 to 1.")
     well = _gauge("healthy", "1 where a GPU can be used, as far as is known.")
+    heard = _gauge("errors_heard", "1 where errors (Xid) of a GPU are heard.")
     for each in states:
         gpu = each.gpu
         labels = (gpu.uuid, str(gpu.index))
         well.add_metric(labels, float(each.healthy))
+        heard.add_metric(labels, float(answer and gpu.index >= 0 and not gpu.unheard))
         total.add_metric(labels, gpu.memory_total)
         if gpu.memory_used >= 0:
             used.add_metric(labels, gpu.memory_used)
         if gpu.utilization >= 0:
             busy.add_metric(labels, gpu.utilization)
-    yield from (total, used, busy, well)
+    yield from (total, used, busy, well, heard)
     seen = GaugeMetricFamily(
         "env_runner_gpu_driver_up",
         "1 where the driver of the GPUs answered when it was last asked.",

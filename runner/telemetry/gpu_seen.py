@@ -1,8 +1,9 @@
 """What is remembered of devices from one look to the next. Pure.
 
 A device that was seen once is told of for as long as the runner lives: what has gone is lost, not
-forgotten. An error of a device stands until the driver has called the device lost, or was not there
-itself, and the device is back: that is how a reset looks from here. A call that failed does not.
+forgotten. An error of a device stands until the driver has called the device lost, and it is back,
+or until another load of the driver answers: that is how a reset looks from here. What failed to
+answer does not, be it a call, the driver's start or a library that is not there.
 """
 
 from __future__ import annotations
@@ -23,9 +24,20 @@ class Seen:
     def __init__(self) -> None:
         self._known: dict[str, Gpu] = {}  # as each was when it told of itself
         self._errors: dict[str, int] = {}
+        self._load = ""  # of the driver, as it was said last
+        self._told_by: dict[str, str] = {}  # which load of the driver told each error
         self._away: set[str] = set()
         self.devices: tuple[Gpu, ...] = ()
         self.thrown: tuple[Gpu, ...] = ()  # those of whose errors the latest answer tells
+
+    def loaded(self, load: str) -> None:
+        """The driver answers, and which load of it that is (empty: not known): one that is known
+        ends what is known to be told by another, which was unloaded."""
+        for uuid, teller in list(self._told_by.items()):
+            if load and teller and teller != load:
+                self._errors.pop(uuid, None)
+                del self._told_by[uuid]
+        self._load = load
 
     def take(self, answer: Answer) -> tuple[Gpu, ...]:
         """All devices by that answer, which is one of a driver that is there."""
@@ -63,10 +75,7 @@ class Seen:
                 for uuid in named:
                     self._errors.setdefault(uuid, event.xid)
         self.thrown = tuple(self._with_error(uuid) for uuid in sorted(threw & self._known.keys()))
-
-    def away(self) -> None:
-        """The driver is not there: with it, all devices are away."""
-        self._away.update(self._known)
+        self._told_by |= dict.fromkeys(threw, self._load)
 
     def _judged(self, told: Gpu) -> Gpu:
         error = self._errors.get(told.uuid)
@@ -96,6 +105,7 @@ class Seen:
             doubtful=not mute.lost and error is None,
             thrown=error is not None,
             away=mute.lost,
+            unheard=known.unheard,
             mig=known.mig,
             processes=None,
         )
@@ -107,3 +117,9 @@ def changes(before: Iterable[Gpu], after: Iterable[Gpu]) -> list[tuple[Gpu, str]
     return [
         (each, was.get(each.uuid, "")) for each in after if each.problem != was.get(each.uuid, "")
     ]
+
+
+def newly_unheard(before: Iterable[Gpu], after: Iterable[Gpu]) -> list[Gpu]:
+    """Devices whose errors are heard and were not before, or the other way round."""
+    was = {each.uuid: bool(each.unheard) for each in before}
+    return [each for each in after if bool(each.unheard) != was.get(each.uuid, False)]

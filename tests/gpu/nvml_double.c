@@ -8,6 +8,9 @@
      reserved UUID MIB                     the driver's own memory, which only the newer call sets apart
      proc UUID PID | drawing UUID PID      compute and graphics processes
      xid NUMBER UUID CODE                  an event; each NUMBER is delivered once, in rising order
+                                           to the set in which UUID is registered; a set with a
+                                           device that is lost only answers that, and one
+                                           that was lost is to be registered anew
      fail FUNCTION CODE [UUID] | sleep FUNCTION MILLISECONDS | crash FUNCTION
 
    A handle stays that of its UUID. Without a file: driver not loaded. Not doubled: what pynvml asks
@@ -39,11 +42,11 @@ typedef struct {
   process process[PROCS];
   event event[MOST];
 } state;
-typedef struct { char uuid[96]; int registered; } handle;
+typedef struct { char uuid[96]; void *set; int dead; unsigned long long delivered; } handle;
 
 static handle handles[HANDLES];
-static int known, opened;
-static unsigned long long delivered;
+static char sets[HANDLES]; /* an event set is the address of one of these */
+static int known, made, opened;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static gpu *find(state *s, const char *uuid) {
@@ -204,22 +207,37 @@ int nvmlDeviceGetComputeRunningProcesses_v3(handle *d, unsigned *n, info *to) { 
 int nvmlDeviceGetGraphicsRunningProcesses_v3(handle *d, unsigned *n, info *to) { DEVICE; return processes(&s, g, 1, n, to); }
 
 typedef struct { handle *device; unsigned long long type, data; unsigned part, share; } told;
-int nvmlEventSetCreate(void **set) { SYSTEM; *set = &delivered; return OK; }
-int nvmlEventSetFree(void *set) { (void)set; SYSTEM; return OK; }
+int nvmlEventSetCreate(void **set) {
+  SYSTEM;
+  if (made == HANDLES) return UNKNOWN;
+  *set = &sets[made++];
+  return OK;
+}
+int nvmlEventSetFree(void *set) {
+  SYSTEM;
+  for (int i = 0; i < known; i++)
+    if (handles[i].set == set) handles[i].set = NULL;
+  return OK;
+}
 int nvmlDeviceGetSupportedEventTypes(handle *d, unsigned long long *types) { DEVICE; *types = XID_EVENT; return OK; }
 int nvmlDeviceRegisterEvents(handle *d, unsigned long long types, void *set) {
-  (void)set;
   DEVICE;
-  d->registered = (types & XID_EVENT) != 0;
+  if (types & XID_EVENT) d->set = set, d->dead = 0;
   return OK;
 }
 int nvmlEventSetWait_v2(void *set, told *to, unsigned timeout) {
-  (void)set, (void)timeout;
+  (void)timeout;
   SYSTEM;
+  for (int i = 0; i < known; i++) {
+    if (handles[i].set != set) continue;
+    gpu *g;
+    if ((code = device(&s, __func__, &handles[i], &g)) == LOST) handles[i].dead = 1;
+    if (code) return code;
+  }
   for (int i = 0; i < s.events; i++) {
     handle *d = handle_of(s.event[i].uuid);
-    if (s.event[i].number <= delivered || !d || !d->registered) continue;
-    delivered = s.event[i].number;
+    if (!d || d->set != set || d->dead || s.event[i].number <= d->delivered) continue;
+    d->delivered = s.event[i].number;
     *to = (told){ d, XID_EVENT, s.event[i].code, ~0u, ~0u };
     return OK;
   }

@@ -26,6 +26,7 @@ def noted() -> Noted:
 
 @pytest.fixture
 async def gpus(machine: Machine, noted: Noted) -> AsyncIterator[NvmlGpus]:
-    found = NvmlGpus(noted, library=str(machine.library), limits=QUICK)
+    library = str(machine.library)
+    found = NvmlGpus(noted, library=library, limits=QUICK, load=lambda: str(machine.load))
     yield found
     await found.close()

@@ -220,3 +220,34 @@ async def test_a_question_that_fails_is_no_reset_of_devices(
     machine.has([ONE])
     await gpus.look()
     assert problem_of(gpus, 0)
+
+
+@pytest.mark.parametrize("uuid", ["all", "none", "void", "0", "../../x", "GPU-a,GPU-b", "GPU-"])
+async def test_a_device_is_known_by_no_word_that_is_no_uuid(
+    machine: Machine, gpus: NvmlGpus, noted: Noted, uuid: str
+) -> None:
+    machine.has([ONE, Card(uuid)])
+    for _ in range(2):
+        assert [each.uuid for each in (await gpus.look()).devices] == [ONE.uuid]
+    assert noted.events == ["GPUs", "GPU does not say which it is"]
+    assert f"1: the driver tells a UUID for it that is none: {uuid!r}" in str(noted.lines[-1][1])
+
+
+async def test_a_uuid_that_two_devices_are_told_to_have_is_that_of_none(
+    machine: Machine, gpus: NvmlGpus
+) -> None:
+    machine.has([ONE, replace(ONE, minor=5), TWO])
+    assert (await gpus.look()).devices[0].mig is False
+    machine.has([ONE, TWO])
+    await gpus.look()
+    machine.has([ONE, replace(ONE, minor=5), TWO])
+    first, second = (await gpus.look()).devices
+    assert (first.uuid, first.problem, first.doubtful) == (
+        ONE.uuid, "the driver tells its UUID for another device too", True,
+    )  # fmt: skip
+    assert (second.uuid, second.problem) == (TWO.uuid, "")
+    assert [each.problem for each in (await gpus.glance(ONE.uuid)).devices] == [first.problem]
+    machine.has([ONE, replace(ONE, minor=5), TWO], "fail nvmlDeviceGetCount_v2 999")
+    assert (await gpus.glance(ONE.uuid)).problem  # a glance at it is a look at all
+    machine.has([ONE, TWO])
+    assert {each.problem for each in (await gpus.look()).devices} == {""}

@@ -14,7 +14,7 @@ import pytest
 
 from runner.telemetry.gpu import NvmlGpus, without
 from runner.telemetry.gpu_asking import Limits
-from tests.support.gpu_ports import MIB, QUICK, Noted, card, gpu
+from tests.support.gpu_ports import MIB, QUICK, Noted, asking, card, gpu
 from tests.support.nvml import Card, Machine
 from tests.support.waiting import until
 
@@ -24,21 +24,6 @@ TWO = card(gpu(1))
 
 def problem_of(gpus: NvmlGpus, number: int) -> str:
     return {each.uuid: each.problem for each in gpus.last().devices}[gpu(number).uuid]
-
-
-def children() -> list[psutil.Process]:
-    """Those that ask the driver."""
-    return [each for each in psutil.Process().children() if _asks(each)]
-
-
-def _asks(process: psutil.Process) -> bool:
-    try:
-        return (
-            process.status() != psutil.STATUS_ZOMBIE
-            and "runner.telemetry.gpu_child" in process.cmdline()
-        )
-    except psutil.NoSuchProcess:
-        return False
 
 
 # --- hangs and crashes
@@ -61,7 +46,7 @@ async def test_a_driver_that_hangs_is_told_in_time_and_the_loop_is_not_held_up(
     look = looking.result()
     assert "did not answer within 0.2 s" in look.problem
     assert [each.uuid for each in look.devices] == [ONE.uuid]
-    assert children() == []  # what hung was ended
+    assert asking() == []  # what hung was ended
     machine.has([ONE])
     again = await gpus.look()
     assert (again.problem, [each.uuid for each in again.devices]) == ("", [ONE.uuid])
@@ -76,17 +61,16 @@ async def test_a_hang_that_no_signal_ends_is_waited_for_and_nothing_is_piled_upo
     gpus = NvmlGpus(library=str(machine.library), limits=limits)
     machine.has([ONE])
     await gpus.look()
-    (child,) = children()
+    (child,) = asking()
     # As the kernel does it where a call hangs in the driver: SIGKILL is pending, and not heeded.
-    asking = gpus._asking
-    kept = asking._process
+    kept = gpus._asking._process
     assert kept is not None
     kill, kept.kill = kept.kill, lambda: None  # type: ignore[method-assign]
     machine.has([ONE], "sleep nvmlDeviceGetName 60000")
     assert "did not answer" in (await gpus.look()).problem
     for _ in range(5):
         assert f"process {child.pid}, which asked it, was killed" in (await gpus.look()).problem
-    assert [each.pid for each in children()] == [child.pid]
+    assert [each.pid for each in asking()] == [child.pid]
     kept.kill = kill  # type: ignore[method-assign]
     kept.kill()
     machine.has([ONE])
@@ -296,7 +280,7 @@ async def test_where_there_is_no_library_nothing_is_started_and_it_is_said_once(
     for _ in range(3):
         assert "there is no NVIDIA driver here" in (await gpus.look()).problem
     assert noted.events == ["no GPUs"]
-    assert children() == []
+    assert asking() == []
     await gpus.close()
 
 

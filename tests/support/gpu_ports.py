@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from runner.domain.gpu import Gpu
@@ -141,3 +142,18 @@ async def rig_of(kind: str, directory: Path, libraries: Path) -> AsyncIterator[G
             gpus = NvmlGpus(library=str(machine.library), limits=QUICK)
             yield GpuRig(gpus, machine)
             await gpus.close()
+
+
+def asking() -> list[psutil.Process]:
+    """The processes of this one that ask the driver."""
+    return [each for each in psutil.Process().children() if _asks(each)]
+
+
+def _asks(process: psutil.Process) -> bool:
+    try:
+        return (
+            process.status() != psutil.STATUS_ZOMBIE
+            and "runner.telemetry.gpu_child" in process.cmdline()
+        )
+    except psutil.NoSuchProcess:
+        return False

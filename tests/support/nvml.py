@@ -66,11 +66,12 @@ class Card:
 @dataclass
 class Machine:
     """What the double tells of. `cards` are in the order of their indexes; `more` are further
-    lines (`fail …`, `sleep …`, `crash …`, `init …`)."""
+    lines (`fail …`, `sleep …`, `crash …`, `init …`). `load` is which load of the module this is."""
 
     file: Path
     library: Path
     events: list[str] = field(default_factory=list)
+    load: int = 1
 
     def has(self, cards: Sequence[Card] = (), *more: str, driver: str = "550.00") -> None:
         """From now on, in one step."""
@@ -86,3 +87,4 @@ class Machine:
     def without_driver(self) -> None:
         """The module is unloaded."""
         self.file.unlink(missing_ok=True)
+        self.load += 1

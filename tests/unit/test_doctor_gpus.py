@@ -26,6 +26,7 @@ from tests.support.nvml import build
         (gpus.driver("", "550", (gpu(0), gpu(1, mig=True)), ""), Verdict.WARN),
         (gpus.driver("", "550", (gpu(0), gpu(1, mig=None)), ""), Verdict.WARN),
         (gpus.driver("", "550", (gpu(0), gpu(1, problem="Xid 79")), ""), Verdict.FAIL),
+        (gpus.driver("", "550", (gpu(0), gpu(1, unheard="Unknown Error")), ""), Verdict.WARN),
     ],
 )
 def test_the_driver_and_its_devices(found: Finding, verdict: Verdict) -> None:
@@ -34,8 +35,9 @@ def test_the_driver_and_its_devices(found: Finding, verdict: Verdict) -> None:
 
 
 def test_each_device_is_told_with_what_is_wrong() -> None:
-    found = gpus.driver("", "550.1", (gpu(0), gpu(1, mig=True), gpu(2, problem="Xid 79")), "")
-    for word in ("550.1", gpu(0).uuid, "MIG", "Xid 79"):
+    unwell = (gpu(1, mig=True), gpu(2, problem="Xid 79"), gpu(3, unheard="Unknown Error"))
+    found = gpus.driver("", "550.1", (gpu(0), *unwell), "")
+    for word in ("550.1", gpu(0).uuid, "MIG", "Xid 79", "not heard: Unknown Error"):
         assert word in found.found
 
 

@@ -73,6 +73,23 @@ async def test_each_device_has_its_series() -> None:
 
 
 @virtual
+async def test_a_device_whose_errors_are_not_heard_is_told_and_given_out() -> None:
+    rig = GpuRig()
+    rig.gpus.set("GPU-b", unheard="Unknown Error")
+    engine = await rig.start()
+    page = Page(engine)
+    assert [page.value("errors_heard", *each) for each in (("GPU-a", 0), ("GPU-b", 1))] == [1, 0]
+    assert page.value("healthy", "GPU-b", 1) == 1
+    for name in ("t1", "t2"):
+        await assign(engine, name, ["sleep", 50], of=GPU)
+        await until(engine, name, EventType.STARTED)
+    rig.gpus.problem = "it hangs"
+    await asyncio.sleep(5)
+    assert page.value("errors_heard", "GPU-a", 0) == 0
+    await engine.close()
+
+
+@virtual
 async def test_a_host_without_gpus_has_no_series_of_any() -> None:
     rig = GpuRig([])
     rig.gpus.problem = "there is no driver"

@@ -19,6 +19,9 @@ uuids = st.sampled_from(UUIDS)
 events = st.lists(st.builds(Event, uuids | st.just(""), st.sampled_from(XIDS)), max_size=3)
 
 
+loads = st.sampled_from(["", "1", "2"])
+
+
 @st.composite
 def answers(draw: st.DrawFn) -> Answer:
     """Each device tells of itself, or does not, or is not there; indexes are in any order."""
@@ -38,12 +41,12 @@ def answers(draw: st.DrawFn) -> Answer:
     return Answer(tuple(told), "", "1", tuple(silent), tuple(draw(events)))
 
 
-@given(st.lists(answers() | st.none(), max_size=12))
-def test_every_device_ever_seen_is_told_of_once_and_as_itself(steps: list[Answer | None]) -> None:
+@given(st.lists(answers() | loads, max_size=12))
+def test_every_device_ever_seen_is_told_of_once_and_as_itself(steps: list[Answer | str]) -> None:
     seen, ever = Seen(), set()
     for answer in steps:
-        if answer is None:
-            seen.away()
+        if isinstance(answer, str):
+            seen.loaded(answer)
             continue
         devices = seen.take(answer)
         there = {each.uuid: each for each in answer.devices}
@@ -94,6 +97,23 @@ def test_a_fatal_error_stands_for_as_long_as_its_device_is_there(steps: list[Ans
                 if each.thrown:
                     assert each.problem.startswith("Xid ")
                     assert not each.doubtful
+
+
+@given(st.lists(st.tuples(loads, st.booleans()), min_size=1, max_size=8))
+def test_an_error_is_over_once_another_load_of_the_driver_answers_where_both_are_known(
+    steps: list[tuple[str, bool]],
+) -> None:
+    seen, gpu = Seen(), Gpu("GPU-a")
+    teller: str | None = None  # the load that told an error which stands
+    for load, throws in steps:
+        if teller and load and teller != load:
+            teller = None
+        if throws:
+            teller = load
+        seen.loaded(load)
+        event = (Event(gpu.uuid, 48),) if throws else ()
+        (told,) = seen.take(Answer((gpu,), "", "1", (), event))
+        assert told.thrown is (teller is not None)
 
 
 @given(st.lists(answers(), min_size=1, max_size=6), st.sampled_from(UUIDS))
