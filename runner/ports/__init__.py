@@ -19,7 +19,7 @@ from runner.ports.executor import (
     unheard,
 )
 from runner.ports.gpus import Gpus, Look
-from runner.ports.guard import Guard
+from runner.ports.guard import Amiss, Guard
 from runner.ports.journal import (
     Event,
     Journal,
@@ -34,6 +34,7 @@ from runner.ports.output import OutputReader, OutputStore, Piece, Position
 from runner.ports.world import Clock, Observer, Refusal, Secrets, SecretUnfit
 
 __all__ = [
+    "Amiss",
     "ChecksGpus",
     "Clock",
     "Event",
