@@ -38,6 +38,11 @@ async def locked(config: Config, boot_id: str, uuids: Collection[str]) -> dict[s
     return await _locks(config, boot_id, "").others(uuids)
 
 
+def reset_of(config: Config, boot_id: str) -> Callable[[str], float]:
+    """Who knows when it was said of a device that it was reset: see Guard."""
+    return _locks(config, boot_id, "").reset
+
+
 def _locks(config: Config, boot_id: str, runner: str, *, alone: bool = False) -> GpuLocks:
     return GpuLocks(
         Path(config.gpus.lock_directory or GPU_LOCKS),
