@@ -64,11 +64,12 @@ def _stored(config: Config, gpus: Sequence[Gpu]) -> list[Gpu]:
     for each in stored:
         if each.error is not None:
             errors.recall(each.gpu.uuid, each.error)
-    found, _ = errors.see(gpus, time.time(), driver_load(), reset_of(config, boot_id))
-    held = {gpu.uuid: gpu.problem for gpu in found if gpu.problem}
+    errors.see(gpus, time.time(), driver_load(), reset_of(config, boot_id))
     there = {gpu.uuid for gpu in gpus}
+    gone = {each.gpu.uuid: GONE for each in stored if each.gpu.uuid not in there}
+    held = errors.standing.items()
     return _with(
-        gpus, held | {each.gpu.uuid: GONE for each in stored if each.gpu.uuid not in there}
+        gpus, gone | {uuid: f"{it.problem}, which a daemon has heard" for uuid, it in held}
     )
 
 

@@ -58,7 +58,7 @@ async def test_an_error_that_a_daemon_stored_is_told_and_nothing_is_changed(
     assert not lacking
     assert [each.problem for each in known] == [
         "",
-        "Xid 79: an error, before this daemon was started",
+        "Xid 79: an error, which a daemon has heard",
         GONE,
     ]
     assert sorted(each.name for each in config.state.directory.iterdir()) == before
