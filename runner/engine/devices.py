@@ -338,7 +338,7 @@ class Devices:
         self._tell_barred()
         self._remember()
         if self.count != before:
-            self.counted()
+            self._told(self.counted)
 
     def _thrown(self, gpu: Gpu) -> None:
         """It threw a fatal error, as one heard who asked for another device: that is stored before

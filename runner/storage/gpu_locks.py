@@ -98,14 +98,14 @@ class GpuLocks:
 
     def _amiss(self, uuid: str) -> Amiss | None:
         descriptor, lease = self._held[uuid], self._leases[uuid]
-        what = f"somebody wrote over its lease in {self._path(uuid)}"
+        what = f"its lease in {self._path(uuid)} is not what was written there"
         try:
             if _is_at(self._path(uuid), descriptor):
                 if parse(os.pread(descriptor, LARGEST, 0)) == lease:
                     return None
                 _write(descriptor, lease)
             else:
-                what = f"somebody removed its lock {self._path(uuid)}"
+                what = f"its lock {self._path(uuid)} was removed"
                 if why := self._take_again(uuid, lease):
                     return Amiss(uuid, what, f"{what}, and {why}")
         except OSError as error:

@@ -102,14 +102,16 @@ async def test_a_loss_that_could_not_be_passed_on_is_passed_on_again() -> None:
 
 
 @virtual
-async def test_a_defect_of_who_is_told_makes_no_look_a_failed_one() -> None:
+@pytest.mark.parametrize("of", ["changed", "counted"])
+async def test_a_defect_of_who_is_told_makes_no_look_a_failed_one(of: str) -> None:
     rig = GpuRig(["GPU-a"])
     engine = await with_a_task(rig)
 
-    def changed() -> None:
+    def told() -> None:
         raise ValueError("a defect")
 
-    engine.devices.changed = changed
+    setattr(engine.devices, of, told)
+    rig.gpus.has(*rig.gpus.devices.values(), a_gpu("GPU-b", 1))
     await asyncio.sleep(10)
     assert rig.told("GPU news not passed on")
     assert not rig.told("GPU look failed")

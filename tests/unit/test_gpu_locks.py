@@ -347,7 +347,7 @@ def test_a_file_that_somebody_made_grow_is_told_and_written_anew(tmp_path: Path)
     assert guard.amiss() == []
     os.truncate(path, 1 << 42)
     (amiss,) = guard.amiss()
-    assert amiss.what == f"somebody wrote over its lease in {path}"
+    assert amiss.what == f"its lease in {path} is not what was written there"
     assert json.loads(path.read_text())["container"] == "c0ffee"
     guard.close()
 
@@ -358,7 +358,7 @@ def test_a_lock_that_cannot_be_taken_again_is_told_with_why(tmp_path: Path) -> N
     path.unlink()
     path.mkdir()
     (amiss,) = guard.amiss()
-    assert amiss.problem.startswith(f"somebody removed its lock {path}, and {path} cannot be its")
+    assert amiss.problem.startswith(f"its lock {path} was removed, and {path} cannot be its")
     path.rmdir()
     assert guard.amiss()[0].problem == ""
     guard.close()
