@@ -186,7 +186,7 @@ class Devices:
             if task.attempt.boot_id == self._boot_id:  # else it may be gone for good
                 self._fleet.remember(device_record.unseen(uuid))
             self._fleet.lease(task.task_id, uuid)
-            if why := self._guard.take(uuid, task.attempt.name):
+            if why := self._locks.hold(uuid, task.attempt.name):
                 self._note(
                     "GPU lock not held", uuid, level="error", problem=why, **device_told.whose(task)
                 )
@@ -244,7 +244,7 @@ class Devices:
         except device_check.Taken as taken:
             self._fleet.bar(taken.gpu)
             raise self._taken(uuid, task, str(taken), taken.gpu) from None
-        if why := self._locks.check().get(uuid):
+        if why := self._locks.lost(uuid, task.attempt.name):
             raise self._taken(uuid, task, why, gpu)
         return gpu
 

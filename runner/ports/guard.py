@@ -37,10 +37,10 @@ class Guard(Protocol):
         which others can tell whether it runs. Nothing where the device is not held."""
         ...
 
-    def amiss(self) -> list[Amiss]:
-        """The devices that are held and whose locks do not keep others off any more, since somebody
-        removed one, or wrote over its lease. It is put right where that is possible, and told once;
-        where it is not, it is told at each call."""
+    def amiss(self, only: str = "") -> list[Amiss]:
+        """The devices that are held, or that one where it is, and whose locks do not keep others
+        off any more, since somebody removed one, or wrote over its lease. It is put right where
+        that is possible, and told once; where it is not, it is told at each call."""
         ...
 
     def other(self, uuid: str) -> str:

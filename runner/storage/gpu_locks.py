@@ -92,9 +92,10 @@ class GpuLocks:
         with contextlib.suppress(OSError):  # then it is found to be amiss
             _write(self._held[uuid], self._leases[uuid])
 
-    def amiss(self) -> list[Amiss]:
+    def amiss(self, only: str = "") -> list[Amiss]:
         """See Guard."""
-        return [found for uuid in list(self._held) if (found := self._amiss(uuid))]
+        held = [uuid for uuid in self._held if only in {"", uuid}]
+        return [found for uuid in held if (found := self._amiss(uuid))]
 
     def _amiss(self, uuid: str) -> Amiss | None:
         descriptor, lease = self._held[uuid], self._leases[uuid]

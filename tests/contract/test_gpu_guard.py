@@ -248,6 +248,7 @@ def test_what_somebody_did_to_a_held_lock_is_told_once_and_put_right(host: Host,
     one.take("GPU-b", "er-2")
     assert one.amiss() == []
     getattr(host, how)("GPU-a")
+    assert one.amiss("GPU-b") == one.amiss("GPU-c") == []
     (amiss,) = one.amiss()
     assert (amiss.uuid, amiss.problem) == ("GPU-a", "")
     assert amiss.what

@@ -165,10 +165,12 @@ class FakeGuard:
         if self._leases.locks.get(uuid) is self:
             self._leases.containers[uuid] = container
 
-    def amiss(self) -> list[Amiss]:
+    def amiss(self, only: str = "") -> list[Amiss]:
         """See Guard."""
         found = []
         for uuid, attempt in list(self._mine.items()):
+            if only not in {"", uuid}:
+                continue
             if self._leases.locks.get(uuid) is not self:
                 found.append(Amiss(uuid, "removed", self.take(uuid, attempt)))
             elif self._leases.held.get(uuid) != (self._runner, attempt):

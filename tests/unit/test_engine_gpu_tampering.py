@@ -72,3 +72,32 @@ async def test_nothing_is_launched_on_a_device_whose_lock_another_runner_took() 
     (line,) = rig.told("GPU taken")
     assert line["gpu"] == uuid
     await engine.close()
+
+
+@virtual
+async def test_an_earlier_daemons_intent_is_not_carried_out_where_another_has_the_lock() -> None:
+    rig = GpuRig(["GPU-a"])
+    engine = await rig.start()
+    rig.world.hang("launch")
+    await assign(engine, "t1", ["exit", 0], of=GPU)
+    await until(engine, "t1", EventType.PREPARING)
+    await asyncio.sleep(1)
+    await engine.close()
+    rig.leases.die()
+    rig.leases.held.clear()
+    other = FakeGuard(rig.leases, "runner-2")
+    assert other.take("GPU-a", "er-2") == ""
+    rig.world.release("launch")
+    rig.journal = rig.journal.reopened()
+    engine = await rig.start()
+    await asyncio.sleep(60)
+    assert not rig.world.served
+    assert rig.told("GPU lock not held")
+    other.give_back("GPU-a")
+    task = await ended(engine)
+    assert task.state is State.COMPLETED
+    assert rig.world.served == [("GPU-a", "t1")]
+    first = task.attempts[0].failure
+    assert first is not None
+    assert first.reason is Reason.GPU_LOST
+    await engine.close()
