@@ -25,7 +25,8 @@ from runner.domain.limits import Limits
 from runner.domain.plan import Mode, Plan
 from runner.domain.task import Attempt, Task, TaskClass
 from runner.engine.clock import SystemClock
-from runner.engine.devices import IDLE, Devices
+from runner.engine.device_pace import IDLE
+from runner.engine.devices import Devices
 from runner.ports import Gpus, Look, Refusal
 from runner.storage.gpu_locks import GpuLocks
 from runner.storage.memory import MemoryJournal

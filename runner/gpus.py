@@ -3,12 +3,11 @@ keep several runners of one host off each other's."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from runner.config import Config
-from runner.config.places import gpu_locks
+from runner.config.places import GPU_LOCKS
 from runner.ports import Gpus, Journal
 from runner.storage.gpu_locks import GpuLocks
 from runner.telemetry.gpu import NvmlGpus
@@ -39,9 +38,16 @@ async def locked(config: Config, boot_id: str, uuids: Collection[str]) -> dict[s
     return await _locks(config, boot_id, "").others(uuids)
 
 
+def reset_of(config: Config, boot_id: str) -> Callable[[str], float]:
+    """Who knows when it was said of a device that it was reset: see Guard."""
+    return _locks(config, boot_id, "").reset
+
+
 def _locks(config: Config, boot_id: str, runner: str, *, alone: bool = False) -> GpuLocks:
-    given = config.gpus.lock_directory
-    found = Path(given) if given else gpu_locks(os.environ, root=os.geteuid() == 0)
     return GpuLocks(
-        found, boot_id=boot_id, runner=runner, state=config.state.directory, alone=alone
+        Path(config.gpus.lock_directory or GPU_LOCKS),
+        boot_id=boot_id,
+        runner=runner,
+        state=config.state.directory,
+        alone=alone,
     )

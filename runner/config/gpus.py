@@ -21,8 +21,9 @@ GPUS = Record(
         ),
         "lock_directory": Field(
             Text(check=_directory),
-            "Where all runners of this host lock devices; `gpus` in the runtime directory where "
-            "empty. Under systemd the daemon's unit has to let it be written ([gpu.md](gpu.md)).",
+            "Where all runners of this host lock devices, whoever runs them; where empty "
+            "`/run/env-runner/gpus`. Under systemd the daemon's unit has to let it be written "
+            "([gpu.md](gpu.md)).",
             "",
         ),
     },

@@ -144,7 +144,7 @@ class Container:
 @dataclass(frozen=True, slots=True)
 class GpuRules:
     """`idle_memory` is the bytes that may be in use on a device that counts as free;
-    `lock_directory` is empty for the one in the runtime directory."""
+    `lock_directory` is empty for /run/env-runner/gpus."""
 
     idle_memory: int = IDLE_MEMORY
     lock_directory: str = ""

@@ -8,8 +8,9 @@ from pathlib import Path
 CONFIG_FILE = Path("/etc/env-runner/config.toml")
 SOCKET = "supervisor.sock"
 _NAME = "env-runner"
-SHARED = Path("/run") / _NAME / "gpus"
-"""Where a daemon of the system's locks the host's GPUs."""
+GPU_LOCKS = Path("/run") / _NAME / "gpus"
+"""Where all runners of a host lock its GPUs, whoever runs them and in whatever session: one place,
+since two that lock in different ones would give a device to two tasks."""
 
 
 def state_directory(environ: Mapping[str, str], *, root: bool) -> Path:
@@ -31,14 +32,6 @@ def runtime_directory(environ: Mapping[str, str], *, root: bool) -> Path:
     if session := _absolute(environ, "XDG_RUNTIME_DIR"):
         return session / _NAME
     return state_directory(environ, root=root) / "run"
-
-
-def gpu_locks(environ: Mapping[str, str], *, root: bool) -> Path:
-    """One directory for all runners of a host, where there can be: that of the daemon, which
-    others than root find in the system's place, else each user's own."""
-    if root or SHARED.is_dir():
-        return SHARED  # whatever directories of its own a unit was given
-    return runtime_directory(environ, root=root) / "gpus"
 
 
 def _first(environ: Mapping[str, str], name: str) -> Path | None:

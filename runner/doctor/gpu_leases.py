@@ -1,16 +1,14 @@
 """Whether any device can come to a task at all: as the daemon says where one runs, else by what is
-on the devices. Not here: what native tasks and engines need for it (`gpus.py`)."""
+on the devices and known of them. Not here: what native tasks and engines need (`gpus.py`)."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner import interpreters
 from runner.config import Config, rules
-from runner.doctor.addresses import answers
+from runner.doctor import gpu_standing
 from runner.doctor.finding import Finding, ok, warn
 from runner.domain.gpu import Gpu
 from runner.domain.task import TaskClass
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 
 ID = "gpu.leases"
 
-_PATIENCE = 3.0  # seconds for a daemon to answer
 _PARTS = "nvidia-smi -i INDEX -mig 0, where whole devices are to be given out"
 _OTHERS = (
     "end the processes that are named, reset or replace a device that failed, raise "
@@ -35,7 +32,7 @@ _OTHERS = (
 
 
 async def examine(config: Config, gpus: Sequence[Gpu]) -> Finding:
-    """`gpu.leases`, of a host with these devices."""
+    """`gpu.leases`, of a host with these devices, as they are known (`gpu_standing.known`)."""
     pythons = (await interpreters.there(config)).versions
     by = rules(config, facts(), gpus=len(gpus), interpreters=pythons)
     if denied := no_way(by):
@@ -88,23 +85,14 @@ def told(gpus: Sequence[v1.Gpu]) -> dict[str, str]:
 def found(why: Mapping[str, str]) -> Finding:
     """What comes of it."""
     well = [uuid for uuid, reason in why.items() if not reason]
+    said = "; ".join(f"{uuid}: {reason}" for uuid, reason in why.items() if reason)
     if well:
-        return ok(ID, f"{len(well)} of {len(why)} devices can be given out")
-    said = "; ".join(f"{uuid}: {reason}" for uuid, reason in why.items())
+        more = f"; not {said}" if said else ""
+        return ok(ID, f"{len(well)} of {len(why)} devices can be given out{more}")
     remedy = _PARTS if all("(MIG)" in reason for reason in why.values()) else _OTHERS
     return warn(ID, f"no task gets a GPU now: {said}", remedy)
 
 
 async def _by_daemon(config: Config) -> dict[str, str]:
     """Nothing where none answers."""
-    from supervisor.client import Supervisor  # noqa: PLC0415 - only where there is a daemon
-
-    for address in config.grpc.listen:
-        if not address.startswith("unix:") or not answers(Path(address.removeprefix("unix:"))):
-            continue
-        try:
-            async with asyncio.timeout(_PATIENCE), Supervisor(address) as runner:
-                return told((await runner.info()).gpus)
-        except Exception:  # noqa: BLE001 - then what is on the devices has to do
-            return {}
-    return {}
+    return told(await gpu_standing.by_daemon(config))

@@ -7,10 +7,11 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from runner.config.model import Config
-from runner.doctor import gpu_leases
+from runner.doctor import gpu_leases, gpu_standing
 from runner.doctor.finding import Finding, fail, ok, warn
 from runner.domain.gpu import Gpu
 from runner.executors import gpu_nodes
@@ -28,12 +29,16 @@ async def examine(config: Config) -> list[Finding]:
     gpus = NvmlGpus()
     try:
         look = await gpus.look()
-        found = driver(look.problem, gpus.driver, look.devices, without())
+        version = gpus.driver
     finally:
         await gpus.close()
     if look.problem or not look.devices:
-        return [found]
-    leases = await gpu_leases.examine(config, look.devices)
+        return [driver(look.problem, version, look.devices, without())]
+    known, lacking = await gpu_standing.known(config, look.devices)
+    found = driver("", version, known, "")
+    if lacking:
+        found = replace(found, found=f"{found.found}; {lacking}")
+    leases = await gpu_leases.examine(config, known)
     ways = [native(look.devices)] if config.local.enabled else []
     socket = config.docker.socket
     if config.docker.enabled and os.path.lexists(socket):  # noqa: ASYNC240 - a command's only look

@@ -10,12 +10,13 @@ journal, or found again by a look.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from runner.domain.gpu import Gpu
 from runner.planning.device_errors import Thrown
+from runner.ports import Journal
 
 KEY = "gpus"
 """The journal's setting."""
@@ -31,6 +32,26 @@ class Known:
     gpu: Gpu
     quarantined: str = ""
     error: Thrown | None = None
+
+
+class Memory:
+    """The setting in the journal, as this daemon last stored it."""
+
+    def __init__(self, journal: Journal, boot_id: str) -> None:
+        self._journal, self._boot_id, self._stored = journal, boot_id, ""
+
+    async def recall(self) -> list[Known]:
+        """What an earlier daemon stored."""
+        self._stored = await self._journal.get(KEY) or ""
+        return read(self._stored, self._boot_id)
+
+    def changed(self, devices: Iterable[Known]) -> Coroutine[Any, Any, None] | None:
+        """What stores them, where they are others than those that were."""
+        text = write(self._boot_id, devices)
+        if text == self._stored:
+            return None
+        self._stored = text
+        return self._journal.put(KEY, text)
 
 
 def known(

@@ -14,35 +14,15 @@ from typing import Any
 
 from runner.domain.gpu import Gpu
 from runner.domain.task import Task, handle_name
-from runner.engine import device_check, device_record, device_told
+from runner.engine import device_check, device_locks, device_pace, device_record, device_told
 from runner.engine.api import GpuState
+from runner.engine.device_pace import FIRST_LOOK, IDLE, PROMPT, RECENT, REST, SOON, SOONEST
 from runner.planning.device_errors import Errors
 from runner.planning.fleet import Fleet, Freed, Lifted, Lost, News, Quarantined
 from runner.planning.gpus import IDLE_MEMORY
-from runner.ports import Clock, Gpus, Guard, Journal, Observer
-
-RECENT = 90.0
-"""Seconds for which a look is good enough to lease a device by, since the device is asked again
-before the launch: longer than two looks are ever apart, by more than the longest takes."""
-
-FIRST_LOOK = 2.0
-"""Seconds that the start waits for the driver: one that hangs keeps nobody from other tasks."""
+from runner.ports import Clock, Gpus, Guard, Journal, LaunchFailed, Observer
 
 _SECOND = 1_000_000_000
-
-SOONEST, SOON = 0.05, 1.0
-"""Seconds between two looks at a device that was given back: doubling, from the first."""
-
-WATCH, QUARANTINE, IDLE = 2.0, 10.0, 30.0
-"""Seconds between two looks while a task has a device or waits for one, or it is in doubt whether
-one is lost; while one is in quarantine or is another runner's; and else."""
-
-PROMPT = 3.0
-"""Seconds without an answer after which it is told that the driver does not answer."""
-
-REST = 0.1
-"""Seconds after a lease in which no look at all devices is begun that was not asked for: the
-question about the one that was leased would wait for it."""
 
 
 class Devices:
@@ -72,6 +52,7 @@ class Devices:
         self._idle_memory = idle_memory
         self._glances = device_check.Glances(gpus, clock)
         self._fleet, self._errors, self._load = Fleet(idle_memory), Errors(), driver_load
+        self._locks = device_locks.Locks(guard, self._note)
         gpus.hear(self._thrown)
         self._asked = False  # whether a look is to be made at once
         self._sooner = asyncio.Event()  # the next look may be due sooner than it was
@@ -86,14 +67,13 @@ class Devices:
         self._starved = False  # whether a task waits for a device
         self._pause = SOONEST
         self._barred: frozenset[str] = frozenset()
-        self._stored = ""
+        self._memory = device_record.Memory(journal, boot_id)
 
     # --- its life
 
     async def recall(self) -> None:
         """Know what an earlier daemon knew."""
-        self._stored = await self._journal.get(device_record.KEY) or ""
-        for known in device_record.read(self._stored, self._boot_id):
+        for known in await self._memory.recall():
             self._fleet.remember(known.gpu, known.quarantined)
             if known.error is not None:
                 self._errors.recall(known.gpu.uuid, known.error)
@@ -120,22 +100,36 @@ class Devices:
         again have been told so before. Whatever a look meets, the next is made: without looks
         nothing would ever be noticed again."""
         while True:
+            self._losses = [loss for loss in self._losses if not self._told(self.lost, *loss)]
             try:
-                while self._losses:
-                    self.lost(*self._losses.pop(0))
-                due = max(self._looked + self._interval(), self._not_before)
+                due = max(
+                    self._looked
+                    + device_pace.interval(self._fleet, self._pause, starved=self._starved),
+                    self._not_before,
+                )
                 left = due - self._clock.monotonic()
                 if self._asked or left <= 0:
                     self._asked = False
                     await self._look()
-                    self.changed()
+                else:
+                    self._sooner.clear()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(left):
+                            await self._sooner.wait()
                     continue
-                self._sooner.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(left):
-                        await self._sooner.wait()
             except Exception as error:  # noqa: BLE001 - whatever it is
                 self._failed(error)
+                continue
+            self._told(self.changed)
+
+    def _told(self, whom: Callable[..., None], *what: str) -> bool:
+        """Tell somebody, whose defect is none of the look's: whether that worked."""
+        try:
+            whom(*what)
+        except Exception as error:  # noqa: BLE001 - the device's loss is told again
+            self._observer.note("GPU news not passed on", level="error", error=error)
+            return False
+        return True
 
     def close(self) -> None:
         """Let the locks go. Leases stay as they are."""
@@ -192,7 +186,7 @@ class Devices:
             if task.attempt.boot_id == self._boot_id:  # else it may be gone for good
                 self._fleet.remember(device_record.unseen(uuid))
             self._fleet.lease(task.task_id, uuid)
-            if why := self._guard.take(uuid, task.attempt.name):
+            if why := self._locks.hold(uuid, task.attempt.name):
                 self._note(
                     "GPU lock not held", uuid, level="error", problem=why, **device_told.whose(task)
                 )
@@ -248,13 +242,19 @@ class Devices:
             self._look_anew()
             raise device_check.refused(device_told.lost(uuid, str(gone))) from None
         except device_check.Taken as taken:
-            self._look_anew()
-            self._unlaunched.add(task.task_id)
             self._fleet.bar(taken.gpu)
-            fields = {"problem": str(taken), "pids": list(taken.gpu.processes or ())}
-            self._note("GPU taken", uuid, level="warning", **fields, **device_told.whose(task))
-            raise device_check.refused(f"its GPU {uuid} was free no more: {taken}") from None
+            raise self._taken(uuid, task, str(taken), taken.gpu) from None
+        if why := self._locks.lost(uuid, task.attempt.name):
+            raise self._taken(uuid, task, why, gpu)
         return gpu
+
+    def _taken(self, uuid: str, task: Task, why: str, gpu: Gpu) -> LaunchFailed:
+        """Nothing is launched on it: somebody else has it by now."""
+        self._look_anew()
+        self._unlaunched.add(task.task_id)
+        fields = {"problem": why, "pids": list(gpu.processes or ())}
+        self._note("GPU taken", uuid, level="warning", **fields, **device_told.whose(task))
+        return device_check.refused(f"its GPU {uuid} was free no more: {why}")
 
     # --- what may be asked of it
 
@@ -309,16 +309,11 @@ class Devices:
         self._starved = True
         self._sooner.set()
 
-    def _interval(self) -> float:
-        if self._fleet.returning:
-            return self._pause
-        if self._fleet.leases or self._starved or self._fleet.doubted:
-            return WATCH
-        return QUARANTINE if self._fleet.quarantined or self._fleet.locked else IDLE
-
     async def _look(self) -> None:
         """Look, and do what follows."""
         self._begun = began = self._clock.monotonic()
+        self._errors.begin()
+        self._locks.check()
         look = await self._gpus.look()
         self._looked = self._clock.monotonic()
         self._pause = min(self._pause * 2, SOON)
@@ -343,7 +338,7 @@ class Devices:
         self._tell_barred()
         self._remember()
         if self.count != before:
-            self.counted()
+            self._told(self.counted)
 
     def _thrown(self, gpu: Gpu) -> None:
         """It threw a fatal error, as one heard who asked for another device: that is stored before
@@ -391,10 +386,8 @@ class Devices:
         """Store what no look can tell the next daemon: see `device_record`."""
         gpus = [each.gpu for each in self._fleet.standing()]
         known = device_record.known(gpus, self._fleet.quarantined, self._errors.standing)
-        text = device_record.write(self._boot_id, known)
-        if text != self._stored:
-            self._stored = text
-            self.spawn(self._journal.put(device_record.KEY, text))
+        if storing := self._memory.changed(known):
+            self.spawn(storing)
 
     def _note(self, event: str, uuid: str, **fields: object) -> None:
         self._observer.note(event, gpu=uuid, **fields)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from runner.domain.gpu import Gpu
-from runner.ports import Look
+from runner.ports import Amiss, Look
 
 
 class NoGpus:
@@ -39,6 +39,10 @@ class Unguarded:
 
     def launching(self, uuid: str, container: str) -> None:
         """See Guard."""
+
+    def amiss(self, only: str = "") -> list[Amiss]:  # noqa: ARG002 - see Guard
+        """See Guard."""
+        return []
 
     def other(self, uuid: str) -> str:  # noqa: ARG002 - see Guard
         """See Guard."""

@@ -39,28 +39,38 @@ class Errors:
     def __init__(self) -> None:
         self._own: dict[str, Thrown] = {}
         self._recalled: dict[str, Thrown] = {}
+        self._late: dict[str, Gpu] = {}  # heard since the look was begun that `see` tells of next
 
     def recall(self, uuid: str, thrown: Thrown) -> None:
         """Know of an error of an earlier life."""
         self._recalled[uuid] = thrown
 
+    def begin(self) -> None:
+        """A look is begun, which will know of what was heard by now."""
+        self._late.clear()
+
     def hear(self, gpu: Gpu, now: float, load: str) -> None:
-        """A device threw an error, and no look has told of it yet."""
-        self._own.setdefault(gpu.uuid, Thrown(gpu.problem, now, load))
+        """A device threw an error now. It is another than any before it, of which a reset may have
+        been said meanwhile."""
+        self._own[gpu.uuid] = Thrown(gpu.problem, now, load)
+        self._late[gpu.uuid] = gpu
 
     def see(
         self, devices: Iterable[Gpu], now: float, load: str, reset: Callable[[str], float]
     ) -> tuple[list[Gpu], list[Excused]]:
-        """The devices of a look at `now` with what is held against them, and what is no more.
+        """The devices of a look at `now` with what is held against them, and what is no more: of
+        the look that was begun last, so that what was heard since is no part of it.
         `load` is that of the driver, `reset` says when somebody said of a device that it was
         reset (seconds since the epoch, 0 for never); of the future it is not believed."""
-        seen = {gpu.uuid: gpu for gpu in devices}
+        seen = {gpu.uuid: self._later(gpu) for gpu in devices}
         thrown = {uuid: gpu.problem for uuid, gpu in seen.items() if gpu.thrown}
         # while a device tells of something else, whoever heard the error remembers it all the same
         over = {uuid for uuid, gpu in seen.items() if gpu.away or not gpu.problem}
+        over -= self._late.keys()
         self._own = {uuid: error for uuid, error in self._own.items() if uuid not in over}
         for uuid, problem in thrown.items():
-            self._own.setdefault(uuid, Thrown(problem, now, load))
+            if uuid not in self._own or self._own[uuid].problem != problem:
+                self._own[uuid] = Thrown(problem, now, load)
         excused = []
         for uuid, error in list(self._recalled.items()):
             said = reset(uuid)
@@ -76,6 +86,13 @@ class Errors:
     def standing(self) -> dict[str, Thrown]:
         """What the next life is to know."""
         return {**self._recalled, **self._own}
+
+    def _later(self, gpu: Gpu) -> Gpu:
+        """The device of a look, which may have been answered before the error was heard."""
+        heard = self._late.get(gpu.uuid)
+        if heard is None or gpu.thrown or gpu.away:
+            return gpu
+        return replace(gpu, problem=heard.problem, words="", doubtful=False, thrown=True)
 
     def _held(self, gpu: Gpu) -> Gpu:
         error = self._recalled.get(gpu.uuid)

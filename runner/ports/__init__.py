@@ -20,7 +20,7 @@ from runner.ports.executor import (
     unheard,
 )
 from runner.ports.gpus import Gpus, Look
-from runner.ports.guard import Guard
+from runner.ports.guard import Amiss, Guard
 from runner.ports.journal import (
     Event,
     Journal,
@@ -35,6 +35,7 @@ from runner.ports.output import OutputReader, OutputStore, Piece, Position
 from runner.ports.world import Clock, Observer, Refusal, Secrets, SecretUnfit
 
 __all__ = [
+    "Amiss",
     "ChecksGpus",
     "Clock",
     "Event",

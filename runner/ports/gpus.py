@@ -35,8 +35,9 @@ class Gpus(Protocol):
         ...
 
     def hear(self, told: Callable[[Gpu], None]) -> None:
-        """Let `told` be called with each device of which a glance, whatever it was at, has heard a
-        fatal error (`thrown`), as soon as that is heard: the driver tells it once."""
+        """Let `told` be called with each device of which a look or a glance, whatever it was at,
+        has heard a fatal error (`thrown`), each time and as soon as that is heard: the driver
+        tells it once."""
         ...
 
     def last(self) -> Look:

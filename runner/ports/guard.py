@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Amiss:
+    """Somebody else did `what` to the lock of a device that is held. `problem` says why it is not
+    held any more; it is empty where that was put right."""
+
+    uuid: str
+    what: str
+    problem: str = ""
 
 
 class Guard(Protocol):
@@ -17,12 +28,19 @@ class Guard(Protocol):
 
     def take(self, uuid: str, attempt: str) -> str:
         """Hold the device for the attempt of that handle name, or go on holding it; why that is
-        not possible, empty where it is. What an earlier process of this runner left is taken."""
+        not possible, empty where it is. What an earlier process of this runner left is taken; what
+        one of a dead runner left is not, until `others` has found that nothing of it runs."""
         ...
 
     def launching(self, uuid: str, container: str) -> None:
         """The attempt that has the device is about to be started in the container of that id, by
         which others can tell whether it runs. Nothing where the device is not held."""
+        ...
+
+    def amiss(self, only: str = "") -> list[Amiss]:
+        """The devices that are held, or that one where it is, and whose locks do not keep others
+        off any more, since somebody removed one, or wrote over its lease. It is put right where
+        that is possible, and told once; where it is not, it is told at each call."""
         ...
 
     def other(self, uuid: str) -> str:
@@ -46,8 +64,8 @@ class Guard(Protocol):
         ...
 
     def reset(self, uuid: str) -> float:
-        """When somebody said of the device that it was reset: seconds since the epoch, 0 for
-        never."""
+        """When somebody who may say so said of the device that it was reset: seconds since the
+        epoch, 0 for never."""
         ...
 
     def close(self) -> None:

@@ -165,6 +165,7 @@ class NvmlGpus:
         before = self._last.devices
         devices = self._seen.take(answer)
         self._last = Look(devices, "", began)
+        self._tell_thrown()
         self.driver = answer.driver
         if not devices:
             self._none(f"the NVIDIA driver {answer.driver} has no device")
@@ -185,10 +186,13 @@ class NvmlGpus:
         if gpu is not None:
             devices = tuple(gpu if each.uuid == gpu.uuid else each for each in before)
             self._last = replace(self._last, devices=devices)
-        for each in self._seen.thrown:
-            self._heard(each)
+        self._tell_thrown()
         self._tell(answer, before)
         return Look(() if gpu is None else (gpu,), "", began)
+
+    def _tell_thrown(self) -> None:
+        for each in self._seen.thrown:
+            self._heard(each)
 
     def _tell(self, answer: Answer, before: Iterable[Gpu]) -> None:
         """What has happened to devices since they were as `before`."""

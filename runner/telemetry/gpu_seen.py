@@ -73,7 +73,7 @@ class Seen:
             if gpu_xids.fatal(event.xid):
                 threw.update(named)
                 for uuid in named:
-                    self._errors.setdefault(uuid, event.xid)
+                    self._errors[uuid] = event.xid
         self.thrown = tuple(self._with_error(uuid) for uuid in sorted(threw & self._known.keys()))
         self._told_by |= dict.fromkeys(threw, self._load)
 

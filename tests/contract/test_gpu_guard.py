@@ -20,7 +20,7 @@ Make = Callable[[str], Guard]
 class Host:
     """`process` is a new process of the runner of that name; `forget` removes its state; `begin`
     lets something run of the attempt or container of that name, until `end`; `say_reset` is what a
-    person does."""
+    person does; `remove` takes the lock of a device away, and `wipe` its lease."""
 
     def __init__(
         self,
@@ -29,9 +29,12 @@ class Host:
         begin: Callable[[str], None],
         end: Callable[[str], None],
         say_reset: Callable[[str, float], None],
+        *,
+        remove: Callable[[str], None],
+        wipe: Callable[[str], None],
     ) -> None:
         self._make, self.forget, self.begin, self.end = make, forget, begin, end
-        self.say_reset = say_reset
+        self.say_reset, self.remove, self.wipe = say_reset, remove, wipe
         self._made: list[Guard] = []
 
     def process(self, runner: str) -> Guard:
@@ -54,6 +57,8 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
             running.add,
             running.remove,
             leases.resets.__setitem__,
+            remove=leases.remove,
+            wipe=lambda uuid: leases.held.pop(uuid) and None,
         )
     else:
         processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -77,7 +82,18 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
             path.touch()
             os.utime(path, (when, when))
 
-        made = Host(files, lambda runner: (tmp_path / runner).rmdir(), begin, end, say_reset)
+        def lock(uuid: str) -> Path:
+            return tmp_path / "run" / "gpus" / f"{uuid}.lock"
+
+        made = Host(
+            files,
+            lambda runner: (tmp_path / runner).rmdir(),
+            begin,
+            end,
+            say_reset,
+            remove=lambda uuid: lock(uuid).unlink(),
+            wipe=lambda uuid: os.truncate(lock(uuid), 0),
+        )
     yield made
     made.close()
 
@@ -197,10 +213,12 @@ def test_its_container_keeps_it_too_by_whichever_name_the_engine_knows_it(host: 
     host.begin(container)
     assert "another runner of this host" in other.take("GPU-a", "er-2")
     host.end(container)
+    assert other.other("GPU-a") == ""
     assert other.take("GPU-a", "er-2") == ""
     other.close()
     host.forget("other")
     host.begin(container)  # which was the one before's
+    assert one.other("GPU-a") == ""
     assert one.take("GPU-a", "er-0123456789-3") == ""
     host.end(container)
 
@@ -221,3 +239,39 @@ def test_two_processes_of_one_runner_do_not_both_have_it(host: Host) -> None:
     one, same = host.process("one"), host.process("one")
     one.take("GPU-a", "er-1")
     assert same.take("GPU-a", "er-2") != ""
+
+
+@pytest.mark.parametrize("how", ["remove", "wipe"])
+def test_what_somebody_did_to_a_held_lock_is_told_once_and_put_right(host: Host, how: str) -> None:
+    one, other = host.process("one"), host.process("other")
+    one.take("GPU-a", "er-1")
+    one.take("GPU-b", "er-2")
+    assert one.amiss() == []
+    getattr(host, how)("GPU-a")
+    assert one.amiss("GPU-b") == one.amiss("GPU-c") == []
+    (amiss,) = one.amiss()
+    assert (amiss.uuid, amiss.problem) == ("GPU-a", "")
+    assert amiss.what
+    assert one.amiss() == other.amiss() == []
+    assert "another runner of this host" in other.take("GPU-a", "er-3")
+    one.close()
+    assert "er-1" in other.take("GPU-a", "er-3")
+    one.give_back("GPU-a")
+    assert one.amiss() == []
+
+
+def test_a_lock_that_another_took_once_it_was_removed_is_told_until_it_is_given_back(
+    host: Host,
+) -> None:
+    one, other = host.process("one"), host.process("other")
+    one.take("GPU-a", "er-1")
+    host.remove("GPU-a")
+    assert other.take("GPU-a", "er-2") == ""
+    for _ in range(2):
+        (amiss,) = one.amiss()
+        assert "another runner of this host" in amiss.problem
+    one.give_back("GPU-a")
+    assert one.amiss() == other.amiss() == []
+    assert "another runner of this host" in one.take("GPU-a", "er-3")
+    other.give_back("GPU-a")
+    assert one.take("GPU-a", "er-3") == ""

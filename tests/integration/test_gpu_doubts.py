@@ -152,6 +152,23 @@ async def test_an_error_is_heard_by_whoever_asks_first_and_known_to_all(
     assert noted.events == ["GPUs", *["GPU error"] * 2, *["GPU not well"] * 2]
 
 
+async def test_each_error_is_heard_once_also_by_a_look_and_told_as_what_it_is(
+    machine: Machine, gpus: NvmlGpus
+) -> None:
+    """What is said of a reset between two of them is about the first alone."""
+    heard: list[str] = []
+    gpus.hear(lambda gpu: heard.append(gpu.problem.partition(":")[0]))
+    machine.has([ONE])
+    await gpus.look()
+    for xid in (62, 95, 95):
+        machine.throws(ONE.uuid, xid)
+        machine.has([ONE])
+        for _ in range(2):
+            await gpus.look()
+            assert problem_of(gpus, 0).startswith(f"Xid {xid}: ")
+    assert heard == ["Xid 62", "Xid 95", "Xid 95"]
+
+
 @pytest.mark.parametrize(
     "change", [{"mig": True}, {"worn": True}, {"pending": True}], ids=["MIG", "worn", "pending"]
 )

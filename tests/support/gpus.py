@@ -12,7 +12,7 @@ from typing import Any
 from runner.domain.gpu import Gpu
 from runner.executors.fake import FakeExecutor, FakeWorld
 from runner.planning.fleet import GONE
-from runner.ports import Launch, Look, Started
+from runner.ports import Amiss, Launch, Look, Started
 
 GIB = 1 << 30
 
@@ -129,6 +129,11 @@ class Leases:
     resets: dict[str, float] = field(default_factory=dict)  # by device: when it is said to be reset
     running: set[str] = field(default_factory=set)  # attempts and containers that run
 
+    def remove(self, uuid: str) -> None:
+        """Somebody takes the lock of the device away, and what is written there with it."""
+        self.locks.pop(uuid)
+        self.held.pop(uuid)
+
     def die(self) -> None:
         """Every process of every runner dies: locks go with them, leases stay."""
         self.locks.clear()
@@ -139,6 +144,7 @@ class FakeGuard:
 
     def __init__(self, leases: Leases, runner: str = "runner-1") -> None:
         self._leases, self._runner = leases, runner
+        self._mine: dict[str, str] = {}  # attempts by device
 
     def take(self, uuid: str, attempt: str) -> str:
         """See Guard."""
@@ -151,12 +157,26 @@ class FakeGuard:
         if self._leases.held.get(uuid) != (self._runner, attempt):
             self._leases.containers.pop(uuid, None)
         self._leases.held[uuid] = (self._runner, attempt)
+        self._mine[uuid] = attempt
         return ""
 
     def launching(self, uuid: str, container: str) -> None:
         """See Guard."""
         if self._leases.locks.get(uuid) is self:
             self._leases.containers[uuid] = container
+
+    def amiss(self, only: str = "") -> list[Amiss]:
+        """See Guard."""
+        found = []
+        for uuid, attempt in list(self._mine.items()):
+            if only not in {"", uuid}:
+                continue
+            if self._leases.locks.get(uuid) is not self:
+                found.append(Amiss(uuid, "removed", self.take(uuid, attempt)))
+            elif self._leases.held.get(uuid) != (self._runner, attempt):
+                found.append(Amiss(uuid, "written over"))
+                self._leases.held[uuid] = (self._runner, attempt)
+        return found
 
     def other(self, uuid: str) -> str:
         """See Guard."""
@@ -182,6 +202,7 @@ class FakeGuard:
         """See Guard."""
         if uuid in self.left() and self.take(uuid, ""):
             return
+        self._mine.pop(uuid, None)
         if self._leases.locks.get(uuid) is self:
             del self._leases.locks[uuid], self._leases.held[uuid]
 
@@ -193,6 +214,7 @@ class FakeGuard:
         """See Guard."""
         for uuid in [uuid for uuid, holder in self._leases.locks.items() if holder is self]:
             del self._leases.locks[uuid]
+        self._mine.clear()
 
 
 class GpuWorld(FakeWorld):

@@ -4,8 +4,10 @@ that daemons of before and after can read it."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,6 +66,37 @@ def test_one_that_is_heard_again_is_a_new_one_which_no_earlier_reset_excuses() -
     assert errors.standing == {"GPU-a": Thrown("Xid 48: an error", 100.0, "7")}
     errors.see([XID], 200.0, "7", never)
     assert errors.standing["GPU-a"].time == 100.0
+
+
+@pytest.mark.parametrize("second", ["Xid 48: an error", "Xid 95: an error"])
+def test_a_later_error_is_not_excused_by_a_reset_that_was_said_before_it(second: str) -> None:
+    errors = Errors()
+    errors.hear(XID, 50.0, "7")
+    errors.see([XID], 60.0, "7", never)
+    errors.begin()
+    errors.hear(replace(XID, problem=second), 90.0, "7")
+    errors.see([replace(XID, problem=second)], 100.0, "7", never)
+    assert errors.standing == {"GPU-a": Thrown(second, 90.0, "7")}
+    again = Errors()
+    again.recall("GPU-a", errors.standing["GPU-a"])
+    assert again.see([A], 110.0, "7", lambda _uuid: 70.0)[1] == []
+
+
+@given(look=LOOKS, more=LOOKS)
+def test_an_error_heard_since_a_look_was_begun_is_held_against_the_device_whatever_that_says(
+    look: list[Gpu], more: list[Gpu]
+) -> None:
+    errors = Errors()
+    errors.begin()
+    errors.hear(XID, 50.0, "7")
+    found, _ = errors.see(look, 60.0, "7", never)
+    assert errors.standing["GPU-a"].problem == XID.problem
+    for gpu in found:
+        assert bool(gpu.problem) is (gpu.uuid == "GPU-a")
+        assert not gpu.doubtful
+    errors.begin()  # and the next one knows of it
+    errors.see(more, 70.0, "7", never)
+    assert ("GPU-a" in errors.standing) is (more[0] not in (A, AWAY))
 
 
 def test_a_reset_that_is_said_to_be_in_the_future_excuses_nothing() -> None:

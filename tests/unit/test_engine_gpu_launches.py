@@ -8,7 +8,7 @@ import pytest
 
 from runner.domain.failure import Reason
 from runner.domain.task import EventType, State
-from runner.engine.devices import RECENT
+from runner.engine.device_pace import RECENT
 from tests.support.engine import assign, ended, until
 from tests.support.gpu_rig import GPU, GpuRig, gpu_of, state
 from tests.support.gpus import a_gpu

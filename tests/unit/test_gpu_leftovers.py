@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from runner.keeper import records, tracing
-from runner.storage import gpu_leftovers, gpu_locks
-from runner.storage.gpu_locks import SETTLING, GpuLocks
+from runner.storage import gpu_lease, gpu_leftovers
+from runner.storage.gpu_lease import SETTLING
+from runner.storage.gpu_locks import GpuLocks
 from tests.unit.test_gpu_locks import lease_of, locks, written
 
 NAME = "er-0123456789-1"
@@ -132,11 +133,12 @@ def test_a_killed_command_of_which_nothing_is_left_keeps_nobody_off_though_its_s
     command: GpuLocks, tmp_path: Path
 ) -> None:
     assert (tmp_path / "one").is_dir()
+    assert "is being looked for" in command.take("GPU-a", "er-2")
     assert command.other("GPU-a") == ""
     assert command.take("GPU-a", "er-2") == ""
 
 
-def test_what_runs_of_a_lease_is_looked_for_once_and_by_each_question_that_takes_nothing(
+def test_what_runs_of_a_lease_is_looked_for_by_each_question_that_takes_nothing_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes tens of milliseconds, and a lease is taken on the event loop."""
@@ -156,6 +158,9 @@ def test_what_runs_of_a_lease_is_looked_for_once_and_by_each_question_that_takes
     path.write_text(json.dumps(lease_of(tmp_path, alone=True, written=0.5)))
     assert guard.other("GPU-a") == ""
     path.write_text(json.dumps(lease_of(tmp_path, alone=True, written=0.5, attempt="er-9")))
+    assert "'er-9'; whether that runs on is being looked for" in guard.take("GPU-a", "er-2")
+    assert looked == ["er-1", "er-1"]
+    assert guard.other("GPU-a") == ""
     assert guard.take("GPU-a", "er-2") == ""
     assert looked == ["er-1", "er-1", "er-9"]
     guard.close()
@@ -183,6 +188,7 @@ def test_its_keeper_is_waited_for(command: GpuLocks, tmp_path: Path) -> None:
     with (tmp_path / "one/keeper/lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert "state is in" in command.take("GPU-a", "er-2")
+    assert command.other("GPU-a") == ""
     assert command.take("GPU-a", "er-2") == ""
 
 
@@ -198,9 +204,10 @@ def test_what_a_command_asked_for_just_before_it_was_killed_is_waited_for(
     tmp_path: Path, nothing_runs: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guard = written(tmp_path, json.dumps(lease_of(tmp_path, alone=True, written=100.0)))
-    monkeypatch.setattr(gpu_locks, "_now", lambda: 100.0 + SETTLING - 0.1)
+    monkeypatch.setattr(gpu_lease, "now", lambda: 100.0 + SETTLING - 0.1)
     assert "state is in" in guard.take("GPU-a", "er-2")
-    monkeypatch.setattr(gpu_locks, "_now", lambda: 100.0 + SETTLING)
+    monkeypatch.setattr(gpu_lease, "now", lambda: 100.0 + SETTLING)
+    assert guard.other("GPU-a") == ""
     assert guard.take("GPU-a", "er-2") == ""
     guard.close()
 

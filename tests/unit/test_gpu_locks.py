@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from runner.config import places
+from runner import gpus
+from runner.config import load
 from runner.storage.gpu_locks import GpuLocks
+from runner.storage.memory import MemoryJournal
 
 
 def locks(root: Path, runner: str = "one", boot_id: str = "boot-1") -> GpuLocks:
@@ -201,7 +203,7 @@ def test_a_directory_that_cannot_be_made_bars_the_device_and_says_how_to_mend_it
 @pytest.mark.parametrize(
     ("read_only", "made", "words"),
     [
-        (0, False, "(Permission denied): let this user write there, or"),
+        (0, False, "(Permission denied): have root make it for all of them (docs/gpu.md), or"),
         (0, True, "(Permission denied): let this user write there, or"),
         (os.ST_RDONLY, True, "(under systemd: ReadWritePaths=)"),
     ],
@@ -260,29 +262,103 @@ def test_roots_file_in_a_daemons_directory_is_the_daemons(tmp_path: Path) -> Non
     guard.close()
 
 
+@pytest.mark.parametrize("environ", [{}, {"XDG_RUNTIME_DIR": "/run/user/7"}, {"HOME": "/root"}])
+@pytest.mark.parametrize("unit", [{}, {"RUNTIME_DIRECTORY": "/run/another"}])
+def test_the_directory_is_one_whoever_runs_it_and_in_whatever_session(
+    environ: dict[str, str], unit: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_RUNTIME_DIR", "HOME", "RUNTIME_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (environ | unit).items():
+        monkeypatch.setenv(name, value)
+    guard = gpus.locks(load(None, environ | unit), MemoryJournal(), "boot-1")
+    assert guard.directory == Path("/run/env-runner/gpus")
+
+
+def test_a_directory_that_only_root_could_make_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = locks(tmp_path)
+    monkeypatch.setattr(os, "access", lambda _path, mode: not mode & os.W_OK)
+    why = guard.other("GPU-a")
+    assert f"{tmp_path / 'gpus'}, where the runners of this host lock GPUs, is not there" in why
+    assert "have root make it" in why
+    assert "gpus.lock_directory" in why
+
+
+def test_where_any_user_may_remove_locks_no_device_is_locked(tmp_path: Path) -> None:
+    guard, place = locks(tmp_path), tmp_path / "gpus"
+    place.mkdir()
+    place.chmod(0o777)
+    for why in (guard.other("GPU-a"), guard.take("GPU-a", "er-1")):
+        assert why.endswith(f"any user may remove it: chmod +t {place}")
+    place.chmod(0o1777)
+    assert guard.other("GPU-a") == guard.take("GPU-a", "er-1") == ""
+    guard.close()
+
+
 @pytest.mark.parametrize(
-    ("environ", "root", "found"),
-    [
-        ({"RUNTIME_DIRECTORY": "/run/env-runner"}, False, "/run/env-runner/gpus"),
-        ({"XDG_RUNTIME_DIR": "/run/user/7"}, True, "/run/shared/gpus"),
-        ({"RUNTIME_DIRECTORY": "/run/another"}, True, "/run/shared/gpus"),
-        ({"XDG_RUNTIME_DIR": "/run/user/7"}, False, "/run/user/7/env-runner/gpus"),
-    ],
+    ("of_place", "of_file"), [(0o1777, 0o666), (0o3770, 0o660), (0o755, 0o660)]
 )
-def test_the_directory_is_one_for_all_runners_of_the_host_where_that_can_be(
-    environ: dict[str, str],
-    root: bool,  # noqa: FBT001 - a case
-    found: str,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_lock_is_open_to_whoever_may_make_one_there(
+    tmp_path: Path, of_place: int, of_file: int
 ) -> None:
-    """Root's is one, whatever unit it is of; of others only where that is not there."""
-    monkeypatch.setattr(places, "SHARED", Path("/run/shared/gpus"))
-    assert places.gpu_locks(environ, root=root) == Path(found)
+    guard, place = locks(tmp_path), tmp_path / "gpus"
+    place.mkdir()
+    place.chmod(of_place)
+    guard.take("GPU-a", "er-1")
+    assert (place / "GPU-a.lock").stat().st_mode & 0o777 == of_file
+    guard.close()
 
 
-def test_others_than_root_find_the_directory_of_the_hosts_daemon(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.root
+def test_users_lock_each_others_files_in_a_sticky_directory_one_after_the_other(
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(places, "SHARED", tmp_path)
-    environ = {"XDG_RUNTIME_DIR": "/run/user/7"}
-    assert places.gpu_locks(environ, root=False) == tmp_path
+    """Where the kernel refuses to open what is another's, asked to make it."""
+    place = tmp_path / "gpus"
+    place.mkdir()
+    place.chmod(0o1777)
+    (place / "GPU-a.lock").touch(0o666)
+    (place / "GPU-a.lock").chmod(0o666)
+    os.chown(place / "GPU-a.lock", 65534, 65534)
+    guard = locks(tmp_path)
+    assert guard.take("GPU-a", "er-1") == ""
+    guard.close()
+
+
+@pytest.mark.root
+def test_that_a_device_was_reset_is_said_by_who_owns_the_directory_this_user_or_root(
+    tmp_path: Path,
+) -> None:
+    guard, path = written(tmp_path, ""), tmp_path / "gpus" / "GPU-a.reset"
+    path.touch()
+    assert guard.reset("GPU-a") > 0
+    os.chown(path, 65534, 65534)
+    assert guard.reset("GPU-a") == 0
+    os.chown(path.parent, 65534, 65534)
+    assert guard.reset("GPU-a") > 0
+
+
+def test_a_file_that_somebody_made_grow_is_told_and_written_anew(tmp_path: Path) -> None:
+    guard, path = locks(tmp_path), tmp_path / "gpus" / "GPU-a.lock"
+    guard.take("GPU-a", "er-1")
+    guard.launching("GPU-a", "c0ffee")
+    assert guard.amiss() == []
+    os.truncate(path, 1 << 42)
+    (amiss,) = guard.amiss()
+    assert amiss.what == f"its lease in {path} is not what was written there"
+    assert json.loads(path.read_text())["container"] == "c0ffee"
+    guard.close()
+
+
+def test_a_lock_that_cannot_be_taken_again_is_told_with_why(tmp_path: Path) -> None:
+    guard, path = locks(tmp_path), tmp_path / "gpus" / "GPU-a.lock"
+    guard.take("GPU-a", "er-1")
+    path.unlink()
+    path.mkdir()
+    (amiss,) = guard.amiss()
+    assert amiss.problem.startswith(f"its lock {path} was removed, and {path} cannot be its")
+    path.rmdir()
+    assert guard.amiss()[0].problem == ""
+    guard.close()
