@@ -90,6 +90,6 @@ async def test_what_a_reload_grants_is_granted_to_containers_at_once(
             task, _ = await outcome(runner, mounting(daemon.markers, "/data"))
             assert task.state == v1.TASK_STATE_COMPLETED, task.failure
             assert '"needs_restart": ["policy.host_paths"]' in daemon.tail(), "for local tasks"
+            await until(lambda: not its.talk.containers(), "every container is removed")
     finally:
         await daemon.close()
-    await until(lambda: not its.talk.containers(), "every container is removed")
