@@ -12,6 +12,9 @@ from supervisor.v1 import supervisor_pb2 as v1
 
 _PREFIX = "TASK_STATE_"
 
+_COUNTED = 1 << 53
+"""Up to here a double tells each whole number from the next."""
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -83,4 +86,4 @@ class Result:
 
 def _plain(amount: float) -> float:
     """512 for 512.0: a count that was reported comes back as the count it was."""
-    return int(amount) if amount.is_integer() else amount
+    return int(amount) if amount.is_integer() and abs(amount) <= _COUNTED else amount

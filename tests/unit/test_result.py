@@ -39,6 +39,12 @@ def test_a_count_is_told_as_a_count() -> None:
     assert '"tokens": 512}' in Result(task).to_json()
 
 
+def test_what_is_larger_than_any_count_is_told_as_it_was_measured() -> None:
+    task = v1.Task(state=v1.TASK_STATE_COMPLETED)
+    task.result.metrics["energy"] = 1e308
+    assert '"energy": 1e+308}' in Result(task).to_json()
+
+
 def test_a_failed_task_has_the_end_of_its_stderr() -> None:
     task = v1.Task(state=v1.TASK_STATE_FAILED)
     task.failure.message = "exited with code 7"
