@@ -271,7 +271,7 @@ class Devices:
 
     def taken(self, *, in_full: bool) -> str:
         """Why each is not given out now: see `device_told`."""
-        return device_told.taken(self.states(), in_full=in_full)
+        return device_told.taken(self.states(), self._silence, in_full=in_full)
 
     @property
     def answer(self) -> bool:
