@@ -137,7 +137,8 @@ class GpuLocks:
             return self._exposed() or self._shut(uuid)
         except OSError as error:
             return self._unusable(uuid, error)
-        return self._told(uuid, lease, writers) or self._exposed() or self._shut(uuid)
+        told = self._told(uuid, lease, writers) or self._exposed() or self._shut(uuid)
+        return told or self._uncounted(uuid, writers)
 
     async def others(self, uuids: Collection[str]) -> dict[str, str]:
         """See Guard. In threads: what runs on is looked for in all groups and processes."""
@@ -296,6 +297,21 @@ class GpuLocks:
             if os.statvfs(place).f_flag & os.ST_RDONLY:
                 return self._unusable(uuid, OSError(errno.EROFS, os.strerror(errno.EROFS)))
         return self._unusable(uuid, OSError(errno.EACCES, os.strerror(errno.EACCES)))
+
+    def _uncounted(self, uuid: str, writers: Writers) -> str:
+        """Why a lease of this runner would not count for others once it does not run."""
+        try:
+            counts = writers.own(self._state)
+        except OSError:  # it is made with the first start, by this user
+            counts = writers.has(os.geteuid())
+        if counts:
+            return ""
+        return (
+            f"its lock {self._path(uuid)} would not keep others off while this runner is "
+            f"restarted: the owner of {self._state}, or of a link to it, is not known to be "
+            f"root, the owner of that file or in its group: add that user to the group "
+            f"(usermod -aG)"
+        )
 
     def _unusable(self, uuid: str, error: OSError) -> str:
         problem = error.strerror or str(error)

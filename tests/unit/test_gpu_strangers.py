@@ -123,6 +123,28 @@ def test_who_may_write_in_the_lock_may_have_the_device(
     assert bool(guard.other("GPU-a")) is counts
 
 
+@root
+def test_a_device_is_not_taken_by_who_would_be_a_stranger_to_the_others(tmp_path: Path) -> None:
+    """A group that only a unit gives to its daemon is known to nobody else."""
+    guard = written(tmp_path, "")
+    assert guard.other("GPU-a") == ""
+    os.chown(tmp_path / "other", STRANGER, STRANGER)
+    (tmp_path / "gpus/GPU-a.lock").chmod(0o660)
+    assert "would not keep others off while this runner is restarted" in guard.other("GPU-a")
+    (tmp_path / "gpus/GPU-a.lock").chmod(0o666)
+    assert guard.other("GPU-a") == ""
+
+
+def test_to_give_one_back_does_not_read_all_that_is_in_the_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others may have made any number of files there, and it is done on the event loop."""
+    guard = written(tmp_path, json.dumps(lease_of(tmp_path, runner="other")))
+    monkeypatch.setattr(Path, "glob", lambda *_: pytest.fail("all were read"))
+    guard.give_back("GPU-a")
+    assert (tmp_path / "gpus/GPU-a.lock").read_text() == ""
+
+
 def test_members_of_a_locks_group_are_its_writers_where_the_group_may_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
