@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.keeper import records, tracing
+from runner.keeper import tracing
 from runner.storage import gpu_leftovers, gpu_searches
 from runner.storage.gpu_writers import Writers
 from tests.support.waiting import until
@@ -200,5 +200,10 @@ async def test_a_device_whose_search_does_not_come_back_is_withheld_alone(
 
 
 def test_a_record_is_no_larger_than_one_that_is_read(tmp_path: Path) -> None:
-    recorded(tmp_path).write_bytes(records.encode({"pid": 1, "more": "x" * (1 << 20)}))
+    me = tracing.look(os.getpid())
+    assert me is not None
+    of_me = {"pid": me.pid, "start_ticks": me.start_ticks}
+    recorded(tmp_path, **of_me, more="x" * 1000)
+    assert found(tmp_path) == f"process {me.pid}"
+    recorded(tmp_path, **of_me, more="x" * (1 << 20))
     assert found(tmp_path) == ""
