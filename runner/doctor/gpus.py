@@ -39,7 +39,7 @@ async def examine(config: Config) -> list[Finding]:
     if lacking:
         found = replace(found, found=f"{found.found}; {lacking}")
     leases = await gpu_leases.examine(config, known)
-    ways = [native(look.devices)] if config.local.enabled else []
+    ways = [native(known)] if config.local.enabled else []
     socket = config.docker.socket
     if config.docker.enabled and os.path.lexists(socket):  # noqa: ASYNC240 - a command's only look
         ways.append(docker(_PATH))

@@ -47,8 +47,11 @@ def barred(standing: Iterable[Standing], returning: Collection[str]) -> dict[str
     }
 
 
-def taken(found: Sequence[GpuState], *, in_full: bool) -> str:
-    """Why each is not given out now, `in_full` for an operator; whose task has one is not told."""
+def taken(found: Sequence[GpuState], problem: str, *, in_full: bool) -> str:
+    """Why each is not given out now, `in_full` for an operator; whose task has one is not told.
+    `problem` as in `states`: of a driver that never answered no device is known."""
+    if problem and not found:
+        return f"{SILENT}: {problem}" if in_full else SILENT
     why = [
         f"{each.gpu.uuid}: {(each.problem if in_full else each.public) or 'a task has it'}"
         for each in found

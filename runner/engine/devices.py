@@ -19,7 +19,7 @@ from runner.engine.api import GpuState
 from runner.engine.device_pace import FIRST_LOOK, IDLE, PROMPT, RECENT, REST, SOON, SOONEST
 from runner.planning.device_errors import Errors
 from runner.planning.fleet import Fleet, Freed, Lifted, Lost, News, Quarantined
-from runner.planning.gpus import IDLE_MEMORY
+from runner.planning.gpus import IDLE_MEMORY, LOCKED
 from runner.ports import Clock, Gpus, Guard, Journal, LaunchFailed, Observer
 
 _SECOND = 1_000_000_000
@@ -243,18 +243,19 @@ class Devices:
             raise device_check.refused(device_told.lost(uuid, str(gone))) from None
         except device_check.Taken as taken:
             self._fleet.bar(taken.gpu)
-            raise self._taken(uuid, task, str(taken), taken.gpu) from None
+            raise self._taken(uuid, task, taken.gpu, str(taken), str(taken)) from None
         if why := self._locks.lost(uuid, task.attempt.name):
-            raise self._taken(uuid, task, why, gpu)
+            raise self._taken(uuid, task, gpu, why, LOCKED)
         return gpu
 
-    def _taken(self, uuid: str, task: Task, why: str, gpu: Gpu) -> LaunchFailed:
-        """Nothing is launched on it: somebody else has it by now."""
+    def _taken(self, uuid: str, task: Task, gpu: Gpu, why: str, public: str) -> LaunchFailed:
+        """Nothing is launched on it: somebody else has it by now. Why, for an operator, and what
+        its tenant is told of that."""
         self._look_anew()
         self._unlaunched.add(task.task_id)
         fields = {"problem": why, "pids": list(gpu.processes or ())}
         self._note("GPU taken", uuid, level="warning", **fields, **device_told.whose(task))
-        return device_check.refused(f"its GPU {uuid} was free no more: {why}")
+        return device_check.refused(f"its GPU {uuid} was free no more: {public}")
 
     # --- what may be asked of it
 
@@ -270,7 +271,7 @@ class Devices:
 
     def taken(self, *, in_full: bool) -> str:
         """Why each is not given out now: see `device_told`."""
-        return device_told.taken(self.states(), in_full=in_full)
+        return device_told.taken(self.states(), self._silence, in_full=in_full)
 
     @property
     def answer(self) -> bool:

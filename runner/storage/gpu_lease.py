@@ -16,6 +16,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.storage.gpu_writers import Writers
+
 VERSION = 1
 
 SETTLING = 10.0
@@ -57,14 +59,17 @@ def now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def is_awaited(lease: Lease) -> bool:
-    """Whether somebody may come back for it, or something of it may yet begin."""
+def is_awaited(lease: Lease, writers: Writers) -> bool:
+    """Whether somebody may come back for it, or something of it may yet begin: its state is there,
+    as one of those who may write in the lock has it. May take its time."""
     if not lease.alone:
-        return _is_there(lease)
-    return 0 <= now() - lease.written < SETTLING or _has_keeper(lease)
+        return _is_there(lease, writers)
+    if 0 <= now() - lease.written < SETTLING:
+        return True
+    return _is_there(lease, writers) and _has_keeper(lease, writers)
 
 
-def _has_keeper(lease: Lease) -> bool:
+def _has_keeper(lease: Lease, writers: Writers) -> bool:
     """Whether the command's keeper is there still, which ends its task and then removes all of
     it. What may not be looked at speaks for it."""
     try:
@@ -74,6 +79,9 @@ def _has_keeper(lease: Lease) -> bool:
     except OSError:
         return True
     try:
+        about = os.fstat(lock)
+        if not stat.S_ISREG(about.st_mode) or not writers.has(about.st_uid):
+            return False
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return True
@@ -82,19 +90,21 @@ def _has_keeper(lease: Lease) -> bool:
     return False
 
 
-def _is_there(lease: Lease) -> bool:
+def _is_there(lease: Lease, writers: Writers) -> bool:
     try:
-        return Path(lease.state).exists()
+        return writers.own(Path(lease.state))
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # that is no path
+        return False
     except OSError:  # it may not be looked at
         return True
 
 
-def read(path: Path) -> Lease | None:
-    """What the file says: see `parse`. Raises OSError."""
+def read(path: Path) -> tuple[Lease | None, Writers]:
+    """What the file says (see `parse`), and who may have written it. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | SAFELY)
     try:
-        regular(descriptor)
-        return parse(os.read(descriptor, LARGEST))
+        writers = Writers(regular(descriptor))
+        return parse(os.read(descriptor, LARGEST)), writers
     finally:
         os.close(descriptor)
 

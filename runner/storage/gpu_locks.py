@@ -11,7 +11,6 @@ with what is there. Not here: what a lease is (`gpu_lease.py`).
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import fcntl
@@ -39,6 +38,8 @@ from runner.storage.gpu_lease import (
     read,
     regular,
 )
+from runner.storage.gpu_searches import PATIENCE, Searches
+from runner.storage.gpu_writers import Writers
 
 _SUFFIX, _RESET = ".lock", ".reset"
 _NO_LOCK = frozenset({errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.EISDIR, errno.ENXIO})
@@ -59,6 +60,7 @@ class GpuLocks:
         self._held: dict[str, int] = {}
         self._leases: dict[str, Lease] = {}  # as written down for those that are held
         self._over: dict[str, Lease] = {}  # of which nothing ran when it was last looked for
+        self._searches = Searches(self.other)
 
     def take(self, uuid: str, attempt: str) -> str:
         """See Guard."""
@@ -130,17 +132,25 @@ class GpuLocks:
         if uuid in self._held:
             return ""
         try:
-            lease = read(self._path(uuid))
+            lease, writers = read(self._path(uuid))
         except FileNotFoundError:
-            lease = None
+            return self._exposed() or self._shut(uuid)
         except OSError as error:
             return self._unusable(uuid, error)
-        return self._told(uuid, lease, search=True) or self._exposed() or self._shut(uuid)
+        told = self._told(uuid, lease, writers) or self._exposed() or self._shut(uuid)
+        return told or self._uncounted(uuid, writers)
 
     async def others(self, uuids: Collection[str]) -> dict[str, str]:
-        """See Guard. In a thread: what runs on is looked for in all groups and processes."""
-        found = await asyncio.to_thread(lambda: [(uuid, self.other(uuid)) for uuid in uuids])
-        return {uuid: why for uuid, why in found if why}
+        """See Guard. In threads: what runs on is looked for in all groups and processes."""
+        found = await self._searches.of(uuids, self._unknown)
+        return {uuid: why for uuid, why in found.items() if why}
+
+    def _unknown(self, uuid: str) -> str:
+        return (
+            f"whether another runner of this host has it could not be found out within "
+            f"{PATIENCE:g} s: the state directory that is named in {self._path(uuid)}, or a "
+            f"process of this host, cannot be read to its end; it is taken to be in use"
+        )
 
     def left(self) -> list[str]:
         """See Guard. What cannot be read is no lease of this runner's."""
@@ -148,16 +158,22 @@ class GpuLocks:
         with contextlib.suppress(OSError):
             for path in sorted(self.directory.glob(f"*{_SUFFIX}")):
                 uuid = path.name.removesuffix(_SUFFIX)
-                with contextlib.suppress(OSError):
-                    lease = read(path)
-                    if lease and uuid not in self._held and self._is_own(lease):
-                        found.append(uuid)
+                if self._is_left(uuid, path):
+                    found.append(uuid)
         return found
+
+    def _is_left(self, uuid: str, path: Path) -> bool:
+        with contextlib.suppress(OSError):
+            lease, _ = read(path)
+            return lease is not None and uuid not in self._held and self._is_own(lease)
+        return False
 
     def give_back(self, uuid: str) -> None:
         """See Guard."""
         with contextlib.suppress(OSError):  # then it stays written down, for whoever comes next
-            if uuid not in self._held and (uuid not in self.left() or self.take(uuid, "")):
+            if uuid not in self._held and (
+                not self._is_left(uuid, self._path(uuid)) or self.take(uuid, "")
+            ):
                 return
             os.ftruncate(self._held[uuid], 0)
         if (descriptor := self._held.pop(uuid, None)) is not None:
@@ -214,22 +230,23 @@ class GpuLocks:
         except BlockingIOError:
             lease = parse(os.pread(descriptor, LARGEST, 0))
             return f"another runner of this host{pid_of(lease)} has it"
-        return self._told(uuid, parse(os.pread(descriptor, LARGEST, 0)), search=False)
+        return self._told(uuid, parse(os.pread(descriptor, LARGEST, 0)), None)
 
-    def _told(self, uuid: str, lease: Lease | None, *, search: bool) -> str:
-        """Who else has the device by this lease, if that still counts. To `search` for what runs
-        of a dead runner's attempt takes its time; without that it counts."""
+    def _told(self, uuid: str, lease: Lease | None, writers: Writers | None) -> str:
+        """Who else has the device by this lease, if that still counts. To look for the state of a
+        runner, and for what runs of a dead one's attempt, takes its time; without the `writers` in
+        the lock nothing is looked for, and it counts unless that was done."""
         if lease is None or lease.boot_id not in {self._boot_id, ""} or self._is_own(lease):
             return ""
         if lease.version != VERSION:
             return f"a runner of another version of env-runner{pid_of(lease)} has it"
         who = f"another runner of this host has it for attempt {quote(lease.attempt)}"
-        if is_awaited(lease):
-            return f"{who}; that runner's state is in {quote(lease.state)}"
-        if not search:
+        if writers is None:
             over = self._over.get(uuid) == lease  # it cannot begin again
             return "" if over else f"{who}; whether that runs on is being looked for"
-        where = gpu_leftovers.found(lease.attempt, lease.container, lease.state)
+        if is_awaited(lease, writers):
+            return f"{who}; that runner's state is in {quote(lease.state)}"
+        where = gpu_leftovers.found(lease.attempt, lease.container, lease.state, writers)
         if not where:
             self._over[uuid] = lease
         plain = where.encode(errors="replace").decode()  # a group is called what somebody likes
@@ -280,6 +297,21 @@ class GpuLocks:
             if os.statvfs(place).f_flag & os.ST_RDONLY:
                 return self._unusable(uuid, OSError(errno.EROFS, os.strerror(errno.EROFS)))
         return self._unusable(uuid, OSError(errno.EACCES, os.strerror(errno.EACCES)))
+
+    def _uncounted(self, uuid: str, writers: Writers) -> str:
+        """Why a lease of this runner would not count for others once it does not run."""
+        try:
+            counts = writers.own(self._state)
+        except OSError:  # it is made with the first start, by this user
+            counts = writers.has(os.geteuid())
+        if counts:
+            return ""
+        return (
+            f"its lock {self._path(uuid)} would not keep others off while this runner is "
+            f"restarted: the owner of {self._state}, or of a link to it, is not known to be "
+            f"root, the owner of that file or in its group: add that user to the group "
+            f"(usermod -aG)"
+        )
 
     def _unusable(self, uuid: str, error: OSError) -> str:
         problem = error.strerror or str(error)

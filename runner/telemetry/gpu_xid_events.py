@@ -1,7 +1,8 @@
 """Xids as NVIDIA's driver tells them: registered for, waited for, all in the process that asks it.
 
 Each device has an event set of its own: of a set in which one device is lost, nothing may be told
-of any. Not here: which Xid is whose fault (`gpu_xids.py`).
+of any. One that failed may be deaf and not say so: it is made anew. Not here: which Xid is whose
+fault (`gpu_xids.py`).
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class XidEvents:
         self._unheard.pop(uuid, None)
 
     def forget(self, uuids: Iterable[str]) -> None:
-        """They are lost: registered anew once they are back."""
+        """Their sets are of no use any more: each is registered anew at the next call of `follow`,
+        one that is lost once it is back."""
         for uuid in uuids:
             self._handles.pop(uuid, None)
             self._unheard.pop(uuid, None)
@@ -58,7 +60,7 @@ class XidEvents:
 
     def heard(self) -> tuple[Event, ...]:
         """Those of all devices since the last call."""
-        return tuple(event for uuid in self._handles for event in self._heard(uuid))
+        return tuple(event for uuid in list(self._handles) for event in self._heard(uuid))
 
     def unheard(self, uuid: str) -> str:
         """Why the device's Xids are not heard now, empty where they are."""
@@ -73,8 +75,7 @@ class XidEvents:
                     found.append(Event(uuid, int(event.eventData)))
         except pynvml.NVMLError_Timeout:  # no more of them
             pass
-        except pynvml.NVMLError as error:  # asked again, with what was thrown meanwhile
+        except pynvml.NVMLError as error:
+            self.forget([uuid])
             self._unheard[uuid] = f"the driver does not tell them: {error}"
-            return found
-        self._unheard.pop(uuid, None)
         return found

@@ -28,6 +28,7 @@ from runner.keeper import cgroups_tree as tree
 from runner.keeper import device_rules
 from runner.ports import ChecksGpus, LaunchFailed
 from runner.storage import gpu_leftovers
+from runner.storage.gpu_writers import Writers
 from tests.contract.conftest import open_directory  # noqa: F401 - a fixture
 from tests.engines.engine import Engine
 from tests.engines.fixtures import PYTHON_IMAGE
@@ -118,13 +119,18 @@ async def test_a_podman_that_cannot_do_it_really_leaves_the_gpu_out(podman: Engi
 
 
 async def test_a_container_is_told_before_it_runs_and_found_by_anybody_while_it_does(
-    rig: Rig,
+    rig: Rig, tmp_path: Path
 ) -> None:
     """So that no other runner takes its device, should this one be killed."""
     told: list[tuple[str, str]] = []
+    (tmp_path / "lock").touch(0o600)
+    writers = Writers((tmp_path / "lock").stat())
+
+    def found(container: str) -> str:
+        return gpu_leftovers.found("er-none", container, "/nowhere", writers)
 
     def launching(container: str) -> None:
-        told.append((container, gpu_leftovers.found("er-none", container, "/nowhere")))
+        told.append((container, found(container)))
 
     request = replace(rig.request(SLEEP), launching=launching)
     started = await rig.executor.launch(request)
@@ -132,13 +138,11 @@ async def test_a_container_is_told_before_it_runs_and_found_by_anybody_while_it_
     assert json.loads(started.handle.data)["container"] == container
     if rig.contained == "docker":  # Podman makes all but its program when it is attached to
         assert before == ""
-    assert gpu_leftovers.found("er-none", container, "/nowhere") != ""
+    assert found(container) != ""
     await rig.executor.stop(started.handle, 0)
     await rig.executor.wait(started.handle)
     await rig.executor.remove(request.name)
-    await until(
-        lambda: not gpu_leftovers.found("er-none", container, "/nowhere"), "nothing of it runs"
-    )
+    await until(lambda: not found(container), "nothing of it runs")
 
 
 # --- a right that is lost

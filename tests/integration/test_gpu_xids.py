@@ -148,6 +148,26 @@ async def test_what_is_thrown_while_a_device_is_not_heard_is_heard_later_and_tol
     assert said == ["GPU errors not heard", "GPU errors heard again"]
 
 
+@pytest.mark.parametrize("code", [15, 999])
+async def test_a_device_whose_errors_failed_to_be_heard_once_is_listened_to_anew(
+    machine: Machine, gpus: NvmlGpus, noted: Noted, code: int
+) -> None:
+    """Of a set in which a device was lost (15) nothing is told any more, and none says so."""
+    machine.has([ONE, TWO])
+    await gpus.look()
+    machine.has([ONE, TWO], f"fail nvmlEventSetWait_v2 {code} {ONE.uuid}")
+    assert "does not tell them" in (await gpus.look()).devices[0].unheard
+    machine.has([ONE, TWO])
+    (glanced,) = (await gpus.glance(ONE.uuid)).devices
+    assert glanced.unheard  # only a look at all devices makes the set anew
+    assert not (await gpus.look()).devices[0].unheard
+    machine.throws(ONE.uuid, 79)
+    machine.has([ONE, TWO])
+    assert await problems(gpus) == {ONE.uuid: "Xid 79: it has fallen off the bus"}
+    said = [event for event in noted.events if "heard" in event]
+    assert said == ["GPU errors not heard", "GPU errors heard again"]
+
+
 def test_the_runner_tells_loads_of_the_driver_apart_by_its_module() -> None:
     seen = gpus_of_the_host.seen(lambda *_words, **_fields: None)
     assert isinstance(seen, NvmlGpus)

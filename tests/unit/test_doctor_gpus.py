@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from runner.config import load
-from runner.doctor import Finding, Verdict, gpus
+from runner.doctor import Finding, Verdict, gpu_standing, gpus
 from runner.domain.gpu import Gpu
 from runner.keeper import devices
+from supervisor.v1 import supervisor_pb2 as v1
 from tests.support.gpu_ports import card, doubled, gpu
 from tests.support.nvml import build
 
@@ -109,6 +110,22 @@ async def test_a_host_with_gpus_is_examined_by_its_driver(
     assert "550.9" in found["gpu"].found
     assert gpu(0).uuid in found["gpu"].found
     assert found["gpu.nodes"].verdict is Verdict.FAIL
+
+
+async def test_the_nodes_of_a_device_that_the_daemon_holds_back_are_not_counted(
+    nothing_is_left: Path, nvml_library: Path, monkeypatch: pytest.MonkeyPatch, nodes: list[str]
+) -> None:
+    async def by_daemon(_config: object) -> list[v1.Gpu]:
+        return [v1.Gpu(uuid=gpu(0).uuid, problem="Xid 79: an error")]
+
+    assert not nodes
+    monkeypatch.setattr(gpu_standing, "by_daemon", by_daemon)
+    with doubled(nothing_is_left, build(nvml_library)) as machine:
+        monkeypatch.setenv("LD_LIBRARY_PATH", str(machine.library.parent))
+        machine.has([card(gpu(0))])
+        config = load(None, {"ENV_RUNNER_EXECUTORS__DOCKER__ENABLED": "false"})
+        found = {each.id: each for each in await gpus.examine(config)}
+    assert found["gpu.nodes"].found == "native tasks have the nodes of 0 devices"
 
 
 def test_a_line_of_each_kind_of_device_is_plain() -> None:

@@ -9,6 +9,7 @@ import pytest
 from runner.domain.failure import Reason
 from runner.domain.principal import LOCAL, Principal, Role
 from runner.domain.task import EventType, State
+from runner.engine.device_told import SILENT
 from runner.planning.gpus import LOCKED
 from tests.support.engine import assign, assignment, ended, until
 from tests.support.gpu_rig import GPU, GpuRig, state
@@ -165,6 +166,19 @@ async def test_a_driver_that_hangs_delays_who_wants_a_device_and_nobody_else() -
     await ended(engine, "t2")
     assert asyncio.get_running_loop().time() - began < 10
     assert (await ended(engine, "t1")).state is State.COMPLETED
+    await engine.close()
+
+
+@virtual
+async def test_who_waits_for_a_driver_that_never_answered_is_told_so() -> None:
+    rig = GpuRig()
+    rig.gpus.latency = 60.0
+    engine = await rig.start()
+    tenant = Principal("a", frozenset({Role.READER, Role.ASSIGNER}), frozenset({"a"}))
+    request = assignment("t1", ["exit", 0], of=GPU, tenant="a")
+    for who, words in ((tenant, SILENT), (LOCAL, f"{SILENT}: it did not answer within 2 s of")):
+        blocked = (await engine.plan(who, request)).blocked_by
+        assert blocked.startswith(f"no_gpu: no GPU is free ({words}")
     await engine.close()
 
 

@@ -16,6 +16,7 @@ from runner.keeper import records, tracing
 from runner.storage import gpu_lease, gpu_leftovers
 from runner.storage.gpu_lease import SETTLING
 from runner.storage.gpu_locks import GpuLocks
+from runner.storage.gpu_writers import Writers
 from tests.unit.test_gpu_locks import lease_of, locks, written
 
 NAME = "er-0123456789-1"
@@ -25,8 +26,15 @@ CONTAINER = "0123456789abcdef" * 4
 def found(root: Path, container: str = CONTAINER, name: str = NAME) -> str:
     for each in ("cgroup", "proc"):
         (root / each).mkdir(exist_ok=True)
-    state = str(root / "state")
-    return gpu_leftovers.found(name, container, state, cgroup=root / "cgroup", proc=root / "proc")
+    (root / "lock").touch(0o600)
+    return gpu_leftovers.found(
+        name,
+        container,
+        str(root / "state"),
+        Writers((root / "lock").stat()),
+        cgroup=root / "cgroup",
+        proc=root / "proc",
+    )
 
 
 def group(root: Path, path: str, pids: str) -> None:
@@ -69,6 +77,7 @@ def test_a_process_that_names_it_is_found(tmp_path: Path, file: str, text: str) 
     place = tmp_path / "proc" / "4711"
     place.mkdir(parents=True)
     (place / file).write_text("something else")
+    (place / "status").write_text(f"Name:\tx\nUid:\t{os.getuid()}\t0\t0\t0\n")
     assert found(tmp_path) == ""
     (place / file).write_text(text)
     assert found(tmp_path) == "process 4711"
@@ -187,7 +196,8 @@ def test_its_keeper_is_waited_for(command: GpuLocks, tmp_path: Path) -> None:
     (tmp_path / "one/keeper").mkdir()
     with (tmp_path / "one/keeper/lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert "state is in" in command.take("GPU-a", "er-2")
+        assert "state is in" in command.other("GPU-a")
+        assert "another runner" in command.take("GPU-a", "er-2")
     assert command.other("GPU-a") == ""
     assert command.take("GPU-a", "er-2") == ""
 
@@ -197,7 +207,8 @@ def test_a_keeper_that_may_not_be_looked_at_counts_as_there(
 ) -> None:
     (tmp_path / "one/keeper").mkdir()
     (tmp_path / "one/keeper/lock").symlink_to("/dev/null")
-    assert "state is in" in command.take("GPU-a", "er-2")
+    assert "state is in" in command.other("GPU-a")
+    assert "another runner" in command.take("GPU-a", "er-2")
 
 
 def test_what_a_command_asked_for_just_before_it_was_killed_is_waited_for(
@@ -205,7 +216,8 @@ def test_what_a_command_asked_for_just_before_it_was_killed_is_waited_for(
 ) -> None:
     guard = written(tmp_path, json.dumps(lease_of(tmp_path, alone=True, written=100.0)))
     monkeypatch.setattr(gpu_lease, "now", lambda: 100.0 + SETTLING - 0.1)
-    assert "state is in" in guard.take("GPU-a", "er-2")
+    assert "state is in" in guard.other("GPU-a")
+    assert "another runner" in guard.take("GPU-a", "er-2")
     monkeypatch.setattr(gpu_lease, "now", lambda: 100.0 + SETTLING)
     assert guard.other("GPU-a") == ""
     assert guard.take("GPU-a", "er-2") == ""
@@ -225,7 +237,8 @@ def test_a_daemons_lease_stands_while_its_state_is_there_whatever_runs(
     tmp_path: Path, nothing_runs: None
 ) -> None:
     guard = written(tmp_path, json.dumps(lease_of(tmp_path)))
-    assert "state is in" in guard.take("GPU-a", "er-2")
+    assert "state is in" in guard.other("GPU-a")
+    assert "another runner" in guard.take("GPU-a", "er-2")
 
 
 def test_a_lease_that_an_earlier_version_wrote_is_read(tmp_path: Path, nothing_runs: None) -> None:
