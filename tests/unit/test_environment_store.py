@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.environments import tree
+from runner.environments import flocks, tree
 from runner.environments.store import Store
 from tests.support.waiting import until
 
@@ -59,6 +59,20 @@ async def test_a_release_waits_for_nobody_who_has_the_directorys_lock(tmp_path: 
     await until(lambda: bool(found), "it has its turn")
     asking.join()
     one.release("next")
+    one.close()
+
+
+def test_who_keeps_the_directorys_lock_for_long_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = store(tmp_path)
+    made(one, tmp_path)
+    monkeypatch.setattr(flocks, "_PATIENCE", 0.0)
+    with (tmp_path / "lock").open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match="another process has had this lock"):
+            one.hold(KEY, "task", tmp_path)
+    assert one.hold(KEY, "task", tmp_path) is not None
     one.close()
 
 
