@@ -77,6 +77,11 @@ def _daemons_user(state: Path) -> int:
 
 def keepers_user(config: Config) -> int:
     """Whose the keeper is that listens for the daemon; -1 where none does."""
+    return keepers_credentials(config)[1]
+
+
+def keepers_credentials(config: Config) -> tuple[int, int]:
+    """Its pid and its user, as the kernel knows them; -1 and -1 where none listens."""
     path = config.local.keeper_socket or str(config.keeper_root / "keeper.sock")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(_PATIENCE)
@@ -84,5 +89,6 @@ def keepers_user(config: Config) -> int:
             sock.connect(path)
             told = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         except OSError:  # also for a path that is too long for a socket
-            return -1
-    return int(_CREDENTIALS.unpack(told)[1])
+            return -1, -1
+    pid, uid, _ = _CREDENTIALS.unpack(told)
+    return int(pid), int(uid)

@@ -56,6 +56,11 @@ class Building:
 
     def __init__(self, executor: Executor, settings: Settings, notes: Path) -> None:
         self._executor, self._settings, self._notes = executor, settings, notes
+        self._leaving = False
+
+    def keep_all(self) -> None:
+        """The daemon ends: it touches nothing that runs, and the next one finds it."""
+        self._leaving = True
 
     @contextlib.asynccontextmanager
     async def run(
@@ -66,10 +71,9 @@ class Building:
         await asyncio.to_thread((self._notes / name).write_text, launch.boot_id)
         try:
             yield await self._built(launch)
-        except asyncio.CancelledError:
-            raise  # a daemon that ends touches nothing that runs: the next one finds it
         except BaseException:
-            await self.forget(name)
+            if not self._leaving:
+                await self.forget(name)
             raise
         await self.forget(name)
 
@@ -103,7 +107,8 @@ class Building:
         try:
             started = await self._executor.launch(launch)
         except LaunchFailed as error:
-            raise failed(error.failure.message, fault=error.failure.fault) from error
+            # all that is launched here is the runner's: none of it is a task's fault
+            raise failed(error.failure.message) from error
         return await self._executor.wait(started.handle)
 
     def _log(self, directory: Path) -> str:
@@ -118,6 +123,9 @@ class Building:
         uv = program.find(self._settings.uv)
         if not uv:
             raise failed("uv is not installed with the runner (the extra `python`)")
+        for number, house in enumerate(self._settings.wheel_houses, 1):
+            if not Path(house).exists():
+                raise failed(f"wheel house {number} of python.wheel_houses is not there")
         settings, strict = self._settings, request.plan.level == STRICT
         seen, mounts = (_as_seen if strict else _as_is)(uv, settings.wheel_houses)
         if strict:

@@ -8,6 +8,7 @@ uv (`commands.py`).
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,10 @@ from runner.environments.building import Building, BuildLost
 from runner.environments.commands import Sources
 from runner.environments.failures import BuildFailed, failed
 from runner.environments.flocks import awaited, give_back, take
+from runner.environments.lock_file import read_lock
+from runner.environments.slots import Slots
 from runner.environments.store import Kept, Store
+from runner.environments.threads import Threads
 from runner.environments.values import (
     IN_STRICT,
     STRICT,
@@ -39,6 +43,7 @@ from runner.ports import Executor, Launch, LaunchFailed
 
 _LOOK = 0.2  # seconds between two looks whether it is still wanted
 _TRIES = 3  # of a build whose end cannot be learned, and of a find
+_THREADS = 4  # for what takes a moment, beside those that unpack what was built
 _CLOSED = (STRICT, "standard")
 """Levels whose tasks cannot write to what the daemon owns."""
 
@@ -81,9 +86,9 @@ class _Job:
     request: Launch
     log: _Log = field(default_factory=_Log)
 
-    @property
-    def holder(self) -> str:
-        return f"environment-{self.key}"
+    def __post_init__(self) -> None:
+        # another build of the same may follow on one that is being stopped
+        self.holder = f"environment-{self.key}-{secrets.token_hex(8)}"
 
 
 class Environments:
@@ -97,8 +102,11 @@ class Environments:
         self._store = Store(settings.directory, settings.budget, note)
         self._building = Building(executor, settings, settings.directory / "builds")
         self._builds: dict[str, _Build] = {}
-        self._slots = asyncio.Semaphore(settings.at_once)
+        self._slots = Slots(settings.at_once)
+        self._stopped: set[asyncio.Task[str]] = set()  # builds that nobody wants, and their ends
         self._tidying: asyncio.Task[None] | None = None
+        # its own: where another process keeps the directory's lock, nothing else waits
+        self._threads = Threads("environments", settings.at_once + _THREADS)
 
     async def ready(
         self, request: Launch, interpreter: Interpreter, needed: Sequence[str]
@@ -112,8 +120,10 @@ class Environments:
         except BuildFailed as error:
             raise LaunchFailed(error.failure, log=error.log) from error
         except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            raise LaunchFailed(failed(f"{where}{error.strerror}").failure) from error
+            where = str(error.filename or self._store.directory)
+            failure = _not_kept(error).failure
+            self._note("environment not built", problem=failure.message, path=where)
+            raise LaunchFailed(failure) from error
 
     async def _ready(self, wanted: Wanted, request: Launch) -> Environment:
         kept, log = await self._find(wanted, request), ""
@@ -126,7 +136,7 @@ class Environments:
                 kept = await self._find(wanted, request)
             finally:
                 build.waiting -= 1
-                self._let_go(build)
+                self._leave(build, request)
         if kept is None:
             raise failed("it was changed or removed as soon as it was built, again and again")
         path = seen = str(kept.path)
@@ -138,8 +148,10 @@ class Environments:
         return Environment(kept.name, path, python, mounts, log.encode(), time.time_ns())
 
     def release(self, name: str) -> None:
-        """The attempt of that name has ended, or was never started. Twice is fine."""
+        """The attempt of that name has ended, or was never started. Waits for nothing; its hold
+        goes by a thread. Twice is fine."""
         self._store.release(name)
+        self._threads.spare(self._store.sweep)
 
     async def tidy(self, after: float = LEFTOVERS_AFTER) -> None:
         """Have what an earlier daemon left be removed in a while, where nobody asks for it."""
@@ -148,7 +160,9 @@ class Environments:
     async def close(self) -> None:
         """Wait for nothing: what is being built goes on, and the next daemon finds it."""
         works: list[asyncio.Task[Any]] = [each.work for each in self._builds.values()]
-        works += [self._tidying] if self._tidying else []
+        works += [*self._stopped, *([self._tidying] if self._tidying else [])]
+        self._building.keep_all()
+        self._threads.close()
         for work in works:
             work.cancel()
         await asyncio.gather(*works, return_exceptions=True)
@@ -157,7 +171,7 @@ class Environments:
     # --- finding and waiting ----------------------------------------------------------------
 
     async def _find(self, wanted: Wanted, request: Launch) -> Kept | None:
-        return await asyncio.to_thread(self._find_now, wanted, request)
+        return await self._threads.run(self._find_now, wanted, request)
 
     def _find_now(self, wanted: Wanted, request: Launch) -> Kept | None:
         lock = self._store.lock_of(asked(wanted, self._settings))
@@ -190,25 +204,36 @@ class Environments:
         return build.work.result()
 
     def _done(self, key: str, build: _Build) -> None:
-        del self._builds[key]
+        if self._builds.get(key) is build:
+            del self._builds[key]
+        self._stopped.discard(build.work)
         if not build.work.cancelled():
             build.work.exception()  # nobody may be left who wants to know
+        self._let_go(build)
+
+    def _leave(self, build: _Build, request: Launch) -> None:
+        """Nobody waits for a build that is asked for by none: what it takes is for others. One
+        whose daemon ends goes on, since who waits is still there then."""
+        if not build.waiting and not build.work.done() and not request.wanted():
+            self._builds = {key: each for key, each in self._builds.items() if each is not build}
+            self._stopped.add(build.work)
+            build.work.cancel()
         self._let_go(build)
 
     def _let_go(self, build: _Build) -> None:
         """Once it was built, and who waited for it has it."""
         if build.work.done() and not build.waiting:
-            self._store.release(build.holder)
+            self.release(build.holder)
 
     # --- building ---------------------------------------------------------------------------
 
     async def _build(self, job: _Job) -> str:
         """The log. Raises BuildFailed; OSError."""
-        await asyncio.to_thread(self._store.make)
+        await self._threads.run(self._store.make)
         begun = time.monotonic()
         try:
             async with awaited(self._lock(job.key)):
-                lock = await asyncio.to_thread(self._store.lock_of, job.key)
+                lock = await self._threads.run(self._store.lock_of, job.key)
                 if lock is None or not await self._still(job, lock):
                     await self._anew(job)
         except BuildFailed as error:
@@ -216,6 +241,12 @@ class Environments:
             job.log.add(f"env-runner: {error.failure.message}")
             self._note("environment not built", problem=error.failure.message)
             raise BuildFailed(error.failure, job.log.text.encode()) from error
+        except OSError as error:
+            failure = _not_kept(error).failure
+            job.log.add(f"env-runner: {failure.message}")
+            where = str(error.filename or self._store.directory)
+            self._note("environment not built", problem=failure.message, path=where)
+            raise BuildFailed(failure, job.log.text.encode()) from error
         took = time.monotonic() - begun
         self._note("environment built", seconds=round(took, 3), requirements=_names(job.wanted))
         job.log.add(f"env-runner: the environment is ready after {took:.1f} s")
@@ -239,7 +270,7 @@ class Environments:
         try:
             await self._again(self._install, job, lock)
         except BuildFailed:
-            await asyncio.to_thread(self._store.forget_lock, job.key)
+            await self._threads.run(self._store.forget_lock, job.key)
             raise
 
     async def _again(
@@ -264,13 +295,13 @@ class Environments:
 
         name = f"environment-resolve-{job.key}"
         async with (
-            self._slots,
+            self._slots.taken(wanted.tenant),
             self._building.run(name, job.request, wanted.interpreter, words) as built,
         ):
             job.log.add(built.log)
-            lock = await asyncio.to_thread(built.out.read_text)
+            lock = await self._threads.run(read_lock, built.out)
             key = resolved(wanted, lock)
-            await asyncio.to_thread(self._store.note_lock, job.key, lock, key)
+            await self._threads.run(self._store.note_lock, job.key, lock, key)
             return lock
 
     async def _install(self, job: _Job, lock: str) -> str:
@@ -283,14 +314,14 @@ class Environments:
         key = resolved(wanted, lock)
         name = f"environment-install-{key}"
         async with awaited(self._lock(key)):
-            if await asyncio.to_thread(self._is_there, key, job.holder):
+            if await self._threads.run(self._is_there, key, job.holder):
                 return lock
             async with (
-                self._slots,
+                self._slots.taken(wanted.tenant),
                 self._building.run(name, job.request, wanted.interpreter, words) as built,
             ):
                 job.log.add(built.log)
-                await asyncio.to_thread(self._keep, key, job, built.out)
+                await self._threads.run(self._keep, key, job, built.out)
         return lock
 
     def _lock(self, key: str) -> Path:
@@ -316,7 +347,7 @@ class Environments:
     async def _tidy(self, after: float) -> None:
         await asyncio.sleep(after)
         try:
-            await asyncio.to_thread(self._store.make)
+            await self._threads.run(self._store.make)
             for note in sorted((self._store.directory / "builds").iterdir()):
                 path = self._lock(note.name.rpartition("-")[2])
                 if (lock := take(path)) is not None:
@@ -327,7 +358,7 @@ class Environments:
             for path in sorted((self._store.directory / "locks").iterdir()):
                 if (lock := take(path)) is not None:  # of a daemon that was killed
                     give_back(path, lock)
-            await asyncio.to_thread(self._store.make_room)
+            await self._threads.run(self._store.make_room)
         except OSError as error:
             self._note("environments not tidied", problem=str(error))
 
@@ -335,6 +366,11 @@ class Environments:
 def _names(wanted: Wanted) -> str:
     text = ", ".join(wanted.requirements)
     return text if len(text) <= 200 else f"{text[:200]} …"  # noqa: PLR2004 - of a heading
+
+
+def _not_kept(error: OSError) -> BuildFailed:
+    """The runner's own files could not be had. Paths of the host are for its operator's log."""
+    return failed(f"it cannot be kept (python.directory): {error.strerror or error}")
 
 
 def _given_up() -> Failure:

@@ -3,6 +3,8 @@ uv said last."""
 
 from __future__ import annotations
 
+import re
+
 from runner.domain.exit import Exit, Stopped
 from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.limits import size_text
@@ -11,6 +13,9 @@ from runner.environments.values import Settings
 _UV_SAYS_NO = 1
 """Its code where it did what it was asked, and the answer is no: another try gets the same. Others
 are of the network and the host."""
+
+_NOT_LET_IN = re.compile("could not be queried due to|returned a 403 Forbidden error")
+"""Hints of uv's where an index refused the runner, which it takes for a no as well."""
 
 _TAIL = 4096  # bytes
 _SAID = 1000  # characters
@@ -59,9 +64,9 @@ def _why(end: Exit, log: str, settings: Settings) -> tuple[str, Fault]:
     if end.code is None:
         return f"signal {end.signal} ended it", Fault.SYSTEM
     said = last_words(log)
-    return said or f"it exited with code {end.code}", (
-        Fault.TASK if end.code == _UV_SAYS_NO else Fault.SYSTEM
-    )
+    if end.code == _UV_SAYS_NO and not _NOT_LET_IN.search(said):
+        return said or f"it exited with code {end.code}", Fault.TASK
+    return said or f"it exited with code {end.code}", Fault.SYSTEM
 
 
 def last_words(log: str) -> str:

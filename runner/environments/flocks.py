@@ -8,20 +8,38 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 _PAUSE = 0.1  # seconds between two looks whether another process is done
+_MOMENT = 0.002  # seconds, the same for what takes a moment
+_PATIENCE = 30.0  # seconds for that
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Wait for it; for what takes a moment. Raises OSError."""
+    """Wait for it; for what takes a moment, so that who has it for long is not waited for: then,
+    and else, raises OSError."""
     with path.open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        end = time.monotonic() + _PATIENCE
+        while not _taken(file.fileno()):
+            if time.monotonic() > end:
+                problem = f"another process has had this lock for {_PATIENCE:g} s"
+                raise OSError(errno.EBUSY, problem, str(path))
+            time.sleep(_MOMENT)
         yield
+
+
+def _taken(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.asynccontextmanager

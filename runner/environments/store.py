@@ -7,7 +7,8 @@ DIRECTORY/asked/KEY               what was asked for: the lock that it came to
 DIRECTORY/resolved/KEY            a lock: the environment that has it
 DIRECTORY/about/NAME              an environment: how large it is and what was in it; used last
                                   when its file was touched last
-DIRECTORY/holds/NAME@HOLDER       who uses it; locked by the daemon that started that, if it lives
+DIRECTORY/holds/NAME@HOLDER@MARK  who uses it; locked by the daemon that started that, if it lives,
+                                  and that one's alone: MARK is random
 DIRECTORY/staging/*               being made, and locked by whom; or to be removed
 DIRECTORY/lock                    had for moments, by whoever changes any of this
 
@@ -23,6 +24,7 @@ import json
 import os
 import secrets
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +37,12 @@ from runner.failpoints import failpoint
 _VERSION = 1
 _OPEN, _OWN, _CLOSED = 0o711, 0o700, 0o555
 _HELD_BY = "@"
+_FORMS: dict[str, dict[str, type]] = {
+    "asked": {"lock": str, "resolved": str},
+    "resolved": {"name": str},
+    "about": {"path": str, "resolved": str, "size": int, "digest": str},
+}
+"""What each kind of record has, beside its version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +61,11 @@ class Store:
         self._budget = budget
         self._note = note
         self._holds: dict[str, tuple[Path, int]] = {}  # by holder: the file, and its lock
+        self._released: deque[tuple[Path, int]] = deque()  # no longer held, and still to be removed
         self._sound: set[str] = set()  # environments that were looked at since the start
         self._made = False
-        self._own = threading.Lock()
+        self._book = threading.Lock()  # of `_holds`; nobody waits for anything who has it
+        self._turn = threading.Lock()  # among threads here, for the lock of the directory
 
     # --- finding ----------------------------------------------------------------------------
 
@@ -93,7 +103,7 @@ class Store:
             self._sound.add(kept.name)
             return kept
         with self._locked():
-            self._let_go(holder)
+            self.release(holder)
             if self._read("resolved", resolved) == record:
                 self._record("resolved", resolved).unlink()
         return None
@@ -108,26 +118,35 @@ class Store:
         return same
 
     def _take_hold(self, kept: Kept, holder: str, ends: Path) -> None:
-        self._let_go(holder)
-        path = self._record("holds", f"{kept.name}{_HELD_BY}{holder}")
+        self.release(holder)
+        mark = secrets.token_hex(8)
+        path = self._record("holds", f"{kept.name}{_HELD_BY}{holder}{_HELD_BY}{mark}")
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)  # by its own name: nobody else's
+            # by its own name nobody else's; whoever looks at it has the lock of the directory
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(file, 0)
             os.write(file, json.dumps({"ends": str(ends)}).encode())
         except OSError:
             os.close(file)
             raise
-        self._holds[holder] = (path, file)
+        with self._book:
+            self._holds[holder] = (path, file)
 
     def release(self, holder: str) -> None:
-        """It uses none any more. Twice is fine."""
-        with self._own:
-            self._let_go(holder)
+        """It uses none any more, once somebody sweeps. Waits for nothing and touches no file. Twice
+        is fine."""
+        with self._book:
+            if hold := self._holds.pop(holder, None):
+                self._released.append(hold)
 
-    def _let_go(self, holder: str) -> None:
-        path, file = self._holds.pop(holder, (None, -1))
-        if path is not None:
+    def sweep(self) -> None:
+        """Remove what was released. Who changes anything here does so first."""
+        while True:
+            try:
+                path, file = self._released.popleft()
+            except IndexError:
+                return
             with contextlib.suppress(OSError):
                 path.unlink()
             os.close(file)
@@ -218,7 +237,8 @@ class Store:
     def _held(self) -> Iterator[str]:
         """Environments that somebody uses. A hold whose daemon is gone counts until its attempt
         has ended, or is not there."""
-        mine = {path for path, _ in self._holds.values()}
+        with self._book:
+            mine = {path for path, _ in self._holds.values()}
         for path in (self.directory / "holds").iterdir():
             if path in mine or not _ended(path):
                 yield path.name.partition(_HELD_BY)[0]
@@ -228,7 +248,8 @@ class Store:
     def close(self) -> None:
         """Let go of the locks of what is held: the attempts run on, and their ends are told by
         their keeper."""
-        with self._own:
+        self.sweep()
+        with self._book:
             for _, file in self._holds.values():
                 os.close(file)
             self._holds.clear()
@@ -237,10 +258,11 @@ class Store:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        with self._own:
+        with self._turn:
             if not self._made:
                 self.make()
             with locked(self.directory / "lock"):
+                self.sweep()
                 yield
 
     def make(self) -> None:
@@ -260,9 +282,12 @@ class Store:
         """None where there is none that this version can read: then it is made anew."""
         try:
             record = json.loads(self._record(kind, name).read_bytes())
-        except (FileNotFoundError, IsADirectoryError, ValueError):
+        except (FileNotFoundError, IsADirectoryError, ValueError, RecursionError):
             return None
-        return record if record.get("version") == _VERSION else None
+        if not isinstance(record, dict) or record.get("version") != _VERSION:
+            return None
+        whole = all(type(record.get(key)) is form for key, form in _FORMS[kind].items())
+        return record if whole else None
 
     def _write(self, kind: str, name: str, record: dict[str, Any]) -> None:
         aside = self.directory / "staging" / f"{name}.record"
@@ -286,7 +311,7 @@ def _ended(hold: Path) -> bool:
         ends = json.loads(os.read(file, 8192))["ends"]
     except BlockingIOError:
         return False
-    except (ValueError, KeyError):  # it was cut off before anything was started
+    except (ValueError, KeyError, TypeError):  # it was cut off before anything was started
         return True
     finally:
         os.close(file)

@@ -146,6 +146,8 @@ class Service:
             "held": self.settings.held,
             "devices": self.settings.devices,
             "task_files": list(messages.FILES),
+            "mounts": self.settings.mounts,
+            "idle": self.loop.idle,
             "users": "" if self.settings.pool is None else str(self.settings.pool),
         }
 
@@ -387,12 +389,8 @@ def _check_order(connection: Connection, request: Message) -> None:
 
 
 def _failed(error: StartFailed) -> Message:
-    return {
-        "state": "failed",
-        "stage": error.stage,
-        "errno": error.number,
-        "text": error.text[:_TEXT_LIMIT],
-    }
+    text = error.text[:_TEXT_LIMIT]
+    return {"state": "failed", "stage": error.stage, "errno": error.number, "text": text}
 
 
 def _public(launch: Record) -> Record:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import stat
+from dataclasses import replace
 
 import pytest
 
 from runner.domain.failure import Fault, Reason
+from runner.environments import tree
 from runner.ports import LaunchFailed
 from tests.support import wheels
 from tests.support.environments import Site, reachable_index
+from tests.support.waiting import until
 
 
 async def failure(site: Site, *needed: str) -> LaunchFailed:
@@ -180,13 +184,75 @@ async def test_nobody_may_write_to_an_environment(site: Site) -> None:
         assert stat.S_ISLNK(about.st_mode) or not about.st_mode & 0o222, path
 
 
-async def test_who_waits_no_longer_is_told_so_and_the_build_goes_on(open_site: Site) -> None:
-    request = open_site.request("true", wanted=False)
+async def test_a_build_that_nobody_waits_for_any_more_is_stopped_and_its_slot_is_free(
+    open_site: Site,
+) -> None:
+    wheels.source(open_site.house, "slow", "1.0", "import time; time.sleep(600)")
+    open_site.changes.update(source_builds=True, at_once=1)
+    await open_site.reopen()
+    request = open_site.request("true")
+    left = asyncio.Event()
+    request = replace(request, wanted=lambda: not left.is_set())
+    asked = open_site.ask(request, "slow")
+    await until(lambda: any(open_site.keeper.glob("environment-*/launch.json")), "it is built")
+    left.set()
     with pytest.raises(LaunchFailed) as failed:
-        await open_site.environments.ready(request, open_site.python, ["alpha"])
+        await asked
     assert failed.value.failure.reason is Reason.START
+    await open_site.environment("alpha")
+    assert list(open_site.keeper.glob("environment-*")) == []
+    assert open_site.builds() == 1
+
+
+async def test_what_is_asked_for_again_while_its_build_is_stopped_is_built_anew(
+    open_site: Site,
+) -> None:
+    with pytest.raises(LaunchFailed):
+        await open_site.ask(open_site.request("true", wanted=False), "alpha")
     await asyncio.wait_for(open_site.environment("alpha"), 60)
     assert open_site.builds() == 1
+
+
+async def test_a_wheel_house_that_is_not_there_is_the_systems_fault(site: Site) -> None:
+    site.changes["wheel_houses"] = (str(site.house), "/nowhere/wheels")
+    await site.reopen()
+    failed = await failure(site, "alpha")
+    assert (failed.failure.fault, failed.failure.retryable) == (Fault.SYSTEM, True)
+    assert "wheel house 2 of python.wheel_houses is not there" in failed.failure.message
+    assert "/nowhere" not in failed.failure.message
+
+
+@pytest.mark.parametrize("code", [401, 403])
+async def test_an_index_that_wants_another_login_is_the_systems_fault(
+    open_site: Site, code: int
+) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        answer = f"HTTP/1.1 {code} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        writer.write(answer.encode())
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as index:
+        port = index.sockets[0].getsockname()[1]
+        open_site.changes["index"] = f"http://127.0.0.1:{port}/simple"
+        await open_site.reopen()
+        failed = await failure(open_site, "nosuch")
+    assert (failed.failure.fault, failed.failure.retryable) == (Fault.SYSTEM, True), failed
+
+
+async def test_where_it_cannot_be_kept_the_log_of_its_build_is_shown(
+    open_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tree, "unpack", full)
+    failed = await failure(open_site, "alpha")
+    assert (failed.failure.fault, failed.failure.retryable) == (Fault.SYSTEM, True)
+    assert "(python.directory): No space left on device" in failed.failure.message
+    assert b"Installed 1 package" in failed.log
+    [(event, told)] = open_site.notes
+    assert (event, told["path"]) == ("environment not built", str(open_site.store))
 
 
 async def test_numpy_comes_from_an_index(open_site: Site) -> None:

@@ -8,6 +8,7 @@ import os
 from runner.domain.failure import Failure, Fault, Reason
 from runner.domain.limits import size_text
 from runner.domain.refusal import quote
+from runner.executors.local.mounts import REMEDY
 from runner.ports import Launch
 
 _SYSTEM = {
@@ -21,6 +22,9 @@ _SYSTEM = {
     errno.EROFS,
 }
 """What the host lacks, wherever it turns up: another try may end otherwise."""
+
+_MOUNTS = "(see --mounts)"
+"""In what a keeper says of a path that it was not started with."""
 
 _OF_THE_PROGRAM = {"exec", "interpreter"}
 _OF_THE_TASK = {*_OF_THE_PROGRAM, "working_dir", "mounts"}
@@ -75,5 +79,6 @@ def _sentence(request: Launch, stage: str, number: int) -> str:
 
 def of_keeper(message: str) -> Failure:
     """The keeper could not be asked, or did not do it; nothing was started."""
-    text = f"the keeper could not start the task: {message}"
+    remedy = f": {REMEDY}" if _MOUNTS in message else ""
+    text = f"the keeper could not start the task: {message}{remedy}"
     return Failure(Reason.EXECUTOR, text, Fault.SYSTEM, retryable=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import runner
 from runner.executors.local.link import KeeperRefused, Link, LinkBroken, connect
+from runner.executors.local.mounts import REMEDY, lacking
 from runner.keeper.messages import PROTOCOL, Message
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0  # seconds between tries to connect
@@ -52,6 +54,7 @@ class Session:
         self._link: Link | None = None
         self._connecting: asyncio.Task[Link] | None = None
         self._closed = False
+        self._replaced = 0  # the pid of the keeper that was ended for what it may not mount
         self.welcome: Message = {}
         self.problem = "the keeper has not been asked yet"  # why there is no link, if there is none
 
@@ -147,6 +150,7 @@ class Session:
             async with asyncio.timeout(_HELLO_PATIENCE):
                 self.welcome, _ = await link.ask(self._greeting)
             self._check_root()
+            self._check_mounts()
         except BaseException:
             link.close()
             raise
@@ -156,6 +160,21 @@ class Session:
         kept = self.welcome["root"]
         if kept != os.path.realpath(self._root):
             raise Unreachable(f"the keeper at {self._socket} keeps {kept}, not {self._root}")
+
+    def _check_mounts(self) -> None:
+        """One that an earlier daemon started may know nothing of what is configured by now: it is
+        replaced, once, where nothing would be lost by that; else it is told. Raises Unreachable."""
+        missing = lacking(self._keeper_options, self.welcome)
+        if not missing:
+            return
+        pid: int = self.welcome["pid"]
+        ours = self._start_keeper and self.welcome["uid"] == os.geteuid()
+        if ours and self.welcome["idle"] and self._replaced in (0, pid):
+            self._replaced = pid
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            raise Unreachable(f"it is being replaced: it may not mount {', '.join(missing)}")
+        self._note("keeper may not mount", paths=missing, remedy=REMEDY)
 
     def _facts(self) -> Message:
         return {key: self.welcome[key] for key in ("pid", "version", "mode", "instance")}

@@ -160,3 +160,53 @@ async def test_a_socket_may_lie_deep(home: Path) -> None:
     assert (await executor.probe()).ready
     await executor.close()
     await keepers.end(root)
+
+
+async def connected(home: Path, epoch: int, *options: str) -> tuple[LocalExecutor, list[str]]:
+    """A daemon that starts a keeper with such options where there is none, and what it noted."""
+    notes = list[str]()
+    made = LocalExecutor(
+        home / "root",
+        epoch=epoch,
+        sandbox="none",
+        keeper_options=("--allow-none", *options),
+        note=lambda event, **_: notes.append(event),
+    )
+    assert (await made.probe()).ready
+    return made, notes
+
+
+@pytest.mark.root
+async def test_a_keeper_that_may_not_mount_what_is_configured_by_now_is_replaced_if_idle(
+    home: Path,
+) -> None:
+    try:
+        first, _ = await connected(home, 1, "--mounts", "/srv/a")
+        [old] = keepers.find(home / "root")
+        await first.close()
+        second, notes = await connected(home, 2, "--mounts", "/srv/a,/srv/b")
+        [new] = keepers.find(home / "root")
+        assert old.pid != new.pid
+        assert notes[-1] == "keeper connected"
+        await second.close()
+        third, _ = await connected(home, 3, "--mounts", "/srv/b")
+        assert [each.pid for each in keepers.find(home / "root")] == [new.pid]
+        await third.close()
+    finally:
+        await keepers.end(home / "root")
+
+
+@pytest.mark.root
+async def test_a_keeper_that_may_not_mount_what_is_configured_and_runs_something_is_told(
+    home: Path,
+) -> None:
+    try:
+        first, _ = await connected(home, 1)
+        await first.launch(request("a", "read line"))
+        await first.close()
+        second, notes = await connected(home, 2, "--mounts", "/srv/b")
+        assert notes == ["keeper may not mount", "keeper connected"]
+        assert second.said().ready
+        await second.close()
+    finally:
+        await keepers.end(home / "root")
