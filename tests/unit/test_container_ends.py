@@ -51,6 +51,14 @@ def test_a_container_that_is_gone_is_lost_without_code_or_signal() -> None:
     assert "rebooted" in judge(replace(KNOWN, rebooted=True)).lost
 
 
+@pytest.mark.parametrize("status", ["created", "configured", "initialized"])
+def test_a_container_that_was_never_started_has_no_end_of_its_own(status: str) -> None:
+    never = replace(STATE, status=status, code=0, started=0, finished=0)
+    end = judge(replace(KNOWN, state=never))
+    assert (end.code, end.signal, end.stopped) == (None, None, None)
+    assert "never started" in end.lost
+
+
 @pytest.mark.parametrize("code", [0, 1, 3, 130, 137, 143])
 def test_what_ended_with_its_engine_did_not_end_by_itself(code: int) -> None:
     """F14."""

@@ -76,6 +76,9 @@ def test_an_engine_that_is_full_of_events_remembers_from_the_oldest_on() -> None
     assert recall("it", events[1:]).since == 0
 
 
+RUN = Run(END - 60 * SECOND, END)
+
+
 @pytest.mark.parametrize(
     ("memory", "began", "away"),
     [
@@ -90,7 +93,7 @@ def test_an_engine_that_is_full_of_events_remembers_from_the_oldest_on() -> None
 def test_what_another_engine_knows_nothing_of_ended_with_its_own(
     memory: Memory, began: int, away: tuple[int, int]
 ) -> None:
-    assert ended_by_engine(memory, END, began, away)
+    assert ended_by_engine(memory, RUN, began, away)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +101,9 @@ def test_what_another_engine_knows_nothing_of_ended_with_its_own(
     [
         (ITS_LIFE, 0, AWAY),  # connections were lost, and the engine went on
         (ITS_LIFE, END - 100 * SECOND, AWAY),
+        (NOTHING, RUN.started, AWAY),  # its process is older, whatever it says
+        (NOTHING, RUN.started - SECOND, (0, 0)),
+        (Memory(False, True, True, 0), RUN.started, AWAY),
         (Memory(True, True, True, 0), 0, AWAY),  # somebody killed it
         (Memory(False, True, True, END - 1), 0, AWAY),  # its start may be forgotten
         (Memory(False, False, False, END + 1), 0, AWAY),  # so may its end
@@ -111,10 +117,9 @@ def test_what_another_engine_knows_nothing_of_ended_with_its_own(
 def test_what_is_not_known_to_have_ended_with_its_engine_ended_itself(
     memory: Memory, began: int, away: tuple[int, int]
 ) -> None:
-    assert not ended_by_engine(memory, END, began, away)
+    assert not ended_by_engine(memory, RUN, began, away)
 
 
-RUN = Run(END - 60 * SECOND, END)
 RESTORED = Memory(started=False, killed=False, ended=True, since=0)
 FORGOT = Memory(started=False, killed=False, ended=False, since=END + 1)
 
@@ -126,7 +131,8 @@ FORGOT = Memory(started=False, killed=False, ended=False, since=END + 1)
         (RESTORED, 0, True, False),  # an engine with live-restore that found it running
         (RESTORED, RUN.started - 1, True, False),
         (NOTHING, 0, False, False),
-        (NOTHING, RUN.started - 1, False, False),  # it would know
+        (NOTHING, RUN.started - 1, True, True),  # it is older than the container's run
+        (NOTHING, RUN.started + 1, False, False),  # it would know
         (FORGOT, 0, False, False),
         (FORGOT, RUN.started - 1, True, True),
         (FORGOT, END - 1, True, False),
@@ -211,7 +217,8 @@ async def asked(engine: Answers, *, alone: bool = False, spared: bool = False) -
         return spared
 
     contact = Contact(engine, "it", told, lambda _: None)
-    return await contact.ended_it(time.time_ns(), alone=alone, wanted=lambda: True)
+    run = Run(time.time_ns() - SECOND, time.time_ns())
+    return await contact.ended_it(run, alone=alone, wanted=lambda: True)
 
 
 async def test_an_engine_that_was_there_all_the_time_is_asked_nothing() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,8 @@ class Attempt:
             home.containers, launched.container, self._spared, self._engine_away
         )
         self._with_engine = False  # whether the engine ended it by going
-        self._gone = ends.REMOVED  # why it is, where it is
+        # why it is, where it is
+        self._gone = ends.REMOVED if launched.start_time else ends.REMOVED_UNSEEN
         self._rebooted = launched.boot_id not in ("", home.boot_id)
         self._stopping = Stopping(
             home.path,
@@ -166,10 +168,10 @@ class Attempt:
                 attached = None
             state = state or await self._state()
             whole = whole and self._contact.failures == failures and not self._contact.late()
-            if state is not None and not state.running:
+            if state is not None and not state.running and not state.fresh:
                 state = await self._settled(state)
-            if state is None:
-                return None
+            if state is None or state.fresh:
+                return state
             if state.anew(self.launched.started):
                 await self._end_other_run(whole=whole)
                 return None
@@ -237,8 +239,9 @@ class Attempt:
     async def _see_engine(self, state: State) -> None:
         """Whether it was the engine that ended it, by its own stop."""
         if not self.interrupted and self._stopping.why(state) is None:
+            run = Run(state.started, state.finished)
             self._with_engine = await self._contact.ended_it(
-                state.finished, alone=self._alone, wanted=lambda: not self._stopping.asked
+                run, alone=self._alone, wanted=lambda: not self._stopping.asked
             )
 
     async def _spared(self) -> bool:
@@ -293,10 +296,13 @@ class Attempt:
         counted = self._counters.read() if self._counters else Usage()
         kills = max(counted.oom_kills, int(state is not None and state.oom))
         launched = self.launched
+        seen = time.time_ns()  # of what was never seen to run
+        if launched.start_time:
+            seen = launched.start_time + at - launched.start_boot
         end = ends.judge(
             ends.Known(
-                start=launched.start_time,
-                seen=launched.start_time + at - launched.start_boot,
+                start=launched.start_time or launched.asked,
+                seen=seen,
                 state=state,
                 stopped=self._stopping.why(state),
                 killed=self._stopping.lines.killed,

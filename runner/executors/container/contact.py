@@ -62,9 +62,9 @@ class Contact:
         """Whether that is so long ago that what answers now may be the next engine."""
         return time.time_ns() - self._broken > _AT_ONCE
 
-    async def ended_it(self, finished: int, *, alone: bool, wanted: Callable[[], bool]) -> bool:
-        """Whether it was the engine's own stop that ended the container, at `finished` (ns since
-        the epoch), in which the engine may have been another: `alone` says that nobody watched.
+    async def ended_it(self, run: Run, *, alone: bool, wanted: Callable[[], bool]) -> bool:
+        """Whether it was the engine's own stop that ended the container, in whose `run` the
+        engine may have been another: `alone` says that nobody watched.
         Takes for as long as no engine answers, and it is still `wanted` to be known."""
         asked, pause = time.time_ns(), _FIRST_PAUSE
         while wanted():
@@ -75,9 +75,9 @@ class Contact:
                 await self._containers.knock()
                 if time.time_ns() - asked > _PROMPT:  # another may have let it in (systemd)
                     self._lost(asked)
-                if not (alone or self._was_away(finished)):
+                if not (alone or self._was_away(run.finished)):
                     return False
-                events = await self._containers.remembered(finished)
+                events = await self._containers.remembered(run.finished)
                 memory = engine_life.recall(self._container, events)
             except EngineError as error:
                 self._lost(asked)
@@ -87,7 +87,7 @@ class Contact:
                 socket = self._containers.engine.socket
                 began = await asyncio.to_thread(engine_life.began, socket)
                 away = (self._gone, self._back)
-                return engine_life.ended_by_engine(memory, finished, began, away)
+                return engine_life.ended_by_engine(memory, run, began, away)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
         return False

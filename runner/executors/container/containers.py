@@ -35,6 +35,8 @@ _LOOK, _LOOKS = 0.05, 400  # seconds between two looks whether it is gone, and h
 _MAKE = 120.0  # seconds: a storage driver without layers copies the whole image
 _REMOVE = 120.0  # seconds: many files may go with it
 _FOLLOWS = 1_000_000_000  # nanoseconds from an end until it is among the engine's events
+# nanoseconds that an engine has to begin its answer, twice: a busy one is given longer
+_AHEAD = (250_000_000, 1_000_000_000, 4_000_000_000, 16_000_000_000)
 NEVER = ("created", "configured", "initialized", "")
 
 
@@ -221,14 +223,27 @@ class Containers:
     async def remembered(self, finished: int) -> list[Mapping[str, Any]]:
         """All events that the engine remembers, those of its own life alone, asked for on a new
         connection: others may be with an engine that is on its way out. Among them, whatever
-        clock it has, is what followed on an end that it tells of (ns since the epoch)."""
-        last = max(time.time_ns(), finished + _FOLLOWS)
-        until = f"{last // 1_000_000_000}.{last % 1_000_000_000:09d}"
+        clock it has, is what followed on an end that it tells of (ns since the epoch).
+
+        Docker leaves out what is newer than the time that it is asked for, and how many are left
+        tells whether it has forgotten any: that time is thus still to come when it answers."""
+        for ahead in _AHEAD:
+            until = max(time.time_ns() + ahead, finished + _FOLLOWS)
+            events, in_time = await self._events(until, ahead // 2)
+            if in_time:
+                return events
+        raise TimedOut(f"{self.engine.name} took too long to begin to tell its events")
+
+    async def _events(self, until: int, spare: int) -> tuple[list[Mapping[str, Any]], bool]:
+        """What is remembered until then (ns since the epoch), and whether the answer began so many
+        nanoseconds earlier."""
+        upto = f"{until // 1_000_000_000}.{until % 1_000_000_000:09d}"
         engine = self.engine.another()
         try:
-            params = {"since": "1", "until": until}
+            params = {"since": "1", "until": upto}
             async with engine.stream("events", "GET", "events", params=params) as body:
-                return [each async for each in engine.lines(body, LIMIT)]
+                in_time = time.time_ns() < until - spare
+                return [each async for each in engine.lines(body, LIMIT)], in_time
         finally:
             await engine.close()
 

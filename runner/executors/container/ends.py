@@ -11,6 +11,14 @@ from runner.domain.exit import Exit, Kept, Stopped, Usage
 from runner.executors.container.containers import State
 
 REMOVED = "its container was removed by somebody else while it ran: how it ended cannot be learned"
+REMOVED_UNSEEN = (
+    "its container was removed by somebody else before it was seen to run: "
+    "whether its program ran is not known"
+)
+UNSTARTED = (
+    "its engine says that its container was never started, which it was asked to: "
+    "whether its program ran is not known"
+)
 REBOOTED = "the host was rebooted while it ran: how it ended cannot be learned"
 
 RESTARTED = (
@@ -79,6 +87,8 @@ def judge(known: Known) -> Exit:
     )
     if known.rebooted or state is None:
         return replace(facts, lost=REBOOTED if known.rebooted else known.gone)
+    if state.fresh:  # the code of 0 that engines tell of it is none
+        return replace(facts, lost=UNSTARTED)
     ended = min(state.finished, known.seen) if state.finished else known.seen
     code, signal = _status(state.code)
     return replace(

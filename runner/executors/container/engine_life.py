@@ -78,23 +78,6 @@ def recall(container: str, events: Iterable[Mapping[str, Any]]) -> Memory:
     )
 
 
-def ended_by_engine(
-    memory: Memory, finished: int, began: int, away: tuple[int, int] = (0, 0)
-) -> bool:
-    """Whether a stop or start of the engine ended it, at `finished`. `began` is when the process
-    of the engine that answers did, `away` from when until when it did not answer; 0 for what is
-    not known. What cannot be known is no: told as the engine's it might run twice."""
-    if memory.ended:
-        # it was there before this engine was, which kills what it finds of an earlier one
-        return memory.killed and not memory.started and not memory.since
-    remembers = memory.since <= finished
-    if not remembers and not (began and began > finished):
-        return False
-    gone, back = away
-    noticed = bool(gone) and gone - UNNOTICED <= finished <= back
-    return noticed or (bool(began) and began - STOPPING <= finished)
-
-
 @dataclass(frozen=True, slots=True)
 class Run:
     """When a container was started and ended (ns since the epoch)."""
@@ -103,20 +86,45 @@ class Run:
     finished: int
 
 
+def ended_by_engine(memory: Memory, run: Run, began: int, away: tuple[int, int] = (0, 0)) -> bool:
+    """Whether a stop or start of the engine ended it. `began` is when the process of the engine
+    that answers did, `away` from when until when it did not answer; 0 for what is not known. What
+    cannot be known is no: told as the engine's it might run twice."""
+    if memory.started or _older(run, began):
+        return False
+    finished = run.finished
+    if memory.ended:
+        # it was there before this engine was, which kills what it finds of an earlier one
+        return memory.killed and not memory.since
+    remembers = memory.since <= finished
+    if not remembers and not (began and began > finished):
+        return False
+    gone, back = away
+    noticed = bool(gone) and gone - UNNOTICED <= finished <= back
+    return noticed or (bool(began) and began - STOPPING <= finished)
+
+
 def watched(memory: Memory, run: Run, began: int) -> bool:
     """Whether this engine is shown to have been there when it ended: what is written then comes
     into a log. `began` as in `ended_by_engine`. What cannot be known is no."""
-    return memory.ended or _there(memory, run.finished, began)
+    if memory.ended or _older(run, began):
+        return True
+    # one that began meanwhile would know of the end, unless it has forgotten it
+    return memory.since > run.finished and 0 < began <= run.finished
 
 
 def the_same(memory: Memory, run: Run, began: int) -> bool:
-    """Whether this engine is shown to have been there all the time that it ran."""
-    return memory.started or _there(memory, run.started, began)
+    """Whether this engine is shown to have been there all the time that it ran. `began` as in
+    `ended_by_engine`."""
+    if memory.ended and not memory.since:  # it would know of the start as well
+        return memory.started
+    return memory.started or _older(run, began)
 
 
-def _there(memory: Memory, at: int, began: int) -> bool:
-    """Whether it was there at a time of which it has forgotten what happened."""
-    return memory.since > at and 0 < began <= at
+def _older(run: Run, began: int) -> bool:
+    """Whether its process is older than the container's run: then it was not restarted during
+    that, whatever it remembers."""
+    return 0 < began <= run.started
 
 
 def began(path: str, proc: Path = PROC) -> int:
@@ -170,4 +178,5 @@ def _began(pid: int, proc: Path) -> int:
     except (OSError, ValueError, IndexError):
         return 0
     boot = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    return boot + ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    # at the latest, for ticks are whole: what is older than a run saw all of it
+    return boot + (ticks + 1) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")

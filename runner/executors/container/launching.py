@@ -1,8 +1,8 @@
 """From a launch to a container that runs: create, read back, record, attach, start.
 
 Everything before the start can be done again after a crash, and nothing is started twice: a
-container is found by its name, and one that was never started is removed and made anew. Not here:
-what becomes of it then (`attempt.py`).
+container is found by its recorded id or its name, and one that was never started is removed and
+made anew. Not here: what becomes of it then (`attempt.py`).
 """
 
 from __future__ import annotations
@@ -100,8 +100,12 @@ class Launching:
         self._images, self._places = images, places
 
     async def found(self, name: str) -> tuple[str, State] | None:
-        """The id and state of an attempt's container, if there is one and it is ours. Raises
-        EngineError; Taken where somebody else's has its name."""
+        """The id and state of an attempt's container, if there is one and it is ours: by the id
+        that was recorded, which neither a rename nor another id of this runner changes, else by
+        name. Raises EngineError, OSError; Taken where somebody else's has its name."""
+        with contextlib.suppress(Absent, records.Unreadable):
+            if (launched := records.read_launch(self._places.of(name))) is not None:
+                return launched.container, await self._containers.state(launched.container)
         try:
             told = await self._containers.inspect(self._settings.container(name))
         except Absent:

@@ -70,6 +70,25 @@ async def test_killed_between_start_and_its_record_the_same_container_goes_on(
     await went_well(runner, daemon, slow)
 
 
+@pytest.mark.parametrize("renamed", ["container", "runner"])
+async def test_what_was_never_started_is_made_anew_and_runs_once(
+    daemon: Daemon, runner: Supervisor, engine: Engine, renamed: str
+) -> None:
+    """Also where it cannot be found by its name any more."""
+    seven = Count("seven", 10, 7)
+    await daemon.start("after_create:kill")
+    await assign(runner, daemon, seven)
+    await daemon.died()
+    (name,) = engine.talk.containers()
+    if renamed == "container":
+        engine.talk.call("POST", f"/containers/{name}/rename", name=f"zz{name}")
+    else:
+        daemon.settings["RUNNER__ID"] = "renamed-host"
+    await daemon.start()
+    await went_well(runner, daemon, seven)
+    await until(lambda: not engine.talk.containers(), "neither is left")
+
+
 async def test_a_container_that_ended_while_no_daemon_was_there_has_its_own_end(
     daemon: Daemon, runner: Supervisor, engine: Engine
 ) -> None:
