@@ -87,7 +87,7 @@ def test_for_gpus_the_daemon_gets_their_devices_and_no_others(
 
 def test_the_directory_of_locks_that_the_documents_name_can_be_written_by_the_daemon() -> None:
     text = (SHIPPED.parent / "docs/gpu.md").read_text()
-    (named,) = re.findall(r"^d (/run/\S+) 2770 root env-runner -$", text, re.MULTILINE)
+    (named,) = re.findall(r"^d (/run/\S+) 3770 root env-runner -$", text, re.MULTILINE)
     assert directives("gpu.conf.example")["ReadWritePaths"] == f"-{named}"
 
 

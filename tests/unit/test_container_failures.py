@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -109,9 +110,33 @@ async def test_what_stays_as_it_is_is_told(times: int, words: str) -> None:
 
 async def test_one_whose_users_podman_cannot_read_beside_others_is_created_all_the_same() -> None:
     words = "keep-id requires additional UIDs or GIDs defined in /etc/subuid and /etc/subgid"
+    body = {"HostConfig": {"UsernsMode": "keep-id"}}
     engine = Ending(2, words)
-    assert await Containers(engine).create("it", {}) == "the id"
+    assert await Containers(engine).create("it", body) == "the id"
     with pytest.raises(Failed, match="keep-id"):
-        await Containers(Ending(1000, words)).create("it", {})
+        await Containers(Ending(1000, words)).create("it", body)
     with pytest.raises(Failed, match="the disk is full"):
         await Containers(Ending(1, "the disk is full")).create("it", {})
+
+
+class Counting(Ending):
+    """Which says how many were asked of it at once, at most."""
+
+    def __init__(self) -> None:
+        super().__init__(0, "")
+        self.now = self.most = 0
+
+    async def call(self, *_: object, **__: object) -> Any:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0)
+        self.now -= 1
+        return await super().call()
+
+
+@pytest.mark.parametrize(("mode", "most"), [("keep-id", 1), ("host", 5)])
+async def test_rootless_podman_makes_one_container_at_a_time(mode: str, most: int) -> None:
+    engine = Counting()
+    containers, body = Containers(engine), {"HostConfig": {"UsernsMode": mode}}
+    await asyncio.gather(*(containers.create("it", body) for _ in range(5)))
+    assert engine.most == most

@@ -71,9 +71,18 @@ class Containers:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._keeping_ids = asyncio.Lock()
 
     async def create(self, name: str, body: Body) -> str:
         """The new container's id. Raises Conflict where the name is taken."""
+        if not body.get("HostConfig", {}).get("UsernsMode", "").startswith("keep-id"):
+            return await self._create(name, body)
+        # One after the other: for each, Podman reads the user's ids with a library that is not made
+        # for several threads. It does not find them then, or crashes.
+        async with self._keeping_ids:
+            return await self._create_with_ids(name, body)
+
+    async def _create_with_ids(self, name: str, body: Body) -> str:
         for _ in range(_ENDINGS):
             try:
                 return await self._create(name, body)
