@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from runner.ports import Executor
-from tests.engines import rootless
 from tests.engines.engine import Engine
+from tests.engines.rootless import Rootless
 from tests.support.container_executor import executor
 from tests.support.proxied import Proxied
 from tests.support.rig import Rig
@@ -29,7 +29,7 @@ async def contained(engine: Engine, directory: Path) -> AsyncIterator[Rig]:
     other = engine.kind == "rootless"
     if other and (reason := reason_against_users()):
         pytest.skip(reason)
-    uid = rootless.UID if other else UID
+    uid = engine.uid if isinstance(engine, Rootless) else UID
     seen = directory / "o"
     seen.mkdir()
     seen.chmod(0o1777)
