@@ -77,8 +77,8 @@ class Containers:
         """The new container's id. Raises Conflict where the name is taken."""
         if not body.get("HostConfig", {}).get("UsernsMode", "").startswith("keep-id"):
             return await self._create(name, body)
-        # One after the other: for each, Podman reads the user's ids with a library that is not made
-        # for several threads. It does not find them then, or crashes.
+        # One after the other: for each, Podman reads the user's ids, and beside others it was seen
+        # not to find them.
         async with self._keeping_ids:
             return await self._create_with_ids(name, body)
 
