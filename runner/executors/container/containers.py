@@ -11,10 +11,10 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import runner.executors.container.attach as attaching
 from runner.executors.container.attach import Attached
@@ -30,7 +30,7 @@ from runner.executors.container.engine import (
 from runner.executors.container.spec import Body
 
 _ATTACH = 30.0  # seconds
-_ENDINGS = 5  # looks at what is ending
+_ENDINGS = 5  # times that is asked anew what does not last
 _LOOK, _LOOKS = 0.05, 400  # seconds between two looks whether it is gone, and how many
 _MAKE = 120.0  # seconds: a storage driver without layers copies the whole image
 _REMOVE = 120.0  # seconds: many files may go with it
@@ -38,6 +38,8 @@ _FOLLOWS = 1_000_000_000  # nanoseconds from an end until it is among the engine
 # nanoseconds that an engine has to begin its answer, twice: a busy one is given longer
 _AHEAD = (250_000_000, 1_000_000_000, 4_000_000_000, 16_000_000_000)
 NEVER = ("created", "configured", "initialized", "")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,19 @@ class State:
         return 0 < run < self.started
 
 
+async def _again(ask: Callable[[], Awaitable[T]], passing: str) -> T:
+    """The answer; asked for anew, a few times, where the engine fails with words of something that
+    does not last."""
+    for _ in range(_ENDINGS):
+        try:
+            return await ask()
+        except Failed as error:
+            if passing not in str(error):
+                raise
+        await asyncio.sleep(_LOOK)
+    return await ask()
+
+
 class Containers:
     """Requests to one engine. All raise EngineError."""
 
@@ -80,17 +95,7 @@ class Containers:
         # One after the other: for each, Podman reads the user's ids, and beside others it was seen
         # not to find them.
         async with self._keeping_ids:
-            return await self._create_with_ids(name, body)
-
-    async def _create_with_ids(self, name: str, body: Body) -> str:
-        for _ in range(_ENDINGS):
-            try:
-                return await self._create(name, body)
-            except Failed as error:  # rootless Podman's, which reads them for several at once
-                if "keep-id requires additional" not in str(error):
-                    raise
-            await asyncio.sleep(_LOOK)
-        return await self._create(name, body)
+            return await _again(lambda: self._create(name, body), "keep-id requires additional")
 
     async def _create(self, name: str, body: Body) -> str:
         made = await self.engine.call(
@@ -100,14 +105,8 @@ class Containers:
 
     async def inspect(self, container: str) -> dict[str, Any]:
         """All that the engine says of it. Raises Absent."""
-        for _ in range(_ENDINGS):
-            try:
-                return await self._inspect(container)
-            except Failed as error:  # Podman's, of one whose process is ending at this very moment
-                if "no such process" not in str(error):
-                    raise
-            await asyncio.sleep(_LOOK)
-        return await self._inspect(container)
+        # Podman says that of one whose process is ending at this very moment
+        return await _again(lambda: self._inspect(container), "no such process")
 
     async def _inspect(self, container: str) -> dict[str, Any]:
         return await self.engine.call(
@@ -168,14 +167,8 @@ class Containers:
     async def remove(self, container: str, *, force: bool) -> None:
         """Remove it with its anonymous volumes; fine where it is gone. Unless `force`d, Conflict
         where it runs."""
-        for _ in range(_ENDINGS):
-            try:
-                return await self._remove(container, force=force)
-            except Failed as error:  # Podman's, of one that ended before it could be killed
-                if "state improper" not in str(error):
-                    raise
-            await asyncio.sleep(_LOOK)
-        return await self._remove(container, force=force)
+        # Podman says that of one that ended before it could be killed
+        await _again(lambda: self._remove(container, force=force), "state improper")
 
     async def _remove(self, container: str, *, force: bool) -> None:
         try:
